@@ -1,0 +1,301 @@
+//! What can go wrong, what to try next, and the exit code for it.
+//!
+//! Source errors (a file that cannot be read), sink errors (storage) and damage (bytes that fail
+//! verification) are different types: taking one for another is how other tools lost data.
+
+use std::path::PathBuf;
+
+/// The result of every fallible operation of the library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that ends an operation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no `repo` object at the location.
+    #[error("no repository at `{location}`")]
+    RepositoryMissing {
+        /// The location as the user gave it, without secrets.
+        location: String,
+    },
+    /// `init` found something that is already there.
+    #[error("there is already a repository at `{location}`")]
+    RepositoryExists {
+        /// The location as the user gave it, without secrets.
+        location: String,
+    },
+    /// `init` found foreign files.
+    #[error("`{location}` is not empty and holds no repository")]
+    LocationNotEmpty {
+        /// The location as the user gave it, without secrets.
+        location: String,
+    },
+    /// No key slot opens with what was given.
+    #[error("the {what} opens none of the {tried} keys in `{location}`")]
+    WrongKey {
+        /// What was tried: `password`, `key file` or `recovery code`.
+        what: &'static str,
+        /// The location as the user gave it, without secrets.
+        location: String,
+        /// How many key slots were tried.
+        tried: usize,
+    },
+    /// The repository needs a password, key file or recovery code and none was given.
+    #[error("`{location}` is encrypted, and no password or key file was given")]
+    KeyNeeded {
+        /// The location as the user gave it, without secrets.
+        location: String,
+    },
+    /// The repository was written by a newer version, or by another draft of format 1.
+    #[error("`{location}` has format {found}, this program reads {supported}")]
+    UnsupportedFormat {
+        /// The location as the user gave it, without secrets.
+        location: String,
+        /// The format found there, in words.
+        found: String,
+        /// The formats this program reads, in words.
+        supported: String,
+    },
+    /// The repository is not the one, or not as protected, as it was before.
+    #[error("`{location}` is not what it was: {what}")]
+    Downgraded {
+        /// The location as the user gave it, without secrets.
+        location: String,
+        /// What changed.
+        what: String,
+    },
+    /// Stored bytes fail verification: damaged, truncated, forged, or of another repository.
+    #[error("`{object}` is damaged: {what}")]
+    Damaged {
+        /// The object's name in storage, or the id of the chunk or page.
+        object: String,
+        /// What did not match.
+        what: String,
+    },
+    /// The repository lacks something that it should hold.
+    #[error("{what} `{name}` is missing from the repository")]
+    NotFound {
+        /// The kind of thing: `snapshot`, `chunk`, `pack`, `path`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A name that fits more than one thing.
+    #[error("`{name}` fits {count} {what}s")]
+    Ambiguous {
+        /// The kind of thing.
+        what: &'static str,
+        /// The name as given.
+        name: String,
+        /// How many it fits.
+        count: usize,
+    },
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A file or folder of the local system could not be used (source, target, cache, key file).
+    #[error("could not {action} `{}`", path.display())]
+    Local {
+        /// What was tried: `read`, `create`, ...
+        action: &'static str,
+        /// Which path.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// An argument, option or configuration that makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with it.
+        message: String,
+        /// What to try.
+        hint: Option<String>,
+    },
+    /// None of the sources exists.
+    #[error("none of the sources exists: {}", list(.paths))]
+    SourcesMissing {
+        /// The sources as given.
+        paths: Vec<PathBuf>,
+    },
+    /// Somebody else holds what this operation needs for itself.
+    #[error("{what}")]
+    Busy {
+        /// What is busy, and who holds it.
+        what: String,
+    },
+    /// The operation was cancelled, by a signal or through the library.
+    #[error("interrupted")]
+    Cancelled {
+        /// The signal's number, if a signal was the reason.
+        signal: Option<i32>,
+    },
+    /// An invariant of the format does not hold for data we made: nothing doubtful is written.
+    #[error("internal check failed: {what}")]
+    Internal {
+        /// Which check.
+        what: String,
+    },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let names: Vec<_> = paths.iter().map(|p| format!("`{}`", p.display())).collect();
+    names.join(", ")
+}
+
+impl Error {
+    /// A damaged object, named.
+    pub fn damaged(object: impl ToString, what: impl ToString) -> Self {
+        Self::Damaged { object: object.to_string(), what: what.to_string() }
+    }
+
+    /// A usage error without a hint.
+    pub fn usage(message: impl ToString) -> Self {
+        Self::Usage { message: message.to_string(), hint: None }
+    }
+
+    /// A usage error with a hint.
+    pub fn usage_hint(message: impl ToString, hint: impl ToString) -> Self {
+        Self::Usage { message: message.to_string(), hint: Some(hint.to_string()) }
+    }
+
+    /// A local file or folder that could not be used.
+    pub fn local(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<std::io::Error>,
+    ) -> Self {
+        Self::Local { action, path: path.into(), source: source.into() }
+    }
+
+    /// Whether this says that stored bytes are damaged or gone (and not that they could not be
+    /// fetched just now).
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::NotFound { .. } => true,
+            Self::Storage(error) => error.kind == StorageErrorKind::Missing,
+            _ => false,
+        }
+    }
+
+    /// What to try next: one imperative sentence, or `None` where it would be a guess.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::RepositoryMissing { location } => {
+                format!(
+                    "check the path, or make a repository with `larder -r {location} repo init`"
+                )
+            }
+            Self::RepositoryExists { .. } => {
+                "use it as it is, or choose an empty folder for a new one".into()
+            }
+            Self::LocationNotEmpty { .. } => "choose an empty or new folder".into(),
+            Self::WrongKey { what: "password", .. } => {
+                "check for typing errors, or open it with `--key-file` or the recovery code".into()
+            }
+            Self::WrongKey { .. } => {
+                "check that it belongs to this repository: `larder key list` shows what it takes"
+                    .into()
+            }
+            Self::KeyNeeded { .. } => {
+                "give `--password-file`, `--password-command`, `--key-file` or set LARDER_PASSWORD"
+                    .into()
+            }
+            Self::UnsupportedFormat { .. } => "use the version of larder that wrote it".into(),
+            Self::Downgraded { .. } => {
+                "somebody may have replaced the repository: compare it with a mirror before use"
+                    .into()
+            }
+            Self::Damaged { .. } => {
+                "run `larder check` to see which snapshots and files are hit".into()
+            }
+            Self::NotFound { what: "snapshot", .. } => "`larder snapshots` lists them".into(),
+            Self::NotFound { what: "path", .. } => "`larder ls SNAPSHOT` lists the paths".into(),
+            Self::NotFound { .. } => "run `larder check` to see what is hit".into(),
+            Self::Ambiguous { .. } => "give more characters of the id".into(),
+            Self::Storage(error) => return error.hint(),
+            Self::Usage { hint, .. } => return hint.clone(),
+            Self::SourcesMissing { .. } => "check the paths for typing errors".into(),
+            Self::Busy { .. } => "wait for it to end, then try again".into(),
+            Self::Cancelled { .. } => return None,
+            Self::Local { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "check the permissions, or run as root".into()
+                }
+                std::io::ErrorKind::StorageFull => "free some space, then run it again".into(),
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    "choose a folder that can be written".into()
+                }
+                _ => return None,
+            },
+            Self::Internal { .. } => {
+                "please report this; nothing was written that depends on it".into()
+            }
+        };
+        Some(text)
+    }
+
+    /// The exit code of the program that ends with this error (README.md, "Exit codes").
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } => 2,
+            Self::RepositoryMissing { .. } => 10,
+            Self::Busy { .. } => 11,
+            Self::WrongKey { .. } | Self::KeyNeeded { .. } => 12,
+            Self::Cancelled { signal } => 128 + signal.unwrap_or(2).clamp(1, 64) as u8,
+            _ => 1,
+        }
+    }
+}
+
+/// Why a storage call failed, in the classes somebody acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageErrorKind {
+    /// The object or the location does not exist.
+    Missing,
+    /// A created-once object exists already.
+    Exists,
+    /// Credentials or permissions do not allow it.
+    Denied,
+    /// No space, or a quota is used up.
+    Full,
+    /// A retry may help: time-out, connection lost, busy.
+    Temporary,
+    /// A retry will not help.
+    Permanent,
+}
+
+/// A failed call to storage: never taken for a source error, never read as "no objects".
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action} `{object}` in `{location}`")]
+pub struct StorageError {
+    /// What was tried: `read`, `write`, `list`, `delete`, `open`.
+    pub action: &'static str,
+    /// The object's name (or listed prefix).
+    pub object: String,
+    /// The location, without secrets.
+    pub location: String,
+    /// The class of failure.
+    pub kind: StorageErrorKind,
+    /// What the service or the system said.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl StorageError {
+    /// Whether repeating the call may succeed.
+    pub fn is_temporary(&self) -> bool {
+        self.kind == StorageErrorKind::Temporary
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self.kind {
+            StorageErrorKind::Missing => "check that the storage is mounted and complete".into(),
+            StorageErrorKind::Denied => "check the credentials and permissions for it".into(),
+            StorageErrorKind::Full => {
+                "free some space there, then run it again: it goes on from what was stored".into()
+            }
+            StorageErrorKind::Temporary => "run it again later".into(),
+            StorageErrorKind::Exists | StorageErrorKind::Permanent => return None,
+        })
+    }
+}

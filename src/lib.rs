@@ -1,0 +1,6 @@
+//! Larder: a content-addressed, deduplicating, encrypted backup and recovery engine.
+
+pub mod error;
+pub mod model;
+pub mod runtime;
+pub mod storage;

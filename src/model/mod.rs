@@ -1,0 +1,11 @@
+//! Plain data: ids, units, and what the library takes and returns.
+
+pub mod id;
+mod name;
+mod strategy;
+mod units;
+
+pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};
+pub use name::{escape_bytes, unescape};
+pub use strategy::BackupStrategy;
+pub use units::{format_bytes, format_duration, parse_bytes};

@@ -1,0 +1,73 @@
+//! Who is told how an operation goes.
+
+use std::path::Path;
+
+/// What an operation is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Unlocking the repository and loading its index.
+    Opening,
+    /// Walking the sources and storing what is new.
+    BackingUp,
+    /// Writing the last packs, the index and the snapshot.
+    Committing,
+    /// Deciding what has to be restored.
+    Planning,
+    /// Writing files.
+    Restoring,
+    /// Setting the times of folders, and other last steps.
+    Finishing,
+    /// Checking records and pages.
+    CheckingStructure,
+    /// Checking stored bytes.
+    CheckingData,
+    /// Merging index objects.
+    MergingIndex,
+}
+
+/// What kind of trouble an [`Issue`] tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssueKind {
+    /// Not what was hoped for, but nothing is missing from the result.
+    Warning,
+    /// This file or folder is not (wholly) in the result: exit code 3.
+    Failed,
+}
+
+/// One file or thing that did not go as it should; the operation goes on.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// How bad it is.
+    pub kind: IssueKind,
+    /// The file, raw bytes, or what else it is about; empty if it is about the whole operation.
+    pub path: Vec<u8>,
+    /// What happened, lower case, without the path.
+    pub message: String,
+}
+
+/// Is told how an operation goes, from any thread, often: implementations must be cheap.
+///
+/// All methods do nothing by default.
+pub trait Progress: Send + Sync {
+    /// The operation enters a phase.
+    fn phase(&self, _phase: Phase) {}
+    /// More work was found: this many more entries and bytes. A first sum may be an estimate.
+    fn expect(&self, _entries: u64, _bytes: u64) {}
+    /// No more work will be found.
+    fn expect_no_more(&self) {}
+    /// This much of it is done.
+    fn done(&self, _entries: u64, _bytes: u64) {}
+    /// A file is being worked on.
+    fn current(&self, _path: &Path) {}
+    /// Bytes went to (or came from) storage.
+    fn transferred(&self, _bytes: u64) {}
+    /// Something is wrong with one file; the operation goes on.
+    fn issue(&self, _issue: &Issue) {}
+    /// A line for people who asked for details: `path` was `verb`ed (`added`, `restored`, ...).
+    fn detail(&self, _verb: &'static str, _path: &[u8]) {}
+}
+
+/// Tells nobody.
+pub struct NoProgress;
+
+impl Progress for NoProgress {}

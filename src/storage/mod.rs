@@ -1,0 +1,89 @@
+//! Where objects are kept: one narrow, synchronous trait, its implementations and its wrappers.
+//!
+//! Objects are immutable and named once. Nothing above this module knows what kind of storage it
+//! talks to; nothing in this module knows what the bytes mean.
+//!
+//! Not here: caching of decoded data (`repository`), retention, encryption.
+
+use std::sync::Arc;
+
+use crate::error::StorageError;
+
+/// One object found by a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Full name, `/`-separated, as given to [`Storage::put`].
+    pub name: String,
+    /// Length in bytes.
+    pub len: u64,
+    /// Storage's own time of the last write, in milliseconds since 1970, where it has one.
+    pub modified_ms: Option<i64>,
+}
+
+/// What a [`Storage::put`] does when the name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutMode {
+    /// Objects named by their content: writing the same name again is harmless, and an existing
+    /// object of the same length may be left as it is.
+    Content,
+    /// Objects that must be created once: an existing one is an error of kind `Exists` wherever
+    /// the service can tell.
+    CreateOnce,
+}
+
+/// A place that keeps immutable objects under names.
+///
+/// All methods may be called from any number of threads. A successful [`put`](Storage::put) is
+/// durable: it survives a crash of the machine that holds the storage. Readers see a whole object
+/// or none.
+///
+/// Names are relative, `/`-separated, made of `[a-z0-9._-]`; at most 200 bytes.
+pub trait Storage: Send + Sync {
+    /// The location as shown to people: never holds secrets.
+    fn location(&self) -> &str;
+
+    /// Stores `parts`, one after the other, as the object `name`.
+    fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError>;
+
+    /// Reads the whole object, up to `len_max` bytes.
+    ///
+    /// # Errors
+    /// A longer object is an error of kind `Permanent`: stored lengths are untrusted.
+    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError>;
+
+    /// Fills `buf` from `offset`.
+    ///
+    /// # Errors
+    /// An object that ends before `offset + buf.len()` is an error of kind `Permanent`.
+    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Length and time of one object.
+    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError>;
+
+    /// Calls `found` for each object whose name starts with the folder `prefix` (`""` or ending
+    /// in `/`), at any depth, in no particular order. A folder that does not exist is empty.
+    ///
+    /// # Errors
+    /// A listing that could not be finished is an error, whatever `found` has seen before.
+    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError>;
+
+    /// Removes an object. One that is not there is not an error.
+    fn delete(&self, name: &str) -> Result<(), StorageError>;
+
+    /// How many calls at once make sense: about the number of cores for local disk, more where
+    /// every call waits for a network.
+    fn concurrency(&self) -> usize {
+        2
+    }
+}
+
+/// Lists a folder into a vector, sorted by name.
+pub fn list_sorted(storage: &dyn Storage, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+    let mut all = Vec::new();
+    storage.list(prefix, &mut |meta| all.push(meta))?;
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// Storage shared between threads.
+pub type SharedStorage = Arc<dyn Storage>;
