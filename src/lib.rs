@@ -1,5 +1,7 @@
 //! Larder: a content-addressed, deduplicating, encrypted backup and recovery engine.
 
+pub mod chunker;
+pub mod codec;
 pub mod error;
 pub mod model;
 pub mod runtime;

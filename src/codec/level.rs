@@ -1,0 +1,101 @@
+//! How hard to compress: what people write, and what zstd gets.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use zstd::zstd_safe::CParameter;
+
+/// Levels behind the names, chosen on real corpora (SPEC.md, "Chunk decision").
+const FAST: i32 = 1;
+const DEFAULT: i32 = 2;
+const MAX: i32 = 12;
+
+/// Levels that zstd has and that make sense for a backup.
+const LEVELS: std::ops::RangeInclusive<i32> = 1..=22;
+
+/// Below this level zstd itself skips incompressible data as fast as a probe would.
+pub(super) const PROBE_FROM: i32 = 3;
+
+/// How hard to compress. A client's choice for what it writes, no part of the format.
+///
+/// Written as `none`, `fast`, `default`, `max`, or a zstd level from 1 to 22.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Compression {
+    /// Everything is stored as it is.
+    None,
+    /// A zstd level.
+    Level(i32),
+}
+
+impl Compression {
+    /// Fastest backups.
+    pub const FAST: Self = Self::Level(FAST);
+    /// Smallest repository that keeps backups bound by reading, not by compressing.
+    pub const DEFAULT: Self = Self::Level(DEFAULT);
+    /// Smallest repository that is still bearable for daily use.
+    pub const MAX: Self = Self::Level(MAX);
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A text that names no compression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no compression: use none, fast, default, max or a level from 1 to 22")]
+pub struct ParseCompressionError(String);
+
+impl FromStr for Compression {
+    type Err = ParseCompressionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            "fast" => Ok(Self::FAST),
+            "default" => Ok(Self::DEFAULT),
+            "max" => Ok(Self::MAX),
+            _ => match text.parse() {
+                Ok(level) if LEVELS.contains(&level) => Ok(Self::Level(level)),
+                _ => Err(ParseCompressionError(text.into())),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::None => f.pad("none"),
+            Self::FAST => f.pad("fast"),
+            Self::DEFAULT => f.pad("default"),
+            Self::MAX => f.pad("max"),
+            Self::Level(level) => level.fmt(f),
+        }
+    }
+}
+
+impl TryFrom<String> for Compression {
+    type Error = ParseCompressionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Compression> for String {
+    fn from(compression: Compression) -> Self {
+        compression.to_string()
+    }
+}
+
+/// What zstd gets for a level. No checksum: the sealed unit around the frame has a tag.
+pub(super) fn parameters(level: i32) -> Vec<CParameter> {
+    vec![
+        CParameter::CompressionLevel(level),
+        CParameter::ContentSizeFlag(true),
+        CParameter::ChecksumFlag(false),
+    ]
+}
