@@ -41,10 +41,12 @@ mod tests {
         let mut random = vec![0; 1 << 20];
         crate::runtime::Random::seeded(1).fill(&mut random);
         assert!(looks_random(&random));
-        let hex: Vec<u8> = random.iter().map(|b| b"0123456789abcdef"[usize::from(b & 15)]).collect();
+        let hex: Vec<u8> =
+            random.iter().map(|b| b"0123456789abcdef"[usize::from(b & 15)]).collect();
         assert!(!looks_random(&hex));
         // Random numbers of 31 bits in 4 bytes: Huffman coding saves 3 %.
-        let numbers: Vec<u8> = random.chunks(4).flat_map(|n| [n[0], n[1], n[2], n[3] & 31]).collect();
+        let numbers: Vec<u8> =
+            random.chunks(4).flat_map(|n| [n[0], n[1], n[2], n[3] & 31]).collect();
         assert!(!looks_random(&numbers));
         // An eighth of text among random data is seen.
         let mut mixed = random.clone();
