@@ -2,6 +2,7 @@
 
 pub mod chunker;
 pub mod codec;
+pub mod crypto;
 pub mod error;
 pub mod model;
 pub mod runtime;
