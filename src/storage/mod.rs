@@ -5,9 +5,20 @@
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
+mod failure;
+pub mod local;
+pub mod location;
+pub mod memory;
+pub mod name;
+mod services;
+
 use std::sync::Arc;
 
 use crate::error::StorageError;
+
+pub use local::LocalStorage;
+pub use location::{Location, create, open};
+pub use memory::MemoryStorage;
 
 /// One object found by a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,168 @@
+//! The kinds of storage beside local folders: one row of a table each.
+//!
+//! A row with `connect` works in this build; the others are known by name, so that a location
+//! that cannot work here says why.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{MemoryStorage, SharedStorage};
+use crate::error::{Error, Result};
+
+/// Makes the storage of a location.
+type Connect = fn(&ServiceLocation) -> Result<SharedStorage>;
+
+/// One kind of storage.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// What stands before the `:`.
+    pub(super) scheme: &'static str,
+    /// A location as people would write it.
+    pub(super) example: &'static str,
+    /// Whether it lives in this process, and is written without `//`.
+    pub(super) is_local: bool,
+    /// How to get to it, if it is part of this build.
+    connect: Option<Connect>,
+}
+
+const fn absent(scheme: &'static str, example: &'static str) -> Service {
+    Service { scheme, example, is_local: false, connect: None }
+}
+
+/// Every kind that has a name.
+pub(super) const SERVICES: &[Service] = &[
+    Service {
+        scheme: "memory",
+        example: "memory:test",
+        is_local: true,
+        connect: Some(shared_memory),
+    },
+    absent("s3", "s3://bucket/prefix?region=eu-central-1"),
+    absent("azblob", "azblob://container/prefix"),
+    absent("gcs", "gcs://bucket/prefix"),
+    absent("b2", "b2://bucket/prefix"),
+    absent("sftp", "sftp://user@host/path"),
+    absent("webdav", "webdav://host/path"),
+    absent("smb", "smb://host/share/path"),
+    absent("nfs", "nfs://host/export/path"),
+];
+
+/// The kind with this name.
+pub(super) fn find(scheme: &str) -> Option<&'static Service> {
+    SERVICES.iter().find(|service| service.scheme.eq_ignore_ascii_case(scheme))
+}
+
+impl Service {
+    /// The beginning of its locations, for messages.
+    pub(super) fn scheme_shown(&self) -> String {
+        let slashes = if self.is_local { "" } else { "//" };
+        format!("`{}:{slashes}`", self.scheme)
+    }
+}
+
+/// A location at a service, in parts. None of them is a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ServiceLocation {
+    /// A scheme of [`SERVICES`].
+    pub(super) scheme: &'static str,
+    /// Bucket, container, or `user@host:port`.
+    pub(super) authority: String,
+    /// Below it, without `/` at the ends.
+    pub(super) path: String,
+    /// What follows the `?`, in order: endpoint, region and the like.
+    pub(super) options: Vec<(String, String)>,
+}
+
+impl ServiceLocation {
+    /// Reads what follows `scheme://` (or `scheme:` of a local kind).
+    pub(super) fn parse(service: &'static Service, rest: &str) -> Result<Self> {
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+        let mut options = Vec::new();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            if is_secret_key(key) || has_password(value) {
+                return Err(Error::usage_hint(
+                    format!("a `{}` location must not hold a secret", service.scheme),
+                    "every user of this machine can see arguments: give it in the environment or \
+                     in a credential file",
+                ));
+            }
+            options.push((key.into(), value.into()));
+        }
+        // Wherever an `@` stands: a password may hold a `/` or a `?`.
+        if has_password(rest) {
+            return Err(Error::usage_hint(
+                format!("a `{}` location must not hold a password", service.scheme),
+                "every user of this machine can see arguments: give it in the environment or in \
+                 a credential file",
+            ));
+        }
+        if authority.is_empty() && !service.is_local {
+            return Err(Error::usage_hint(
+                format!("this `{}` location names no bucket or host", service.scheme),
+                format!("write it like `{}`", service.example),
+            ));
+        }
+        let path = path.trim_matches('/').into();
+        Ok(Self { scheme: service.scheme, authority: authority.into(), path, options })
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it is not part of this build, otherwise the service's.
+    pub(super) fn open(&self) -> Result<SharedStorage> {
+        match find(self.scheme).and_then(|service| service.connect) {
+            Some(connect) => connect(self),
+            None => Err(Error::usage_hint(
+                format!("this build of larder does not include `{}` storage", self.scheme),
+                "use a folder of this machine or of a mounted share, or a build that includes it",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for ServiceLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slashes = if find(self.scheme).is_some_and(|s| s.is_local) { "" } else { "//" };
+        write!(f, "{}:{slashes}{}", self.scheme, self.authority)?;
+        if !self.path.is_empty() {
+            write!(f, "/{}", self.path)?;
+        }
+        for (at, (key, value)) in self.options.iter().enumerate() {
+            write!(f, "{}{key}={value}", if at == 0 { '?' } else { '&' })?;
+        }
+        Ok(())
+    }
+}
+
+/// Memory under a name: who opens the same name in this process gets the same objects, until the
+/// process ends.
+fn shared_memory(location: &ServiceLocation) -> Result<SharedStorage> {
+    static NAMED: Mutex<Option<HashMap<String, SharedStorage>>> = Mutex::new(None);
+    let mut named = NAMED.lock();
+    let all = named.get_or_insert_default();
+    Ok(all.entry(location.to_string()).or_insert_with(|| Arc::new(MemoryStorage::new())).clone())
+}
+
+/// Whether an option's name says that its value is a secret.
+fn is_secret_key(key: &str) -> bool {
+    let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+    let key = key.to_ascii_lowercase();
+    // `access_key_id` and `account_name` only say who, not what proves it.
+    ["secret", "password", "passwd", "token", "credential", "sas", "privatekey", "accountkey"]
+        .iter()
+        .chain(&["applicationkey", "accesskey", "apikey", "passphrase"])
+        .any(|word| key.contains(word))
+        && !key.ends_with("id")
+}
+
+/// Whether a URL, or what follows its scheme, has `user:password@` in it.
+fn has_password(text: &str) -> bool {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    text.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+}
