@@ -254,7 +254,7 @@ fn meta(name: &str, stat: &Stat) -> ObjectMeta {
     ObjectMeta {
         name: name.into(),
         len: u64::try_from(stat.st_size).unwrap_or(0),
-        modified_ms: Some(milliseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64)),
+        modified_ms: Some(milliseconds(stat.st_mtime, stat.st_mtime_nsec as i64)),
     }
 }
 

@@ -243,7 +243,7 @@ pub(super) fn clean_tmp(storage: &LocalStorage, age: Duration) -> io::Result<u64
     let now_ms = {
         let probe = Temp::create(storage)?;
         let stat = fstat(&probe.file)?;
-        milliseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64)
+        milliseconds(stat.st_mtime, stat.st_mtime_nsec as i64)
     };
     let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let mut removed = 0;
@@ -254,7 +254,7 @@ pub(super) fn clean_tmp(storage: &LocalStorage, age: Duration) -> io::Result<u64
             Err(Errno::NOENT) => continue,
             stat => stat?,
         };
-        let modified_ms = milliseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+        let modified_ms = milliseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         if is_file && modified_ms.saturating_add(age_ms) <= now_ms {
             match unlinkat(entries.fd()?, entry.file_name(), AtFlags::empty()) {
