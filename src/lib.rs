@@ -1,6 +1,7 @@
 //! Larder: a content-addressed, deduplicating, encrypted backup and recovery engine.
 
 pub mod chunker;
+pub mod cli;
 pub mod codec;
 pub mod crypto;
 pub mod error;

@@ -1,0 +1,158 @@
+//! The arguments of the program as a whole. Each command's own are beside its code, in
+//! [`commands`](super::commands).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+
+use super::commands::Command;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder completions bash                    complete commands in bash
+  larder man --output DIR                    write the manual pages
+
+Exit codes:
+  0 done   1 failed, or damage found   2 wrong arguments   3 finished, but not all files
+  10 no repository   11 repository busy   12 wrong password or key   130, 143 interrupted
+
+`larder help COMMAND` tells more, with examples.";
+
+/// Deduplicated, encrypted backups that can be restored.
+#[derive(Debug, Parser)]
+#[command(
+    name = "larder",
+    version,
+    after_help = EXAMPLES,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    #[command(flatten)]
+    pub(crate) repository: RepositoryArgs,
+
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
+
+    /// Print JSON: results on standard output, messages and errors on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Print a line for each file
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    /// Print without colours [env: NO_COLOR]
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// Which repository.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RepositoryArgs {
+    /// Repository: a path or URL; without it, the one in your data folder [env: LARDER_REPOSITORY]
+    #[arg(short, long, global = true, value_name = "LOCATION")]
+    pub(crate) repo: Option<String>,
+
+    /// File whose first line is the repository's location [env: LARDER_REPOSITORY_FILE]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "repo")]
+    pub(crate) repository_file: Option<PathBuf>,
+
+    /// Folder for the local cache [env: LARDER_CACHE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// Work without a local cache: slower to start
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub(crate) no_cache: bool,
+}
+
+/// What opens it. Passwords are never arguments: other users could read them.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct SecretArgs {
+    /// File whose first line is the password [env: LARDER_PASSWORD_FILE, or LARDER_PASSWORD]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+
+    /// Shell command that prints the password [env: LARDER_PASSWORD_COMMAND]
+    #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "password_file")]
+    pub(crate) password_command: Option<String>,
+
+    /// Key file, as made by `repo init --new-key-file` [env: LARDER_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE",
+          conflicts_with_all = ["password_file", "password_command"])]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+impl RepositoryArgs {
+    /// The location as given by options or the environment.
+    ///
+    /// # Errors
+    /// [`Error::Local`](crate::Error::Local) if the repository file cannot be read.
+    pub(crate) fn given(&self) -> crate::error::Result<Option<String>> {
+        if let Some(location) = &self.repo {
+            return Ok(Some(location.clone()));
+        }
+        if let Some(path) = &self.repository_file {
+            return location_from_file(path).map(Some);
+        }
+        let environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(location) = environment("LARDER_REPOSITORY") {
+            return Ok(Some(location.to_string_lossy().into_owned()));
+        }
+        match environment("LARDER_REPOSITORY_FILE") {
+            Some(path) => location_from_file(path.as_ref()).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn location_from_file(path: &std::path::Path) -> crate::error::Result<String> {
+    use crate::error::Error;
+    let text = std::fs::read_to_string(path).map_err(|error| Error::local("read", path, error))?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    if line.is_empty() {
+        return Err(Error::usage(format!("`{}` names no repository", path.display())));
+    }
+    Ok(line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// A command without examples leaves people to guess.
+    #[test]
+    fn every_command_has_examples() {
+        fn look(command: &clap::Command, path: &str) {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("Examples:"), "`{path}` has no examples");
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+                look(sub, &format!("{path} {}", sub.get_name()));
+            }
+        }
+        look(&Cli::command(), "larder");
+    }
+}

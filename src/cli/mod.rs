@@ -1,0 +1,107 @@
+//! The command line: arguments in, library calls, results out.
+//!
+//! Each command's file reads the same way: its arguments, what they become for the library, the
+//! call, and what is printed. Nothing here decides about backups.
+
+// Some of this is for commands whose engine is on its way.
+#![allow(dead_code, unused_imports)]
+
+mod args;
+mod commands;
+mod context;
+mod errors;
+mod output;
+mod secrets;
+mod signals;
+mod time;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use self::args::Cli;
+use self::context::Context;
+use self::output::Output;
+use crate::runtime::CancelToken;
+
+/// How a command that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// Everything is as it should be.
+    Done,
+    /// It finished, but not all files could be read or restored.
+    Incomplete,
+    /// It looked for damage and found some.
+    Damaged,
+}
+
+impl Finish {
+    /// [`Finish::Incomplete`] if `failed` files are not in the result.
+    pub(crate) fn with_failed(failed: u64) -> Self {
+        if failed == 0 { Self::Done } else { Self::Incomplete }
+    }
+
+    fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Damaged => 1,
+            Self::Incomplete => 3,
+        }
+    }
+}
+
+/// What a shell reports for a program whose reader went away, as `git log | head` does.
+const EXIT_BROKEN_PIPE: u8 = 128 + 13;
+
+/// Runs the program with its arguments (the first is the program's name) and returns its exit
+/// code; everything that has to be said has been printed then.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match parse(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let json = arguments.iter().any(|argument| argument == "--json");
+            return errors::report_usage(&error, json).into();
+        }
+    };
+    start_logging();
+    let global = &cli.global;
+    let out = Arc::new(Output::new(global.json, global.quiet, global.verbose, global.no_color));
+    let cancel = CancelToken::default();
+    signals::install(cancel.clone(), Arc::clone(&out));
+    let context = Context { global: cli.global, out: Arc::clone(&out), cancel };
+    let result = cli.command.run(&context).and_then(|finish| out.flush().map(|()| finish));
+    match result {
+        Ok(finish) => finish.exit_code().into(),
+        Err(error) if output::is_broken_pipe(&error) => EXIT_BROKEN_PIPE.into(),
+        Err(error) => {
+            // Results printed before the error stay readable before it.
+            let _ = out.flush();
+            errors::report(&out, &error);
+            error.exit_code().into()
+        }
+    }
+}
+
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    if arguments.iter().any(|argument| argument == "--no-color") {
+        command = command.color(clap::ColorChoice::Never);
+    }
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// `LARDER_LOG=debug` (or a filter of `tracing_subscriber`) logs to standard error.
+fn start_logging() {
+    use tracing_subscriber::EnvFilter;
+    if let Ok(filter) = EnvFilter::try_from_env("LARDER_LOG") {
+        // A second call in one process keeps the first subscriber.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
+}

@@ -1,0 +1,147 @@
+//! What the program says: results on standard output, everything about the run on standard error.
+//!
+//! Text for people, or with `--json` one JSON object per line. Nothing here knows the engine; the
+//! commands decide what to say, this module where it goes and what it looks like.
+
+mod human;
+pub(crate) mod progress;
+mod table;
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+pub(crate) use human::{count, iso_ms, iso_ns, local_ms, local_ns, plural, ratio};
+pub(crate) use table::{Align, Table};
+
+/// Stands for standard output in errors; see [`is_broken_pipe`].
+const STDOUT_NAME: &str = "standard output";
+
+/// Where results and messages go, shared by the command and its progress display.
+pub(crate) struct Output {
+    stdout: Mutex<BufWriter<Stdout>>,
+    /// `--json`: results and messages are JSON objects.
+    pub(crate) json: bool,
+    /// `-q`: only results and errors.
+    pub(crate) quiet: bool,
+    /// `-v`: one line per file.
+    pub(crate) verbose: bool,
+    /// Whether standard error may be coloured.
+    color: bool,
+}
+
+impl Output {
+    /// Colours need a terminal, no `--no-color` and no `NO_COLOR` (<https://no-color.org>).
+    pub(crate) fn new(json: bool, quiet: bool, verbose: bool, no_color: bool) -> Self {
+        let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        Self {
+            stdout: Mutex::new(BufWriter::with_capacity(64 << 10, io::stdout())),
+            json,
+            quiet,
+            verbose,
+            color: wanted && !json && io::stderr().is_terminal(),
+        }
+    }
+
+    /// Writes one line of the result.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if standard output is closed or full.
+    pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<()> {
+        let mut stdout = self.stdout.lock();
+        checked(stdout.write_all(text.as_ref().as_bytes()).and_then(|()| stdout.write_all(b"\n")))
+    }
+
+    /// Writes a line of a report for people: not with `--json` or `-q`.
+    pub(crate) fn note(&self, text: impl AsRef<str>) -> Result<()> {
+        if self.json || self.quiet { Ok(()) } else { self.line(text) }
+    }
+
+    /// Writes one object of the result, as one line of JSON.
+    pub(crate) fn object(&self, object: &impl Serialize) -> Result<()> {
+        let mut stdout = self.stdout.lock();
+        checked(
+            serde_json::to_writer(&mut *stdout, object)
+                .map_err(io::Error::from)
+                .and_then(|()| stdout.write_all(b"\n")),
+        )
+    }
+
+    /// Writes one object of a stream, with its `message_type` first.
+    pub(crate) fn message(
+        &self,
+        message_type: &'static str,
+        fields: &impl Serialize,
+    ) -> Result<()> {
+        self.object(&Message { message_type, fields })
+    }
+
+    /// Writes raw bytes of the result, for `dump`.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        checked(self.stdout.lock().write_all(bytes))
+    }
+
+    /// Hands everything written so far to the system.
+    pub(crate) fn flush(&self) -> Result<()> {
+        checked(self.stdout.lock().flush())
+    }
+
+    /// Warns about something that is not a file of the run: one line on standard error.
+    pub(crate) fn warn(&self, text: &str) {
+        if self.json {
+            let message = serde_json::json!({ "message_type": "warning", "message": text });
+            to_stderr(&message.to_string());
+        } else if !self.quiet {
+            to_stderr(&format!("{} {text}", self.paint(Style::Warning, "warning:")));
+        }
+    }
+
+    /// `text` in the colour of `style`, if standard error is coloured.
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let code = match style {
+            Style::Error => "1;31",
+            Style::Warning => "1;33",
+            Style::Hint => "1;36",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// What a coloured word says. The word itself always says it too.
+#[derive(Clone, Copy)]
+pub(crate) enum Style {
+    /// Something failed.
+    Error,
+    /// Something may be wrong.
+    Warning,
+    /// Something to try.
+    Hint,
+}
+
+#[derive(Serialize)]
+struct Message<'a, T: Serialize> {
+    message_type: &'static str,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+fn checked(result: io::Result<()>) -> Result<()> {
+    result.map_err(|error| Error::local("write", STDOUT_NAME, error))
+}
+
+/// Whether `error` says that nobody reads standard output any more (`larder ls | head`).
+pub(crate) fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Local { path, source, .. }
+        if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == STDOUT_NAME)
+}
+
+/// Writes one line to standard error in one piece. A closed one is nothing to fail for.
+pub(crate) fn to_stderr(line: &str) {
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}

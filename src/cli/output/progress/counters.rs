@@ -1,0 +1,145 @@
+//! What the engine's threads write to, on every file and chunk: atomics, and one lock that is
+//! taken only when somebody wants to see the current file.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use crate::runtime::Phase;
+
+/// The state of a run as numbers.
+pub(super) struct Counters {
+    phase: AtomicU8,
+    expected_entries: AtomicU64,
+    expected_bytes: AtomicU64,
+    /// No more work will be found: the sums above are final.
+    complete: AtomicBool,
+    done_entries: AtomicU64,
+    done_bytes: AtomicU64,
+    transferred_bytes: AtomicU64,
+    warnings: AtomicU64,
+    failures: AtomicU64,
+    /// Set by the display when it would like to know the current file.
+    current_wanted: AtomicBool,
+    current: Mutex<Vec<u8>>,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    pub(super) phase: usize,
+    pub(super) expected_entries: u64,
+    pub(super) expected_bytes: u64,
+    pub(super) complete: bool,
+    pub(super) done_entries: u64,
+    pub(super) done_bytes: u64,
+    pub(super) transferred_bytes: u64,
+    pub(super) warnings: u64,
+    pub(super) failures: u64,
+    pub(super) current: Vec<u8>,
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        Self {
+            phase: AtomicU8::new(0),
+            expected_entries: AtomicU64::new(0),
+            expected_bytes: AtomicU64::new(0),
+            complete: AtomicBool::new(false),
+            done_entries: AtomicU64::new(0),
+            done_bytes: AtomicU64::new(0),
+            transferred_bytes: AtomicU64::new(0),
+            warnings: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            current_wanted: AtomicBool::new(true),
+            current: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase_index(phase), Relaxed);
+    }
+
+    pub(super) fn expect(&self, entries: u64, bytes: u64) {
+        self.expected_entries.fetch_add(entries, Relaxed);
+        self.expected_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn expect_no_more(&self) {
+        self.complete.store(true, Relaxed);
+    }
+
+    pub(super) fn done(&self, entries: u64, bytes: u64) {
+        self.done_entries.fetch_add(entries, Relaxed);
+        self.done_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn transferred(&self, bytes: u64) {
+        self.transferred_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn warned(&self) {
+        self.warnings.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// Remembers `path` if the display asked since the last time, or else does nothing.
+    pub(super) fn current(&self, path: &Path) {
+        use std::os::unix::ffi::OsStrExt;
+        if self.current_wanted.load(Relaxed)
+            && self.current_wanted.swap(false, Relaxed)
+            && let Some(mut current) = self.current.try_lock()
+        {
+            current.clear();
+            current.extend_from_slice(path.as_os_str().as_bytes());
+        }
+    }
+
+    pub(super) fn read(&self) -> Reading {
+        self.current_wanted.store(true, Relaxed);
+        Reading {
+            phase: usize::from(self.phase.load(Relaxed)),
+            // Done is read before expected, so that it never looks larger.
+            done_entries: self.done_entries.load(Relaxed),
+            done_bytes: self.done_bytes.load(Relaxed),
+            complete: self.complete.load(Relaxed),
+            expected_entries: self.expected_entries.load(Relaxed),
+            expected_bytes: self.expected_bytes.load(Relaxed),
+            transferred_bytes: self.transferred_bytes.load(Relaxed),
+            warnings: self.warnings.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            current: self.current.lock().clone(),
+        }
+    }
+}
+
+/// What people and JSON call the phases, by their index.
+pub(super) const PHASES: [(&str, &str); 9] = [
+    ("opening", "opening the repository"),
+    ("backing_up", "backing up"),
+    ("committing", "writing the snapshot"),
+    ("planning", "planning"),
+    ("restoring", "restoring"),
+    ("finishing", "finishing"),
+    ("checking_structure", "checking structure"),
+    ("checking_data", "checking data"),
+    ("merging_index", "merging the index"),
+];
+
+fn phase_index(phase: Phase) -> u8 {
+    match phase {
+        Phase::Opening => 0,
+        Phase::BackingUp => 1,
+        Phase::Committing => 2,
+        Phase::Planning => 3,
+        Phase::Restoring => 4,
+        Phase::Finishing => 5,
+        Phase::CheckingStructure => 6,
+        Phase::CheckingData => 7,
+        Phase::MergingIndex => 8,
+    }
+}

@@ -1,0 +1,289 @@
+//! From counters to what is shown: rates, remaining time, and the texts of a bar, a line and a
+//! JSON object.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::counters::{PHASES, Reading};
+use crate::cli::output::{count, plural};
+use crate::model::{escape_bytes, format_bytes, format_duration};
+
+/// What opening and closing a file costs, in bytes that could be read meanwhile. It lets the
+/// remaining time be right for many small files as well as for few large ones.
+const ENTRY_COST_BYTES: u64 = 32 << 10;
+
+/// Rates are averages over about this time.
+const WINDOW: Duration = Duration::from_secs(8);
+
+/// A rate that follows changes without jumping.
+#[derive(Default)]
+pub(super) struct Rate {
+    last: u64,
+    per_second: f64,
+    weight: f64,
+}
+
+impl Rate {
+    /// Takes the counter's new value, `step` after the previous one.
+    pub(super) fn update(&mut self, value: u64, step: Duration) {
+        let seconds = step.as_secs_f64();
+        if seconds <= 0.0 {
+            return;
+        }
+        let keep = (-seconds / WINDOW.as_secs_f64()).exp();
+        let now = value.saturating_sub(self.last) as f64 / seconds;
+        self.per_second = self.per_second * keep + now * (1.0 - keep);
+        // The weights of a young average do not sum up to one yet.
+        self.weight = self.weight * keep + (1.0 - keep);
+        self.last = value;
+    }
+
+    pub(super) fn per_second(&self) -> f64 {
+        if self.weight > 0.0 { self.per_second / self.weight } else { 0.0 }
+    }
+}
+
+/// One moment of a run, ready to be shown.
+pub(super) struct View {
+    pub(super) reading: Reading,
+    pub(super) elapsed: Duration,
+    pub(super) bytes_per_second: f64,
+    pub(super) transferred_per_second: f64,
+    pub(super) remaining: Option<Duration>,
+}
+
+/// The rates of a run.
+#[derive(Default)]
+pub(super) struct Rates {
+    work: Rate,
+    bytes: Rate,
+    transferred: Rate,
+    elapsed: Duration,
+}
+
+impl Rates {
+    /// The view of `reading`, taken `elapsed` after the start.
+    pub(super) fn view(&mut self, reading: Reading, elapsed: Duration) -> View {
+        let step = elapsed.saturating_sub(self.elapsed);
+        self.elapsed = elapsed;
+        let done = work(reading.done_entries, reading.done_bytes);
+        self.work.update(done, step);
+        self.bytes.update(reading.done_bytes, step);
+        self.transferred.update(reading.transferred_bytes, step);
+        let left = work(reading.expected_entries, reading.expected_bytes).saturating_sub(done);
+        let speed = self.work.per_second();
+        let remaining = (reading.complete && speed > 1.0)
+            .then(|| Duration::try_from_secs_f64(left as f64 / speed).ok())
+            .flatten();
+        View {
+            elapsed,
+            bytes_per_second: self.bytes.per_second(),
+            transferred_per_second: self.transferred.per_second(),
+            remaining,
+            reading,
+        }
+    }
+}
+
+fn work(entries: u64, bytes: u64) -> u64 {
+    bytes.saturating_add(entries.saturating_mul(ENTRY_COST_BYTES))
+}
+
+impl View {
+    /// The part that is done, from 0 to 1, once all work is known.
+    pub(super) fn fraction(&self) -> Option<f64> {
+        let reading = &self.reading;
+        let expected = work(reading.expected_entries, reading.expected_bytes);
+        (reading.complete && expected > 0).then(|| {
+            (work(reading.done_entries, reading.done_bytes) as f64 / expected as f64).min(1.0)
+        })
+    }
+
+    pub(super) fn phase_text(&self) -> &'static str {
+        PHASES.get(self.reading.phase).map_or("working", |(_, text)| text)
+    }
+
+    /// `1.23 GiB of 2.90 GiB, 12,345 of 86,629 files, 340 MiB/s, 5 s left`.
+    pub(super) fn main_text(&self) -> String {
+        let reading = &self.reading;
+        let more = if reading.complete { "" } else { "+" };
+        let mut parts = Vec::new();
+        if reading.expected_bytes > 0 || reading.done_bytes > 0 {
+            parts.push(format!(
+                "{} of {}{more}",
+                format_bytes(reading.done_bytes),
+                format_bytes(reading.expected_bytes.max(reading.done_bytes))
+            ));
+        }
+        if reading.expected_entries > 0 || reading.done_entries > 0 {
+            parts.push(format!(
+                "{} of {}{more} entries",
+                count(reading.done_entries),
+                count(reading.expected_entries.max(reading.done_entries))
+            ));
+        }
+        if self.bytes_per_second >= 1.0 {
+            parts.push(format!("{}/s", format_bytes(self.bytes_per_second as u64)));
+        }
+        if let Some(remaining) = self.remaining {
+            let rounded = Duration::from_secs(remaining.as_secs_f64().ceil() as u64);
+            if rounded.as_secs() < 60 {
+                parts.push(format!("{} s left", rounded.as_secs()));
+            } else {
+                parts.push(format!("{} left", format_duration(rounded)));
+            }
+        }
+        parts.join(", ")
+    }
+
+    /// `stored 310 MiB, 120 MiB/s`, or nothing before the first byte.
+    pub(super) fn transfer_text(&self, verb: &str) -> Option<String> {
+        let bytes = self.reading.transferred_bytes;
+        (bytes > 0).then(|| {
+            format!(
+                "{verb} {}, {}/s",
+                format_bytes(bytes),
+                format_bytes(self.transferred_per_second as u64)
+            )
+        })
+    }
+
+    pub(super) fn issues_text(&self) -> Option<String> {
+        let (warnings, failures) = (self.reading.warnings, self.reading.failures);
+        match (warnings, failures) {
+            (0, 0) => None,
+            (_, 0) => Some(plural(warnings, "warning")),
+            (0, _) => Some(plural(failures, "error")),
+            _ => Some(format!("{}, {}", plural(failures, "error"), plural(warnings, "warning"))),
+        }
+    }
+
+    pub(super) fn current_text(&self) -> std::borrow::Cow<'_, str> {
+        escape_bytes(&self.reading.current)
+    }
+
+    /// One line for a log, without the current file.
+    pub(super) fn plain_line(&self, verb: &str) -> String {
+        let percent = self.fraction().map(|part| format!("{:.0} %", (part * 100.0).floor()));
+        let main = Some(self.main_text()).filter(|text| !text.is_empty());
+        let parts: Vec<String> = [percent, main, self.transfer_text(verb), self.issues_text()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let elapsed = format_elapsed(self.elapsed);
+        if parts.is_empty() {
+            format!("[{elapsed}] {}", self.phase_text())
+        } else {
+            format!("[{elapsed}] {}: {}", self.phase_text(), parts.join(", "))
+        }
+    }
+
+    /// The object of a `status` message.
+    pub(super) fn status(&self) -> Status {
+        let reading = &self.reading;
+        Status {
+            phase: PHASES.get(reading.phase).map_or("working", |(name, _)| name),
+            seconds_elapsed: self.elapsed.as_secs_f64(),
+            seconds_remaining: self.remaining.map(|remaining| remaining.as_secs_f64()),
+            fraction_done: self.fraction(),
+            total_known: reading.complete,
+            total_entries: reading.expected_entries,
+            done_entries: reading.done_entries,
+            total_bytes: reading.expected_bytes,
+            done_bytes: reading.done_bytes,
+            transferred_bytes: reading.transferred_bytes,
+            warnings: reading.warnings,
+            errors: reading.failures,
+            current: (!reading.current.is_empty()).then(|| self.current_text().into_owned()),
+        }
+    }
+}
+
+/// A `status` message: fields are only ever added.
+#[derive(Serialize)]
+pub(super) struct Status {
+    phase: &'static str,
+    seconds_elapsed: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_remaining: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fraction_done: Option<f64>,
+    total_known: bool,
+    total_entries: u64,
+    done_entries: u64,
+    total_bytes: u64,
+    done_bytes: u64,
+    transferred_bytes: u64,
+    warnings: u64,
+    errors: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<String>,
+}
+
+/// `0:05`, `12:00`, `3:25:10`.
+pub(super) fn format_elapsed(elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn halfway() -> Reading {
+        Reading {
+            phase: 1,
+            expected_entries: 2_000,
+            expected_bytes: 2 << 30,
+            complete: true,
+            done_entries: 1_000,
+            done_bytes: 1 << 30,
+            transferred_bytes: 300 << 20,
+            failures: 2,
+            ..Reading::default()
+        }
+    }
+
+    #[test]
+    fn a_line_has_everything_but_the_file() {
+        let view = Rates::default().view(halfway(), Duration::from_secs(10));
+        assert_eq!(
+            view.plain_line("stored"),
+            "[0:10] backing up: 50 %, 1.00 GiB of 2.00 GiB, 1,000 of 2,000 entries, 102 MiB/s, \
+             10 s left, stored 300 MiB, 30.0 MiB/s, 2 errors"
+        );
+    }
+
+    #[test]
+    fn an_open_end_has_no_percentage() {
+        let reading = Reading { complete: false, failures: 0, transferred_bytes: 0, ..halfway() };
+        let view = Rates::default().view(reading, Duration::from_secs(10));
+        assert_eq!(
+            view.plain_line("stored"),
+            "[0:10] backing up: 1.00 GiB of 2.00 GiB+, 1,000 of 2,000+ entries, 102 MiB/s"
+        );
+    }
+
+    #[test]
+    fn a_rate_follows_a_change_slowly() {
+        let mut rate = Rate::default();
+        for second in 1..=60 {
+            rate.update(second * 100, Duration::from_secs(1));
+        }
+        assert!((rate.per_second() - 100.0).abs() < 0.01);
+        rate.update(6_000, Duration::from_secs(1));
+        assert!(rate.per_second() > 80.0 && rate.per_second() < 95.0);
+    }
+
+    #[test]
+    fn elapsed_times_are_short() {
+        assert_eq!(format_elapsed(Duration::from_secs(5)), "0:05");
+        assert_eq!(format_elapsed(Duration::from_secs(12_310)), "3:25:10");
+    }
+}

@@ -1,0 +1,229 @@
+//! Where passwords come from: a file, a command, the environment, or the terminal. Never from
+//! arguments, which other users can read in the list of processes.
+//!
+//! What is read here is wiped when it is dropped.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use zeroize::Zeroizing;
+
+use super::args::SecretArgs;
+use super::output::Output;
+use super::signals;
+use crate::error::{Error, Result};
+
+/// No password or key file is longer.
+const SECRET_LEN_MAX: usize = 64 << 10;
+
+/// A password as typed, wiped when dropped.
+pub(crate) type Password = Zeroizing<String>;
+
+/// Where to get what opens a repository. An option wins over the environment, and of several
+/// places the first in the order of this list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    /// A key file.
+    KeyFile(std::path::PathBuf),
+    /// The first line of a file.
+    PasswordFile(std::path::PathBuf),
+    /// The first line that a shell command prints.
+    PasswordCommand(String),
+    /// The environment variable of this name.
+    Environment(&'static str),
+    /// The terminal.
+    Prompt,
+}
+
+impl SecretSource {
+    /// What `args` and the environment say, or the terminal.
+    pub(crate) fn choose(args: &SecretArgs) -> Self {
+        Self::choose_in(args, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
+    }
+
+    fn choose_in(
+        args: &SecretArgs,
+        environment: impl Fn(&str) -> Option<std::ffi::OsString>,
+    ) -> Self {
+        if let Some(path) = &args.key_file {
+            Self::KeyFile(path.clone())
+        } else if let Some(path) = &args.password_file {
+            Self::PasswordFile(path.clone())
+        } else if let Some(command) = &args.password_command {
+            Self::PasswordCommand(command.clone())
+        } else if let Some(path) = environment("LARDER_KEY_FILE") {
+            Self::KeyFile(path.into())
+        } else if environment("LARDER_PASSWORD").is_some() {
+            Self::Environment("LARDER_PASSWORD")
+        } else if let Some(path) = environment("LARDER_PASSWORD_FILE") {
+            Self::PasswordFile(path.into())
+        } else if let Some(command) = environment("LARDER_PASSWORD_COMMAND") {
+            Self::PasswordCommand(command.to_string_lossy().into_owned())
+        } else {
+            Self::Prompt
+        }
+    }
+
+    /// Reads the password; a [`SecretSource::KeyFile`] has none.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if the file or command fails, [`Error::Usage`] for an empty or overlong
+    /// password, [`Error::KeyNeeded`] if there is no terminal to ask on.
+    pub(crate) fn password(&self, location: &str, out: &Output) -> Result<Option<Password>> {
+        let password = match self {
+            Self::KeyFile(_) => return Ok(None),
+            Self::PasswordFile(path) => password_from_file(path, out)?,
+            Self::PasswordCommand(command) => password_from_command(command)?,
+            Self::Environment(name) => {
+                Zeroizing::new(std::env::var(name).map_err(|_| not_text(name))?)
+            }
+            Self::Prompt => ask(&format!("password for `{location}`: "), location)?,
+        };
+        Ok(Some(not_empty(password)?))
+    }
+
+    /// Reads a password that is about to be set: from the terminal it is asked for twice.
+    pub(crate) fn new_password(&self, location: &str, out: &Output) -> Result<Option<Password>> {
+        if *self != Self::Prompt {
+            return self.password(location, out);
+        }
+        let first = not_empty(ask(&format!("new password for `{location}`: "), location)?)?;
+        let second = ask("the same again: ", location)?;
+        if *first != *second {
+            return Err(Error::usage("the two passwords differ; nothing was changed"));
+        }
+        Ok(Some(first))
+    }
+}
+
+fn ask(prompt: &str, location: &str) -> Result<Password> {
+    match signals::while_prompting(|| rpassword::prompt_password(prompt)) {
+        Ok(password) => Ok(Zeroizing::new(password)),
+        // Ctrl-C at the prompt comes as this error.
+        Err(error) if error.kind() == ErrorKind::Interrupted => {
+            Err(Error::Cancelled { signal: Some(signal_hook::consts::SIGINT) })
+        }
+        Err(_) => Err(Error::KeyNeeded { location: location.to_owned() }),
+    }
+}
+
+fn password_from_file(path: &Path, out: &Output) -> Result<Password> {
+    let mut file = File::open(path).map_err(|error| Error::local("open", path, error))?;
+    warn_if_shared(&file, path, out);
+    let bytes = read_bounded(&mut file).map_err(|error| Error::local("read", path, error))?;
+    first_line(bytes, &path.display().to_string())
+}
+
+/// Runs `command` in a shell, so that it may use quotes, variables and pipes.
+fn password_from_command(command: &str) -> Result<Password> {
+    // The command's text can itself hold a secret, so errors do not repeat it.
+    let failed = |error: std::io::Error| Error::local("run", "the password command", error);
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", command])
+        .env_remove("LARDER_PASSWORD")
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let output = match child.stdout.take() {
+        Some(mut stdout) => read_bounded(&mut stdout),
+        None => Ok(Zeroizing::new(Vec::new())),
+    };
+    let status = child.wait().map_err(failed)?;
+    if !status.success() {
+        return Err(failed(std::io::Error::other(format!("it ended with {status}"))));
+    }
+    first_line(output.map_err(failed)?, "the output of the password command")
+}
+
+/// Reads all of `input` into a buffer that never moves, so no copy is left behind in memory.
+fn read_bounded(input: &mut impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut buf = Zeroizing::new(vec![0; SECRET_LEN_MAX + 1]);
+    let mut len = 0;
+    while len < buf.len() {
+        match input.read(&mut buf[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if len > SECRET_LEN_MAX {
+        return Err(std::io::Error::other("it is too long for a password"));
+    }
+    buf.truncate(len);
+    Ok(buf)
+}
+
+fn first_line(bytes: Zeroizing<Vec<u8>>, name: &str) -> Result<Password> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = std::str::from_utf8(line).map_err(|_| not_text(name))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn not_text(name: &str) -> Error {
+    Error::usage_hint(
+        format!("the password in `{name}` is not UTF-8 text"),
+        "use a key file where a secret is not text",
+    )
+}
+
+fn not_empty(password: Password) -> Result<Password> {
+    if password.is_empty() {
+        return Err(Error::usage_hint(
+            "the password is empty",
+            "`repo init --encryption none` makes a repository without one",
+        ));
+    }
+    Ok(password)
+}
+
+/// Warns if other users can read a file that holds a secret.
+pub(crate) fn warn_if_shared(file: &File, path: &Path, out: &Output) {
+    if let Ok(meta) = file.metadata()
+        && meta.is_file()
+        && meta.mode() & 0o077 != 0
+    {
+        let path = path.display();
+        out.warn(&format!("`{path}` holds a secret and others can read it: `chmod 600 {path}`"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(bytes: &[u8]) -> Result<String> {
+        first_line(Zeroizing::new(bytes.to_vec()), "test").map(|password| password.to_string())
+    }
+
+    #[test]
+    fn a_password_is_the_first_line() {
+        assert_eq!(line(b"secret\n").expect("text"), "secret");
+        assert_eq!(line(b" two words \r\nmore").expect("text"), " two words ");
+        assert_eq!(line(b"").expect("text"), "");
+        assert!(line(b"\xff\xfe").is_err());
+    }
+
+    #[test]
+    fn commands_run_in_a_shell() {
+        let password = password_from_command("printf '%s\\n' \"a b\" | tr a c").expect("runs");
+        assert_eq!(*password, "c b");
+        let error = password_from_command("echo hunter2; exit 3").expect_err("fails");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn options_win_over_the_environment() {
+        let both = |name: &str| (name == "LARDER_KEY_FILE").then(|| "/key".into());
+        let mut args = SecretArgs::default();
+        assert_eq!(SecretSource::choose_in(&args, both), SecretSource::KeyFile("/key".into()));
+        args.password_file = Some("/password".into());
+        let source = SecretSource::choose_in(&args, both);
+        assert_eq!(source, SecretSource::PasswordFile("/password".into()));
+        assert_eq!(SecretSource::choose_in(&SecretArgs::default(), |_| None), SecretSource::Prompt);
+    }
+}

@@ -1,0 +1,60 @@
+//! Ctrl-C and SIGTERM: the first asks the running operation to stop at the next chunk, the second
+//! ends the program at once.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::output::{Output, to_stderr};
+use crate::runtime::CancelToken;
+
+/// The terminal as it was before a password is typed into it, while that goes on.
+static PROMPTING: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Lets signals cancel `cancel`. Where no handler can be set, signals keep their usual effect.
+pub(crate) fn install(cancel: CancelToken, out: Arc<Output>) {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    let handler = move || {
+        for signal in signals.forever() {
+            if let Some(before) = PROMPTING.lock().take() {
+                restore_terminal(&before);
+                end(signal);
+            }
+            if cancel.is_cancelled() {
+                end(signal);
+            }
+            cancel.cancel_by_signal(signal);
+            if !out.json && !out.quiet {
+                to_stderr("stopping, and keeping what is done; once more stops at once");
+            }
+        }
+    };
+    // Without the thread nothing would answer the signals that are now caught, so the default
+    // effect is what dropping `signals` brings back.
+    let _ = std::thread::Builder::new().name("signals".into()).spawn(handler);
+}
+
+/// Runs `prompt`, which switches echo off; a signal meanwhile restores the terminal and ends the
+/// program, as there is nothing to finish cleanly yet.
+pub(crate) fn while_prompting<T>(prompt: impl FnOnce() -> T) -> T {
+    let before = std::fs::File::open("/dev/tty").ok().and_then(|tty| tcgetattr(tty).ok());
+    *PROMPTING.lock() = before;
+    let result = prompt();
+    *PROMPTING.lock() = None;
+    result
+}
+
+fn restore_terminal(before: &Termios) {
+    if let Ok(tty) = std::fs::File::open("/dev/tty") {
+        let _ = tcsetattr(tty, OptionalActions::Now, before);
+    }
+    to_stderr("");
+}
+
+#[allow(clippy::disallowed_methods)]
+fn end(signal: i32) -> ! {
+    std::process::exit(128 + signal)
+}

@@ -1,0 +1,8 @@
+//! The program as people and scripts meet it: whole outputs, exit codes, and what goes where.
+//!
+//! Outputs are compared with snapshots in `snapshots/`, with ids, times and folders replaced. After
+//! a wanted change, `INSTA_UPDATE=always cargo test --test cli` writes them anew.
+
+mod basics;
+#[allow(dead_code)]
+mod support;

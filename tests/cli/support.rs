@@ -1,0 +1,80 @@
+//! Runs the program in a folder of its own, with nothing of this machine's settings.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// A person with an empty home folder.
+pub(crate) struct Person {
+    home: TempDir,
+}
+
+/// How a run ended and what it said, with everything that changes from run to run replaced.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Person {
+    pub(crate) fn new() -> Self {
+        Self { home: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home().join(name)
+    }
+
+    /// Makes a file below the home folder.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("below home")).expect("a folder");
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// The program, started in the home folder.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut command = Command::cargo_bin("larder").expect("the program is built");
+        command.env_clear().current_dir(self.home());
+        command.env("HOME", self.home()).env("PATH", "/usr/bin:/bin").env("TZ", "UTC");
+        command.args(line.split_whitespace());
+        command
+    }
+
+    /// Runs the program with the words of `line`.
+    pub(crate) fn run(&self, line: &str) -> Said {
+        self.said(self.command(line).output().expect("the program starts"))
+    }
+
+    /// Runs the program and expects that all is well.
+    pub(crate) fn ok(&self, line: &str) -> String {
+        let said = self.run(line);
+        assert_eq!(said.code, 0, "`larder {line}`: {}{}", said.stdout, said.stderr);
+        said.stdout
+    }
+
+    pub(crate) fn said(&self, output: Output) -> Said {
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            text.replace(&*self.home().to_string_lossy(), "~")
+        };
+        Said {
+            code: output.status.code().expect("not ended by a signal"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit code {}\n--- stdout\n{}--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+}
