@@ -5,6 +5,8 @@ pub mod cli;
 pub mod codec;
 pub mod crypto;
 pub mod error;
+pub mod fsmeta;
 pub mod model;
 pub mod runtime;
+pub mod source;
 pub mod storage;

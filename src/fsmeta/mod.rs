@@ -1,0 +1,30 @@
+//! Captures and applies what an operating system keeps about a file: owner, mode, times, links,
+//! extended attributes (ACLs and capabilities among them), inode flags, holes.
+//!
+//! Everything works relative to an open directory and never follows a symbolic link it was not
+//! told to follow. So paths may be longer than the system allows in one call, and somebody who
+//! swaps a folder for a link while we work gains nothing.
+//!
+//! Capturing is for [`source`](crate::source), applying for `restore`. What the system does not
+//! permit is returned as [`Unapplied`], never skipped in silence. Only Linux is complete; other
+//! Unix systems lack extended attributes, flags and holes.
+//!
+//! Not here: how any of it is stored (`format`).
+
+mod flags;
+mod holes;
+mod open;
+mod owners;
+mod stat;
+mod types;
+mod xattr;
+
+pub use flags::{FLAGS_KEPT, read_flags};
+pub use holes::{DataRanges, data_ranges};
+pub use open::{
+    OpenDir, open_dir_at, open_dir_path_at, open_file_at, open_path_at, open_root, read_dir_names,
+};
+pub use owners::OwnerNames;
+pub use stat::{has_nodump_at, read_link_at, stat_at, stat_fd, stat_follow_at};
+pub use types::{FileKind, Stat, Time, Xattr, Xattrs};
+pub use xattr::{read_xattrs_at, read_xattrs_fd};
