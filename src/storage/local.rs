@@ -203,7 +203,8 @@ impl Storage for LocalStorage {
         checked_prefix(&self.location, prefix)?;
         let mut path = prefix.to_owned();
         let listed = match self.open_folder(prefix) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Nothing, or an object, of that name: nothing is inside.
+            Err(error) if classify(&error) == StorageErrorKind::Missing => Ok(()),
             Err(error) => Err(error),
             Ok(folder) => self.list_folder(folder, &mut path, found),
         };

@@ -77,6 +77,11 @@ impl MemoryStorage {
         self.objects.write().insert(name.into(), object);
     }
 
+    /// Removes an object, if it is there.
+    pub fn remove(&self, name: &str) {
+        self.objects.write().remove(name);
+    }
+
     /// Sets an object's time of the last write. Says whether there is such an object.
     pub fn set_modified_ms(&self, name: &str, modified_ms: i64) -> bool {
         let mut objects = self.objects.write();
@@ -152,7 +157,7 @@ impl Storage for MemoryStorage {
 
     fn delete(&self, name: &str) -> Result<(), StorageError> {
         checked_name(LOCATION, "delete", name)?;
-        self.objects.write().remove(name);
+        self.remove(name);
         Ok(())
     }
 }

@@ -5,20 +5,30 @@
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
+#[doc(hidden)]
+pub mod conformance;
 mod failure;
+pub mod fault;
 pub mod local;
 pub mod location;
 pub mod memory;
 pub mod name;
+pub mod opendal;
+pub mod read_only;
+pub mod record;
+pub mod retry;
 mod services;
 
 use std::sync::Arc;
 
 use crate::error::StorageError;
 
+pub use self::opendal::OpendalStorage;
 pub use local::LocalStorage;
-pub use location::{Location, create, open};
+pub use location::{Location, clean_unfinished, create, open};
 pub use memory::MemoryStorage;
+pub use read_only::ReadOnlyStorage;
+pub use retry::{RetryPolicy, RetryStorage};
 
 /// One object found by a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,13 +3,15 @@
 //! A row with `connect` works in this build; the others are known by name, so that a location
 //! that cannot work here says why.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
+use opendal::{Operator, services};
 use parking_lot::Mutex;
 
-use super::{MemoryStorage, SharedStorage};
+use super::{OpendalStorage, SharedStorage};
 use crate::error::{Error, Result};
 
 /// Makes the storage of a location.
@@ -143,10 +145,18 @@ impl fmt::Display for ServiceLocation {
 /// Memory under a name: who opens the same name in this process gets the same objects, until the
 /// process ends.
 fn shared_memory(location: &ServiceLocation) -> Result<SharedStorage> {
-    static NAMED: Mutex<Option<HashMap<String, SharedStorage>>> = Mutex::new(None);
-    let mut named = NAMED.lock();
-    let all = named.get_or_insert_default();
-    Ok(all.entry(location.to_string()).or_insert_with(|| Arc::new(MemoryStorage::new())).clone())
+    static NAMED: Mutex<BTreeMap<String, Operator>> = Mutex::new(BTreeMap::new());
+    let location = location.to_string();
+    let operator = match NAMED.lock().entry(location.clone()) {
+        Entry::Occupied(named) => named.get().clone(),
+        Entry::Vacant(free) => {
+            let made = Operator::new(services::Memory::default())
+                .map_err(|error| Error::usage(format!("could not open `{location}`: {error}")))?;
+            free.insert(made).clone()
+        }
+    };
+    let concurrency = std::thread::available_parallelism().map_or(2, usize::from);
+    Ok(Arc::new(OpendalStorage::new(operator, location, concurrency)))
 }
 
 /// Whether an option's name says that its value is a secret.

@@ -1,0 +1,264 @@
+//! Any service that OpenDAL speaks to, as [`Storage`].
+//!
+//! The only file that owns an async runtime and the only one that calls `block_on`: everything
+//! above is threads. One runtime serves all storages of the process and starts with the first
+//! call, so a program that uses local folders alone never has it.
+//!
+//! Bytes are copied once on their way out: a request outlives the call that made it.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::io;
+use std::sync::OnceLock;
+
+use futures_util::TryStreamExt;
+use opendal::options::{ListOptions, WriteOptions};
+use opendal::{Entry, ErrorKind, Metadata, Operator};
+use rustix::io::Errno;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::failure::{checked_name, checked_prefix, classify, failure, too_long, too_short};
+use super::name::check_name;
+use super::{ObjectMeta, PutMode, Storage};
+use crate::error::{StorageError, StorageErrorKind};
+
+/// Threads that drive connections; the calling threads drive their own requests.
+const RUNTIME_THREADS: usize = 2;
+
+/// Entries fetched before they are handed on.
+const LIST_BATCH: usize = 1000;
+
+/// The most that is reserved for an object before its first byte has come.
+const RESERVE_MAX: u64 = 1 << 20;
+
+/// Objects at a service behind an OpenDAL operator.
+pub struct OpendalStorage {
+    location: String,
+    operator: Operator,
+    concurrency: usize,
+}
+
+impl OpendalStorage {
+    /// Uses `operator`, whose root is the repository. `location` is shown to people;
+    /// `concurrency` is how many calls at once make sense.
+    pub fn new(operator: Operator, location: String, concurrency: usize) -> Self {
+        Self { location, operator, concurrency }
+    }
+
+    /// Waits for a request.
+    fn wait<T>(
+        &self,
+        action: &'static str,
+        object: &str,
+        request: impl Future<Output = opendal::Result<T>>,
+    ) -> Result<T, StorageError> {
+        let runtime = runtime().map_err(|what| {
+            failure(&self.location, action, object, StorageErrorKind::Permanent, what)
+        })?;
+        runtime.block_on(request).map_err(|error| self.error(action, object, error))
+    }
+
+    fn error(&self, action: &'static str, object: &str, error: opendal::Error) -> StorageError {
+        failure(&self.location, action, object, kind(&error), error)
+    }
+
+    /// What a stat or a listing tells of an object, asking again where the listing does not tell.
+    async fn complete(&self, entry: Entry) -> opendal::Result<Option<ObjectMeta>> {
+        let (name, mut metadata) = entry.into_parts();
+        // What no object can be called is not ours: other files, unfinished writes in `tmp/`.
+        if metadata.is_dir() || check_name(&name).is_err() {
+            return Ok(None);
+        }
+        if !metadata.is_file() {
+            metadata = match self.operator.stat(&name).await {
+                // Deleted since the listing began.
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                stat => stat?,
+            };
+        }
+        Ok(metadata.is_file().then(|| meta(&name, &metadata)))
+    }
+}
+
+impl Storage for OpendalStorage {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
+        checked_name(&self.location, "write", name)?;
+        let bytes = parts.concat();
+        let mut options = WriteOptions::default();
+        if mode == PutMode::CreateOnce {
+            options.if_not_exists = self.operator.info().capability().write_with_if_not_exists;
+            // Elsewhere this look is all there is: of two at the same moment both win.
+            if !options.if_not_exists && self.exists(name)? {
+                let what = "it exists already";
+                return Err(failure(&self.location, "write", name, StorageErrorKind::Exists, what));
+            }
+        }
+        self.wait("write", name, self.operator.write_options(name, bytes, options)).map(|_| ())
+    }
+
+    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
+        checked_name(&self.location, "read", name)?;
+        // Streamed and counted: one request, and no trust in the length the service announces.
+        let read = async {
+            let mut stream = self.operator.reader(name).await?.into_stream(..).await?;
+            let mut bytes = Vec::new();
+            while let Some(buffer) = stream.try_next().await? {
+                let len = bytes.len() as u64 + buffer.len() as u64;
+                if len > len_max {
+                    return Ok(Err(len));
+                }
+                if bytes.is_empty() {
+                    bytes.reserve(len_max.min(RESERVE_MAX) as usize);
+                }
+                for chunk in buffer {
+                    bytes.extend_from_slice(&chunk);
+                }
+            }
+            Ok(Ok(bytes))
+        };
+        match self.wait("read", name, read)? {
+            Ok(bytes) => Ok(bytes),
+            Err(len) => Err(too_long(&self.location, name, len, len_max)),
+        }
+    }
+
+    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        checked_name(&self.location, "read", name)?;
+        let end = offset.saturating_add(buf.len() as u64);
+        if buf.is_empty() {
+            let len = self.head(name)?.len;
+            return if end <= len { Ok(()) } else { Err(too_short(&self.location, name, end)) };
+        }
+        let range = self.operator.read_with(name).range(offset..end);
+        let mut filled = 0;
+        for chunk in self.wait("read", name, async { range.await })? {
+            let Some(rest) = buf.get_mut(filled..filled + chunk.len()) else { break };
+            rest.copy_from_slice(&chunk);
+            filled += chunk.len();
+        }
+        if filled < buf.len() { Err(too_short(&self.location, name, end)) } else { Ok(()) }
+    }
+
+    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
+        checked_name(&self.location, "read", name)?;
+        let metadata = self.wait("read", name, self.operator.stat(name))?;
+        if metadata.is_dir() {
+            let what = "there is no such object";
+            return Err(failure(&self.location, "read", name, StorageErrorKind::Missing, what));
+        }
+        Ok(meta(name, &metadata))
+    }
+
+    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
+        checked_prefix(&self.location, prefix)?;
+        let options = ListOptions { recursive: true, ..Default::default() };
+        // A missing folder is an empty list; "not found" here means the bucket, and is an error.
+        let mut entries =
+            self.wait("list", prefix, self.operator.lister_options(prefix, options))?;
+        loop {
+            // In batches, and `found` outside of them: it may call back into storage.
+            let batch = async {
+                let mut batch = Vec::new();
+                let mut more = true;
+                while more && batch.len() < LIST_BATCH {
+                    match entries.try_next().await? {
+                        Some(entry) => batch.extend(self.complete(entry).await?),
+                        None => more = false,
+                    }
+                }
+                Ok((batch, more))
+            };
+            let (batch, more) = self.wait("list", prefix, batch)?;
+            batch.into_iter().for_each(&mut *found);
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StorageError> {
+        checked_name(&self.location, "delete", name)?;
+        match self.wait("delete", name, self.operator.delete(name)) {
+            Err(error) if error.kind == StorageErrorKind::Missing => Ok(()),
+            deleted => deleted,
+        }
+    }
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+}
+
+impl OpendalStorage {
+    fn exists(&self, name: &str) -> Result<bool, StorageError> {
+        match self.head(name) {
+            Err(error) if error.kind == StorageErrorKind::Missing => Ok(false),
+            head => head.map(|_| true),
+        }
+    }
+}
+
+fn meta(name: &str, metadata: &Metadata) -> ObjectMeta {
+    ObjectMeta {
+        name: name.into(),
+        len: metadata.content_length(),
+        modified_ms: metadata.last_modified().map(|time| time.into_inner().as_millisecond()),
+    }
+}
+
+/// The class of an OpenDAL error.
+fn kind(error: &opendal::Error) -> StorageErrorKind {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+            StorageErrorKind::Missing
+        }
+        ErrorKind::AlreadyExists | ErrorKind::ConditionNotMatch => StorageErrorKind::Exists,
+        ErrorKind::PermissionDenied => StorageErrorKind::Denied,
+        ErrorKind::RateLimited => StorageErrorKind::Temporary,
+        _ => {
+            // Services without a word of their own for it hand on what the system said, and call
+            // whatever that is temporary.
+            let mut source = error.source();
+            let system = loop {
+                match source {
+                    None => break None,
+                    Some(error) if error.is::<io::Error>() => break error.downcast_ref(),
+                    Some(error) => source = error.source(),
+                }
+            };
+            let class = |error| match Errno::from_io_error(error) {
+                // A folder is not an object, so there is none of that name.
+                Some(Errno::ISDIR) => StorageErrorKind::Missing,
+                _ => classify(error),
+            };
+            match system.map(class) {
+                None | Some(StorageErrorKind::Permanent) if error.is_temporary() => {
+                    StorageErrorKind::Temporary
+                }
+                system => system.unwrap_or(StorageErrorKind::Permanent),
+            }
+        }
+    }
+}
+
+/// The runtime of the process.
+fn runtime() -> Result<&'static Runtime, String> {
+    static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
+    if Handle::try_current().is_ok() {
+        // Waiting there would stop other tasks, and tokio panics rather than allow it.
+        return Err("storage was called from an async task; call it from a thread".into());
+    }
+    let runtime = RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .thread_name("storage")
+            .enable_all()
+            .build()
+            .map_err(|error| format!("could not start the threads for it: {error}"))
+    });
+    runtime.as_ref().map_err(String::clone)
+}
