@@ -6,6 +6,7 @@ pub mod codec;
 pub mod crypto;
 pub mod error;
 pub mod fsmeta;
+pub mod format;
 pub mod model;
 pub mod runtime;
 pub mod source;

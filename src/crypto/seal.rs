@@ -38,6 +38,7 @@ pub enum SealKind {
     Fence = 13,
     SlotSecret = 14,
     SlotWrap = 15,
+    PackTable = 16,
 }
 
 /// What a unit is bound to beside its key: its role and its place.

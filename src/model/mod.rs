@@ -1,10 +1,14 @@
 //! Plain data: ids, units, and what the library takes and returns.
 
+pub mod entry;
+mod file;
 pub mod id;
 mod name;
 mod strategy;
 mod units;
 
+pub use entry::{Content, Entry, Owner, Piece, XattrsRef};
+pub use file::{FileKind, Time, Xattr};
 pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};
 pub use name::{escape_bytes, unescape};
 pub use strategy::BackupStrategy;
