@@ -97,6 +97,7 @@ macro_rules! record {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(unreachable_pub)] // in tests
         pub struct $name {
             $($(#[$field_meta])* pub $field: $type,)*
         }
