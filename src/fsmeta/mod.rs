@@ -11,6 +11,8 @@
 //!
 //! Not here: how any of it is stored (`format`).
 
+mod apply;
+mod create;
 mod flags;
 mod holes;
 mod open;
@@ -19,6 +21,15 @@ mod stat;
 mod types;
 mod xattr;
 
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Aspect, Metadata, Target, Unapplied, apply, clear_protection, prepare_flags};
+pub use create::{
+    create_dir_at, create_file_at, create_special_at, create_symlink_at, hard_link_at,
+    make_dirs_beneath, open_dir_beneath, open_file_to_write_at, punch_hole, remove_dir_at,
+    remove_file_at, rename_at, rename_new_at, set_len,
+};
 pub use flags::{FLAGS_KEPT, read_flags};
 pub use holes::{DataRanges, data_ranges};
 pub use open::{
