@@ -215,6 +215,7 @@ pub fn clean_unfinished(location: &Location, age: Duration) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::PutMode;
     use std::os::unix::fs::PermissionsExt;
 
     fn refused(text: &str) -> String {
@@ -247,6 +248,16 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_shared_by_name_within_a_process() {
+        let open = |text: &str| open(&Location::parse(text).unwrap()).unwrap();
+        let first = open("memory:shared");
+        first.put("repo", &[b"x"], PutMode::Content).unwrap();
+        assert_eq!(first.location(), "memory:shared");
+        assert_eq!(open("memory:shared").get("repo", 1).unwrap(), b"x");
+        assert!(open("memory:other").get("repo", 1).is_err());
+    }
+
+    #[test]
     fn services_are_named_and_unknown_ones_refused() {
         assert_eq!(Location::parse("memory:a").unwrap().to_string(), "memory:a");
         let s3 = Location::parse("s3://bucket/a/b/?region=x&endpoint=http://127.0.0.1:9").unwrap();
@@ -264,6 +275,8 @@ mod tests {
         for text in [
             "sftp://me:hunter2@host/x",
             "webdav://:hunter2@host/x",
+            "sftp://me:a/hunter2@host/x",
+            "sftp://me:a?hunter2@host/x",
             "s3://bucket/x?secret_access_key=hunter2",
             "s3://bucket/x?region=eu&Session-Token=hunter2",
             "azblob://box/x?sas_token=hunter2",
@@ -273,6 +286,14 @@ mod tests {
             assert!(!refused(text).contains("hunter2"), "{text}");
         }
         assert!(refused("sftp://me:hunter2@host/x").contains("password"));
+        for text in [
+            "sftp://me@host:22/a:b@c",
+            "sftp://host:22/a@b",
+            "s3://bucket/x?access_key_id=me",
+            "gcs://bucket/x?credential_path=/etc/me.json",
+        ] {
+            assert_eq!(Location::parse(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! Objects are immutable and named once. Nothing above this module knows what kind of storage it
 //! talks to; nothing in this module knows what the bytes mean.
 //!
+//! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`memory`] (tests). Wrapped by:
+//! [`retry`], [`read_only`], and for tests [`record`] and [`fault`]. [`conformance`] says what all
+//! of them must do. [`location`] gets from what people write to one of them.
+//!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
 #[doc(hidden)]
@@ -24,10 +28,12 @@ use std::sync::Arc;
 use crate::error::StorageError;
 
 pub use self::opendal::OpendalStorage;
+pub use fault::FaultStorage;
 pub use local::LocalStorage;
 pub use location::{Location, clean_unfinished, create, open};
 pub use memory::MemoryStorage;
 pub use read_only::ReadOnlyStorage;
+pub use record::RecordStorage;
 pub use retry::{RetryPolicy, RetryStorage};
 
 /// One object found by a listing.

@@ -262,3 +262,48 @@ fn runtime() -> Result<&'static Runtime, String> {
     });
     runtime.as_ref().map_err(String::clone)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opendal::services;
+
+    fn memory() -> OpendalStorage {
+        let operator = Operator::new(services::Memory::default()).unwrap();
+        OpendalStorage::new(operator, "memory:".into(), 4)
+    }
+
+    #[test]
+    fn errors_fall_into_their_classes() {
+        use StorageErrorKind::*;
+        let plain = |kind| opendal::Error::new(kind, "what the service said");
+        let system = |errno: Errno| {
+            let source: io::Error = errno.into();
+            plain(ErrorKind::Unexpected).set_source(source).set_temporary()
+        };
+        for (error, expected) in [
+            (plain(ErrorKind::NotFound), Missing),
+            (plain(ErrorKind::PermissionDenied), Denied),
+            (plain(ErrorKind::ConditionNotMatch), Exists),
+            (plain(ErrorKind::AlreadyExists), Exists),
+            (plain(ErrorKind::RateLimited), Temporary),
+            (plain(ErrorKind::Unexpected).set_temporary(), Temporary),
+            (plain(ErrorKind::Unexpected), Permanent),
+            (plain(ErrorKind::ConfigInvalid), Permanent),
+            (system(Errno::NOSPC), Full),
+            (system(Errno::CONNRESET), Temporary),
+            (system(Errno::IO), Temporary),
+        ] {
+            assert_eq!(kind(&error), expected, "{error:?}");
+        }
+    }
+
+    /// Tokio would panic; a server that gets this wrong must learn of it without dying.
+    #[test]
+    fn a_call_from_an_async_task_is_an_error() {
+        let inside = Builder::new_multi_thread().build().unwrap();
+        let error = inside.block_on(async { memory().get("a", 9) }).unwrap_err();
+        assert_eq!(error.kind, StorageErrorKind::Permanent);
+        assert!(error.source.to_string().contains("async"), "{error:?}");
+    }
+}

@@ -15,13 +15,18 @@ use crate::error::StorageError;
 
 /// Which method was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum Operation {
+    /// [`Storage::put`]
     Put,
+    /// [`Storage::get`]
     Get,
+    /// [`Storage::get_range`]
     GetRange,
+    /// [`Storage::head`]
     Head,
+    /// [`Storage::list`]
     List,
+    /// [`Storage::delete`]
     Delete,
 }
 

@@ -84,21 +84,16 @@ impl ServiceLocation {
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
         let mut options = Vec::new();
+        let mut holds_secret = has_password(rest);
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
-            if is_secret_key(key) || has_password(value) {
-                return Err(Error::usage_hint(
-                    format!("a `{}` location must not hold a secret", service.scheme),
-                    "every user of this machine can see arguments: give it in the environment or \
-                     in a credential file",
-                ));
-            }
+            let url = value.split_once("://").map_or(value, |(_, rest)| rest);
+            holds_secret |= is_secret_key(key) || has_password(url);
             options.push((key.into(), value.into()));
         }
-        // Wherever an `@` stands: a password may hold a `/` or a `?`.
-        if has_password(rest) {
+        if holds_secret {
             return Err(Error::usage_hint(
-                format!("a `{}` location must not hold a password", service.scheme),
+                format!("a `{}` location must not hold a password or key", service.scheme),
                 "every user of this machine can see arguments: give it in the environment or in \
                  a credential file",
             ));
@@ -161,18 +156,36 @@ fn shared_memory(location: &ServiceLocation) -> Result<SharedStorage> {
 
 /// Whether an option's name says that its value is a secret.
 fn is_secret_key(key: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "secret",
+        "password",
+        "passwd",
+        "passphrase",
+        "token",
+        "credential",
+        "sas",
+        "privatekey",
+        "accountkey",
+        "applicationkey",
+        "accesskey",
+        "apikey",
+    ];
     let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
     let key = key.to_ascii_lowercase();
-    // `access_key_id` and `account_name` only say who, not what proves it.
-    ["secret", "password", "passwd", "token", "credential", "sas", "privatekey", "accountkey"]
-        .iter()
-        .chain(&["applicationkey", "accesskey", "apikey", "passphrase"])
-        .any(|word| key.contains(word))
-        && !key.ends_with("id")
+    // `access_key_id` only says who, `credential_path` only where.
+    WORDS.iter().any(|word| key.contains(word))
+        && !["id", "path", "file"].iter().any(|end| key.ends_with(end))
 }
 
-/// Whether a URL, or what follows its scheme, has `user:password@` in it.
-fn has_password(text: &str) -> bool {
-    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-    text.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+/// Whether what follows the scheme of a URL begins with `user:password@`.
+fn has_password(rest: &str) -> bool {
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    match (authority.rsplit_once('@'), authority.rsplit_once(':')) {
+        (Some((user, _)), _) => user.contains(':'),
+        // A password with a `/` in it. After a host, only digits follow the `:`.
+        (None, Some((_, port))) => {
+            rest.contains('@') && !port.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        (None, None) => false,
+    }
 }

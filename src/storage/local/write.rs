@@ -24,7 +24,7 @@ use rustix::io::{Errno, retry_on_intr, writev};
 
 use super::super::PutMode;
 use super::super::name::{TMP_FOLDER, split_folder};
-use super::{FOLDER, LocalStorage, milliseconds, open_subfolder};
+use super::{LocalStorage, milliseconds, open_subfolder};
 
 /// Only the owner reads and writes objects: names and times would tell others something too.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -43,7 +43,7 @@ pub(super) fn put(
     let (folder, last) = split_folder(name);
     let folder = Folder::make(storage, folder)?;
     let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
-    match statat(folder.fd(storage), last, AtFlags::SYMLINK_NOFOLLOW) {
+    match statat(folder.fd(), last, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) if mode == PutMode::CreateOnce => return Err(exists()),
         Ok(stat)
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
@@ -51,10 +51,10 @@ pub(super) fn put(
         {
             // Whoever wrote it may not have come to its syncs yet, and our caller relies on them.
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            let file = openat(folder.fd(storage), last, flags, Mode::empty())?;
+            let file = openat(folder.fd(), last, flags, Mode::empty())?;
             File::from(file).sync_all()?;
             folder.sync_parents(storage)?;
-            return sync_folder(folder.fd(storage));
+            return sync_folder(folder.fd());
         }
         Ok(_) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
@@ -65,34 +65,36 @@ pub(super) fn put(
     folder.sync_parents(storage)?;
     match mode {
         PutMode::Content => {
-            renameat(&temp.folder, &temp.name, folder.fd(storage), last)?;
+            renameat(&temp.folder, &temp.name, folder.fd(), last)?;
             temp.moved = true;
         }
-        PutMode::CreateOnce => temp.publish_once(folder.fd(storage), last)?,
+        PutMode::CreateOnce => temp.publish_once(folder.fd(), last)?,
     }
-    sync_folder(folder.fd(storage))
+    sync_folder(folder.fd())
 }
 
 /// The open folder an object goes to, with its parents.
 struct Folder {
-    /// From the one below the root to the last one; empty for the root itself.
+    /// From the root to the last one. Opened for this write alone: the system reports a failure
+    /// to write an entry once to each opened folder, so it must not be shared.
     chain: Vec<OwnedFd>,
-    /// Folders whose entry may not be on disk: path, and the depth of the parent that holds it.
+    /// Folders whose entry may not be on disk: path, and the parent in `chain` that holds it.
     unsynced: Vec<(String, usize)>,
 }
 
 impl Folder {
     /// Opens `path`, making what is missing, following no link.
     fn make(storage: &LocalStorage, path: &str) -> io::Result<Self> {
-        let mut folder = Self { chain: Vec::new(), unsynced: Vec::new() };
+        let root = storage.open_folder("")?;
+        let mut folder = Self { chain: vec![root], unsynced: Vec::new() };
         if path.is_empty() {
             return Ok(folder);
         }
         let mut start = 0;
         for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
-            let opened = make_subfolder(folder.fd(storage), &path[start..end])?;
+            let opened = make_subfolder(folder.fd(), &path[start..end])?;
             if !storage.durable_folders.lock().contains(&path[..end]) {
-                folder.unsynced.push((path[..end].into(), folder.chain.len()));
+                folder.unsynced.push((path[..end].into(), folder.chain.len() - 1));
             }
             folder.chain.push(opened);
             start = end + 1;
@@ -100,22 +102,15 @@ impl Folder {
         Ok(folder)
     }
 
-    fn fd<'a>(&'a self, storage: &'a LocalStorage) -> BorrowedFd<'a> {
-        self.fd_at(storage, self.chain.len())
-    }
-
-    fn fd_at<'a>(&'a self, storage: &'a LocalStorage, depth: usize) -> BorrowedFd<'a> {
-        match depth.checked_sub(1) {
-            None => storage.root.as_fd(),
-            Some(at) => self.chain[at].as_fd(),
-        }
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.chain[self.chain.len() - 1].as_fd()
     }
 
     /// Makes sure that this folder and its parents survive a crash, once per process: even a
     /// folder that was there may have been made a moment ago by somebody who has not synced yet.
     fn sync_parents(&self, storage: &LocalStorage) -> io::Result<()> {
         for (path, parent) in &self.unsynced {
-            sync_folder(self.fd_at(storage, *parent))?;
+            sync_folder(self.chain[*parent].as_fd())?;
             storage.durable_folders.lock().insert(path.clone());
         }
         Ok(())
@@ -137,9 +132,8 @@ fn make_subfolder(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
 /// Syncs the entries of a folder. Some network file systems cannot and say so: their server
 /// decides, and nothing can be done from here.
 pub(super) fn sync_folder(folder: BorrowedFd<'_>) -> io::Result<()> {
-    // Opened anew: only a file description of its own gets each error exactly once.
-    let folder = openat(folder, ".", FOLDER, Mode::empty())?;
-    match File::from(folder).sync_all() {
+    // Through std, which knows what a system needs to reach the disk itself.
+    match File::from(folder.try_clone_to_owned()?).sync_all() {
         Err(error)
             if matches!(
                 Errno::from_io_error(&error),
