@@ -92,8 +92,8 @@ impl Folder {
         }
         let mut start = 0;
         for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
-            let opened = make_subfolder(folder.fd(), &path[start..end])?;
-            if !storage.durable_folders.lock().contains(&path[..end]) {
+            let (opened, is_new) = make_subfolder(folder.fd(), &path[start..end])?;
+            if is_new || !storage.durable_folders.lock().contains(&path[..end]) {
                 folder.unsynced.push((path[..end].into(), folder.chain.len() - 1));
             }
             folder.chain.push(opened);
@@ -117,15 +117,16 @@ impl Folder {
     }
 }
 
-fn make_subfolder(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+/// Opens a folder, made if it is missing, and says whether it was.
+fn make_subfolder(parent: BorrowedFd<'_>, name: &str) -> io::Result<(OwnedFd, bool)> {
     match open_subfolder(parent, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             match mkdirat(parent, name, FOLDER_MODE) {
-                Ok(()) | Err(Errno::EXIST) => open_subfolder(parent, name),
+                Ok(()) | Err(Errno::EXIST) => Ok((open_subfolder(parent, name)?, true)),
                 Err(error) => Err(error.into()),
             }
         }
-        opened => opened,
+        opened => Ok((opened?, false)),
     }
 }
 
@@ -156,7 +157,7 @@ struct Temp {
 
 impl Temp {
     fn create(storage: &LocalStorage) -> io::Result<Self> {
-        let folder = make_subfolder(storage.root.as_fd(), TMP_FOLDER)?;
+        let (folder, _) = make_subfolder(storage.root.as_fd(), TMP_FOLDER)?;
         let mut random = [0; 12];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
