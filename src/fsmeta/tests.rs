@@ -460,7 +460,7 @@ fn a_file_without_holes_is_one_range_and_a_hole_none() {
     assert_eq!(data_ranges(&file, 0).count(), 0);
     file.write_all_at(b"data", 0).unwrap();
     let ranges: Vec<_> = data_ranges(&file, 4).map(Result::unwrap).collect();
-    assert_eq!(ranges, [0..4]);
+    assert_eq!((ranges.len(), ranges[0].clone()), (1, 0..4));
     set_len(&file, 0).unwrap();
     set_len(&file, 1 << 30).unwrap();
     assert_eq!(data_ranges(&file, 1 << 30).count(), 0);

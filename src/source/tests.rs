@@ -1,22 +1,27 @@
-//! The walker against a naive one, on made-up and on real trees.
+//! The walker against a naive one, on made-up and on real trees, and what it leaves out.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
 
 use super::*;
-use crate::fsmeta::FileKind;
+use crate::error::Error;
+use crate::fsmeta::{self, FileKind};
 use crate::runtime::Runtime;
 
-fn walk(sources: &[&Path], options: &WalkOptions) -> Vec<Item> {
+fn start(sources: &[PathBuf], options: &WalkOptions) -> Walk {
     let sources: Vec<_> = sources.iter().map(|path| SourcePath::new(path).unwrap()).collect();
-    let walk = Walk::start(&sources, options, &Runtime::default()).unwrap();
-    walk.map(|item| item.unwrap()).collect()
+    Walk::start(&sources, options, &Runtime::default()).unwrap()
 }
 
-fn entries(items: Vec<Item>) -> Vec<WalkEntry> {
-    let entry = |item| match item {
+fn entries(items: impl IntoIterator<Item = crate::error::Result<Item>>) -> Vec<WalkEntry> {
+    let entry = |item: crate::error::Result<Item>| match item.unwrap() {
         Item::Entry(entry) => entry,
         Item::Failed(failure) => panic!("{failure:?}"),
     };
@@ -25,7 +30,6 @@ fn entries(items: Vec<Item>) -> Vec<WalkEntry> {
 
 /// Every path below and including `root`, with its inode and kind.
 fn naive(root: &Path, found: &mut BTreeMap<Vec<u8>, (u64, bool)>) {
-    use std::os::unix::fs::MetadataExt;
     let meta = root.symlink_metadata().unwrap();
     let path = root.as_os_str().as_bytes()[1..].to_vec();
     found.insert(path, (meta.ino(), meta.is_dir()));
@@ -36,22 +40,599 @@ fn naive(root: &Path, found: &mut BTreeMap<Vec<u8>, (u64, bool)>) {
     }
 }
 
-#[test]
-fn walking_a_real_tree_finds_what_a_naive_walk_finds() {
-    let root = Path::new("/usr/include");
+fn check_against_naive(root: &Path, options: &WalkOptions) {
     let mut expected = BTreeMap::new();
     naive(root, &mut expected);
-    for threads in [0, 1, 4] {
-        let options = WalkOptions { threads: Some(threads), ..Default::default() };
-        let walked = entries(walk(&[root], &options));
-        assert!(walked.is_sorted_by(|a, b| compare_paths(&a.path, &b.path).is_lt()));
-        let (above, below): (Vec<_>, Vec<_>) =
-            walked.into_iter().partition(|entry| entry.path.len() < "usr/include".len());
-        assert_eq!(above.iter().map(|e| &e.path[..]).collect::<Vec<_>>(), [&b""[..], b"usr"]);
-        let below: BTreeMap<_, _> = below
+    for above in root.ancestors().skip(1) {
+        let meta = above.symlink_metadata().unwrap();
+        let path = above.as_os_str().as_bytes()[1..].to_vec();
+        expected.insert(path, (meta.ino(), meta.is_dir()));
+    }
+    let walked = entries(start(&[root.to_path_buf()], options));
+    assert!(walked.is_sorted_by(|a, b| compare_paths(&a.path, &b.path).is_lt()));
+    let walked: BTreeMap<_, _> = walked
+        .into_iter()
+        .map(|entry| (entry.path, (entry.stat.inode, entry.stat.kind == FileKind::Dir)))
+        .collect();
+    assert!(walked == expected, "with {options:?}");
+}
+
+fn threads(threads: usize) -> WalkOptions {
+    WalkOptions { threads: Some(threads), ..Default::default() }
+}
+
+#[test]
+fn walking_a_real_tree_finds_what_a_naive_walk_finds() {
+    for count in [0, 1, 4] {
+        check_against_naive(Path::new("/usr/include"), &threads(count));
+    }
+}
+
+/// A tree in a temporary folder; paths that end in `/` are folders.
+struct Tree(TempDir);
+
+impl Tree {
+    fn new(paths: &[&str]) -> Self {
+        let tree = Self(TempDir::with_prefix("larder-walk-").unwrap());
+        for path in paths {
+            tree.add(path, path.as_bytes());
+        }
+        tree
+    }
+
+    fn add(&self, path: &str, content: &[u8]) {
+        let full = self.path(path);
+        if path.ends_with('/') {
+            fs::create_dir_all(full).unwrap();
+        } else {
+            fs::create_dir_all(full.parent().unwrap()).unwrap();
+            fs::write(full, content).unwrap();
+        }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join(path)
+    }
+
+    fn prefix(&self) -> String {
+        format!("{}/", self.path("").to_str().unwrap().trim_matches('/'))
+    }
+
+    /// What a walk of these sources in it finds below the temporary folder, failures with a `!`.
+    fn walk(&self, sources: &[&str], options: &WalkOptions) -> Vec<String> {
+        let sources: Vec<_> = sources.iter().map(|source| self.path(source)).collect();
+        let shown = |item| match item {
+            Item::Entry(entry) => String::from_utf8(entry.path).unwrap(),
+            Item::Failed(failure) => {
+                format!("{}!{:?}", String::from_utf8(failure.path).unwrap(), failure.kind)
+            }
+        };
+        let prefix = self.prefix();
+        start(&sources, options)
+            .map(|item| shown(item.unwrap()))
+            .filter_map(|path| path.strip_prefix(&prefix).map(String::from))
+            .collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn walking_a_random_tree_finds_what_a_naive_walk_finds(
+        paths in proptest::collection::vec("([a-c\u{1}.é-]{1,3}/){0,5}[a-c.é-]{0,3}x", 0..60),
+        threads in 0..4_usize,
+        look_ahead in 1..20_usize,
+    ) {
+        let tree = Tree::new(&["top/"]);
+        for path in paths {
+            let full = tree.path("top").join(&path);
+            if path.split('/').any(|name| name == "." || name == "..") {
+                continue;
+            }
+            // What is in the way stays.
+            let _ = fs::create_dir_all(full.parent().unwrap());
+            let _ = fs::write(full, b"");
+        }
+        let look_ahead = NonZeroUsize::new(look_ahead);
+        let options = WalkOptions { threads: Some(threads), look_ahead, ..Default::default() };
+        check_against_naive(&tree.path("top"), &options);
+    }
+}
+
+#[test]
+fn large_directories_come_in_order_too() {
+    let tree = Tree::new(&[]);
+    for number in 0..2100 {
+        tree.add(&format!("d/{number}"), b"");
+    }
+    tree.add("d/1000.d/x", b"");
+    for count in [0, 3] {
+        check_against_naive(&tree.path("d"), &threads(count));
+    }
+}
+
+/// A chain of folders, more levels than descriptors may be open, and a path of 10,000 bytes.
+fn deep_chain(levels: usize) -> TempDir {
+    let temp = TempDir::with_prefix("larder-deep-").unwrap();
+    let name = temp.path().as_os_str().as_bytes();
+    let mut at = fsmeta::open_dir_path_at(rustix::fs::CWD, name).unwrap();
+    for _ in 0..levels {
+        fsmeta::create_dir_at(&at, b"d").unwrap();
+        fsmeta::create_file_at(&at, b"file").unwrap();
+        at = fsmeta::open_dir_at(&at, b"d", fsmeta::OpenDir::Path).unwrap();
+    }
+    temp
+}
+
+#[test]
+fn the_depth_of_a_tree_has_no_limit() {
+    const LEVELS: usize = 5000;
+    let temp = deep_chain(LEVELS);
+    for count in [0, 2] {
+        let mut files = 0;
+        let mut longest = 0;
+        for entry in entries(start(&[temp.path().to_path_buf()], &threads(count))) {
+            longest = longest.max(entry.path.len());
+            if entry.stat.kind == FileKind::File {
+                assert_eq!(entry.stat_again().unwrap().inode, entry.stat.inode);
+                entry.open().unwrap();
+                files += 1;
+            }
+        }
+        assert_eq!(files, LEVELS);
+        assert!(longest >= 2 * LEVELS);
+    }
+    // Dropping one in the middle is no problem either.
+    let mut walk = start(&[temp.path().to_path_buf()], &threads(2));
+    let some: Vec<_> = walk.by_ref().take(100).collect();
+    drop(walk);
+    drop(some);
+}
+
+#[test]
+fn sources_are_joined_and_their_parents_come_along() {
+    let tree = Tree::new(&["a/b/c/file", "a/b/other", "a-b/file", "x"]);
+    let none = WalkOptions::default();
+    assert_eq!(tree.walk(&["a/b/c"], &none), ["a", "a/b", "a/b/c", "a/b/c/file"]);
+    assert_eq!(
+        tree.walk(&["x", "a/b", "a-b/../a/b/c/file", "a-b/"], &none),
+        ["a", "a/b", "a/b/c", "a/b/c/file", "a/b/other", "a-b", "a-b/file", "x"]
+    );
+}
+
+#[test]
+fn a_link_is_taken_as_a_link_unless_it_ends_in_a_slash() {
+    let tree = Tree::new(&["real/dir/file"]);
+    symlink("real", tree.path("link")).unwrap();
+    let none = WalkOptions::default();
+    assert_eq!(tree.walk(&["link"], &none), ["link"]);
+    assert_eq!(tree.walk(&["link/"], &none), ["link", "link/dir", "link/dir/file"]);
+    // On the way to a source it is followed.
+    assert_eq!(tree.walk(&["link/dir"], &none), ["link", "link/dir", "link/dir/file"]);
+    let followed = entries(start(&[tree.path("link/dir")], &none));
+    assert!(followed.iter().all(|entry| entry.stat.kind != FileKind::Symlink));
+    assert!(followed.last().unwrap().open().is_ok());
+    // It cannot be a link and a folder at once.
+    assert_eq!(tree.walk(&["link", "link/dir"], &none), ["link", "link/dir!SourceMissing"]);
+}
+
+#[test]
+fn missing_sources_are_told() {
+    let tree = Tree::new(&["there", "file"]);
+    let none = WalkOptions::default();
+    assert_eq!(
+        tree.walk(&["there", "gone/x", "gone/y", "file/z"], &none),
+        ["file", "file/z!SourceMissing", "gone/x!SourceMissing", "gone/y!SourceMissing", "there"]
+    );
+    let gone = SourcePath::new(&tree.path("gone")).unwrap();
+    let result = Walk::start(&[gone], &none, &Runtime::default());
+    assert!(matches!(result, Err(Error::SourcesMissing { paths }) if paths.len() == 1));
+}
+
+#[test]
+fn a_source_may_be_given_from_the_current_folder() {
+    let base = Path::new("/base/dir");
+    let source = |path: &str| {
+        let source = SourcePath::relative_to(Path::new(path), base).unwrap();
+        (source.to_path().to_str().unwrap().to_owned(), source.follows_link())
+    };
+    assert_eq!(source("x"), ("/base/dir/x".into(), false));
+    assert_eq!(source("./x//y/"), ("/base/dir/x/y".into(), true));
+    assert_eq!(source("../../../x"), ("/x".into(), false));
+    assert_eq!(source("/a/../b"), ("/b".into(), false));
+    assert_eq!(source("."), ("/base/dir".into(), true));
+    assert_eq!(source("/"), ("/".into(), true));
+    assert!(SourcePath::relative_to(Path::new(""), base).is_err());
+}
+
+#[test]
+fn what_vanishes_while_we_look_is_told_as_vanished() {
+    let tree = Tree::new(&["a/inside"]);
+    for number in 0..600 {
+        tree.add(&format!("b/{number:04}"), b"");
+    }
+    let mut walk = start(&[tree.path("")], &threads(0));
+    let mut kinds = Vec::new();
+    while let Some(item) = walk.next_item().unwrap() {
+        match item {
+            Item::Failed(failure) => kinds.push(failure.kind),
+            Item::Entry(entry) if entry.path.ends_with(b"/a") => {
+                fs::remove_dir_all(tree.path("a")).unwrap();
+            }
+            // By now the names of all are known.
+            Item::Entry(entry) if entry.path.ends_with(b"/0000") => {
+                fs::remove_file(tree.path("b/0599")).unwrap();
+            }
+            Item::Entry(_) => {}
+        }
+    }
+    assert_eq!(kinds, [FailureKind::Vanished, FailureKind::Vanished]);
+}
+
+/// A folder that is swapped for a link after we looked at it is not followed.
+#[test]
+fn a_folder_that_becomes_a_link_is_not_entered() {
+    let tree = Tree::new(&["a/inside", "secret/file"]);
+    let mut walk = start(&[tree.path("a")], &threads(0));
+    let mut seen = Vec::new();
+    while let Some(item) = walk.next_item().unwrap() {
+        match item {
+            Item::Entry(entry) if entry.path.ends_with(b"/a") => {
+                fs::remove_dir_all(tree.path("a")).unwrap();
+                symlink("secret", tree.path("a")).unwrap();
+            }
+            Item::Entry(entry) => seen.push(entry.path),
+            Item::Failed(failure) => assert_eq!(failure.kind, FailureKind::Content),
+        }
+    }
+    assert!(!seen.iter().any(|path| path.ends_with(b"file")));
+}
+
+#[test]
+fn an_unreadable_directory_costs_its_content_only() {
+    if rustix::process::geteuid().is_root() {
+        println!("skipped as root: nothing is unreadable");
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new(&["closed/x", "open/x"]);
+    fs::set_permissions(tree.path("closed"), fs::Permissions::from_mode(0)).unwrap();
+    let walked = tree.walk(&["closed", "open"], &WalkOptions::default());
+    fs::set_permissions(tree.path("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(walked, ["closed", "closed!Content", "open", "open/x"]);
+}
+
+#[test]
+fn a_cancelled_walk_is_not_taken_for_a_finished_one() {
+    let runtime = Runtime::default();
+    let source = SourcePath::new(Path::new("/usr/include")).unwrap();
+    let mut walk = Walk::start(&[source], &WalkOptions::default(), &runtime).unwrap();
+    assert!(walk.next_item().is_ok());
+    runtime.cancel.cancel();
+    assert!(matches!(walk.next_item(), Err(Error::Cancelled { .. })));
+}
+
+/// Patterns, and what of the tree below is left by them.
+#[test]
+fn patterns_leave_out_what_they_say() {
+    let tree = Tree::new(&[
+        "src/a.o",
+        "src/main.c",
+        "src/target/debug/x",
+        "src/Target.txt",
+        "src/tmp/deep/er/cache/file",
+        "src/é.o",
+    ]);
+    let all = [
+        "src",
+        "src/Target.txt",
+        "src/a.o",
+        "src/main.c",
+        "src/target",
+        "src/target/debug",
+        "src/target/debug/x",
+        "src/tmp",
+        "src/tmp/deep",
+        "src/tmp/deep/er",
+        "src/tmp/deep/er/cache",
+        "src/tmp/deep/er/cache/file",
+        "src/é.o",
+    ];
+    let root = format!("/{}src", tree.prefix());
+    let anchored = |rest: &str| format!("{root}{rest}");
+    // Patterns, and how the names of what they leave out begin.
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[], &[]),
+        (&["*.o"], &["src/a.o", "src/é.o"]),
+        (&["target"], &["src/target"]),
+        (&["target/debug"], &["src/target/debug"]),
+        (&["src/*"], &["src/"]),
+        (&["target/"], &["src/target"]),
+        (&["main.c/"], &[]),
+        (&["deep/**"], &["src/tmp/deep/"]),
+        (&["tmp/**/cache"], &["src/tmp/deep/er/cache"]),
+        (&["tmp/*/cache"], &[]),
+        (&["**/er"], &["src/tmp/deep/er"]),
+        (&["*.o", "!a.o"], &["src/é.o"]),
+        (&["!a.o", "*.o"], &["src/a.o", "src/é.o"]),
+        // What is in a folder that is left out cannot be taken back.
+        (&["tmp", "!file"], &["src/tmp"]),
+        (&["tmp/deep/*", "!er"], &[]),
+        (&[&anchored("/a.o")], &["src/a.o"]),
+        (&[&anchored("/*.o")], &["src/a.o", "src/é.o"]),
+        (&[&anchored("/deep")], &[]),
+        (&["/src/a.o"], &[]),
+        (&["{a,main}.{o,c}"], &["src/a.o", "src/main.c"]),
+        (&["[!a].o"], &[]),
+        (&["é.o"], &["src/é.o"]),
+        (&["??.o"], &["src/é.o"]),
+        (&["[a-z].o"], &["src/a.o"]),
+        (&["Target*"], &["src/Target.txt"]),
+        (&["**"], &["src/"]),
+    ];
+    for (patterns, out) in cases {
+        let exclude = patterns.iter().map(ToString::to_string).collect();
+        let options = WalkOptions { exclude, ..Default::default() };
+        let mut expected = all.to_vec();
+        expected.retain(|path| {
+            let below = |out: &&str| {
+                path.strip_prefix(*out).is_some_and(|rest| {
+                    (out.ends_with('/') && !rest.is_empty())
+                        || rest.is_empty()
+                        || rest.starts_with('/')
+                })
+            };
+            !out.iter().any(|out| below(out))
+        });
+        assert_eq!(tree.walk(&["src"], &options), expected, "{patterns:?}");
+    }
+    let options =
+        WalkOptions { iexclude: vec!["TARGET*".into(), "É.O".into()], ..Default::default() };
+    let left = tree.walk(&["src"], &options);
+    assert!(!left.iter().any(|path| path.contains("arget") || path.contains('é')), "{left:?}");
+    let options = WalkOptions {
+        iexclude: vec!["TARGET".into(), "*.O".into()],
+        exclude: vec!["!é.o".into()],
+        ..Default::default()
+    };
+    let left = tree.walk(&["src"], &options);
+    assert!(!left.contains(&"src/é.o".to_string()), "given after the others");
+}
+
+#[test]
+fn names_that_are_not_text_are_left_out_too() {
+    use std::ffi::OsStr;
+    let tree = Tree::new(&["d/keep"]);
+    fs::write(tree.path("d").join(OsStr::from_bytes(b"\xff\xfe.o")), b"").unwrap();
+    for pattern in ["*.o", "/**/d/*.o", "d/??.o"] {
+        let options = WalkOptions { exclude: vec![pattern.into()], ..Default::default() };
+        assert_eq!(tree.walk(&["d"], &options), ["d", "d/keep"], "{pattern}");
+    }
+    let options = WalkOptions { iexclude: vec!["*.O".into()], ..Default::default() };
+    assert_eq!(tree.walk(&["d"], &options), ["d", "d/keep"]);
+}
+
+#[test]
+fn wrong_patterns_are_named() {
+    for pattern in ["a[", "{a", "", "!", "/", "./x", "a/../b", "x\\", "[z-a]"] {
+        let options = WalkOptions { exclude: vec![pattern.into()], ..Default::default() };
+        let source = SourcePath::new(Path::new("/usr/include")).unwrap();
+        let error = Walk::start(&[source], &options, &Runtime::default()).err();
+        let Some(Error::Usage { message, .. }) = error else { panic!("{pattern}: {error:?}") };
+        assert!(message.starts_with(&format!("`{pattern}` is no pattern")), "{message}");
+    }
+    for marker in ["", "a/b", ":x", ".."] {
+        let options = WalkOptions { exclude_if_present: vec![marker.into()], ..Default::default() };
+        let source = SourcePath::new(Path::new("/usr/include")).unwrap();
+        let error = Walk::start(&[source], &options, &Runtime::default()).err();
+        assert!(matches!(error, Some(Error::Usage { .. })), "{marker}");
+    }
+}
+
+#[test]
+fn patterns_come_from_files() {
+    let tree = Tree::new(&["d/a.o", "d/b.tmp", "d/C.TMP", "d/keep"]);
+    tree.add("patterns", b"\xef\xbb\xbf# comment\r\n\r\n  *.o  \r\n");
+    tree.add("ipatterns", b"*.tmp");
+    let options = WalkOptions {
+        exclude_file: vec![tree.path("patterns")],
+        iexclude_file: vec![tree.path("ipatterns")],
+        ..Default::default()
+    };
+    assert_eq!(tree.walk(&["d"], &options), ["d", "d/keep"]);
+    let options = WalkOptions { exclude_file: vec![tree.path("none")], ..Default::default() };
+    let source = SourcePath::new(&tree.path("d")).unwrap();
+    let error = Walk::start(&[source], &options, &Runtime::default()).err();
+    assert!(matches!(error, Some(Error::Local { action: "read", .. })));
+}
+
+/// What the user named is taken whatever the patterns say, and so is a source inside of what a
+/// pattern leaves out of another source.
+#[test]
+fn sources_are_never_left_out() {
+    let tree = Tree::new(&["home/.cache/junk", "home/.cache/keep/file", "home/doc"]);
+    let options = WalkOptions { exclude: vec![".cache".into()], ..Default::default() };
+    assert_eq!(
+        tree.walk(&["home/.cache/keep"], &options),
+        ["home", "home/.cache", "home/.cache/keep", "home/.cache/keep/file"]
+    );
+    assert_eq!(
+        tree.walk(&["home", "home/.cache/keep"], &options),
+        ["home", "home/.cache", "home/.cache/keep", "home/.cache/keep/file", "home/doc"]
+    );
+}
+
+#[test]
+fn marked_folders_keep_their_mark_only() {
+    let tree = Tree::new(&["cache/junk", "other/file", "fake/file", "marked/sub/file", "x/file"]);
+    tree.add("cache/CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55\n# more");
+    tree.add("fake/CACHEDIR.TAG", b"Signature: something else");
+    tree.add("marked/.nobackup", b"");
+    tree.add("x/.mark", b"no backup please");
+    tree.add("other/.mark", b"backup please");
+    let options = WalkOptions { exclude_caches: true, ..Default::default() };
+    assert_eq!(tree.walk(&["cache"], &options), ["cache", "cache/CACHEDIR.TAG"]);
+    assert_eq!(tree.walk(&["fake"], &options), ["fake", "fake/CACHEDIR.TAG", "fake/file"]);
+    let options = WalkOptions {
+        exclude_if_present: vec![".nobackup".into(), ".mark:no backup".into()],
+        ..Default::default()
+    };
+    assert_eq!(
+        tree.walk(&["marked", "other", "x"], &options),
+        ["marked", "marked/.nobackup", "other", "other/.mark", "other/file", "x", "x/.mark"]
+    );
+}
+
+#[test]
+fn large_files_and_the_repository_are_left_out() {
+    let tree = Tree::new(&["d/repo/data/pack", "d/small", "d/empty/"]);
+    tree.add("d/large", &[0; 1001]);
+    tree.add("d/just", &[0; 1000]);
+    let options = WalkOptions { exclude_larger_than: Some(1000), ..Default::default() };
+    let walked = tree.walk(&["d"], &options);
+    assert!(walked.contains(&"d/just".into()) && !walked.contains(&"d/large".into()));
+    let meta = tree.path("d/repo").metadata().unwrap();
+    let exclude_ids = vec![FileId { dev: meta.dev(), inode: meta.ino() }];
+    let options = WalkOptions { exclude_ids, ..Default::default() };
+    assert_eq!(tree.walk(&["d"], &options), ["d", "d/empty", "d/just", "d/large", "d/small"]);
+    assert_eq!(tree.walk(&["d/repo", "d/small"], &options), ["d", "d/repo!Entry", "d/small"]);
+}
+
+#[test]
+fn git_ignore_files_count_when_asked_for() {
+    let tree = Tree::new(&[
+        "g/keep",
+        "g/a.o",
+        "g/sub/a.o",
+        "g/sub/b.o",
+        "g/build/x",
+        "g/sub/build",
+        "g/top",
+        "g/sub/top",
+    ]);
+    tree.add("g/.gitignore", b"*.o\nbuild/\n/top\n# no\n");
+    tree.add("g/sub/.gitignore", b"!b.o\n");
+    let options = WalkOptions { git_ignore: true, ..Default::default() };
+    assert_eq!(
+        tree.walk(&["g"], &options),
+        [
+            "g",
+            "g/.gitignore",
+            "g/keep",
+            "g/sub",
+            "g/sub/.gitignore",
+            "g/sub/b.o",
+            "g/sub/build",
+            "g/sub/top"
+        ]
+    );
+    assert_eq!(tree.walk(&["g"], &WalkOptions::default()).len(), 13);
+    tree.add("g/sub/.gitignore", b"a[\n!b.o\n");
+    let walked = tree.walk(&["g"], &options);
+    assert!(walked.contains(&"g/sub/.gitignore!Rules".into()));
+    assert!(walked.contains(&"g/sub/b.o".into()), "the other lines count");
+}
+
+#[test]
+fn nodump_flags_count_when_asked_for() {
+    const NODUMP: u32 = 0x40;
+    let tree = Tree::new(&["d/file", "d/no", "d/nodir/file"]);
+    for (name, dir) in [("d/no", false), ("d/nodir", true)] {
+        let file = fs::File::open(tree.path(name)).unwrap();
+        let metadata = fsmeta::Metadata {
+            kind: if dir { FileKind::Dir } else { FileKind::File },
+            uid: None,
+            gid: None,
+            mode: 0o700,
+            xattrs: None,
+            mtime: fsmeta::Time::default(),
+            atime: None,
+            flags: Some(NODUMP),
+        };
+        if !fsmeta::apply(fsmeta::Target::open(&file), &metadata).is_empty() {
+            println!("skipped: the file system of temporary files has no nodump flag");
+            return;
+        }
+    }
+    let options = WalkOptions { exclude_nodump: true, ..Default::default() };
+    assert_eq!(tree.walk(&["d"], &options), ["d", "d/file"]);
+}
+
+#[test]
+fn other_file_systems_are_left_out_when_asked_for() {
+    let (dev, shm) = (Path::new("/dev"), Path::new("/dev/shm"));
+    let id = |path: &Path| path.metadata().map(|meta| meta.dev()).ok();
+    if id(shm).is_none() || id(dev) == id(shm) {
+        println!("skipped: /dev/shm is no file system of its own");
+        return;
+    }
+    let file = tempfile::Builder::new().prefix("larder-").tempfile_in(shm).unwrap();
+    let inside = file.path().as_os_str().as_bytes()[1..].to_vec();
+    let options = WalkOptions { one_file_system: true, ..Default::default() };
+    let walked = |sources: &[PathBuf]| -> Vec<Vec<u8>> {
+        start(sources, &options)
+            .filter_map(|item| match item.unwrap() {
+                Item::Entry(entry) => Some(entry.path),
+                Item::Failed(_) => None,
+            })
+            .collect()
+    };
+    let paths = walked(&[dev.into()]);
+    assert!(paths.contains(&b"dev/shm".to_vec()) && !paths.contains(&inside));
+    let paths = walked(&[dev.into(), shm.into()]);
+    assert!(paths.contains(&b"dev/null".to_vec()) && paths.contains(&inside), "named itself");
+}
+
+#[test]
+fn lists_of_sources_are_read() {
+    let tree = Tree::new(&["a.c", "b.c", ".c", "d/x.c", "e/x.c", "odd name"]);
+    let base = tree.path("");
+    let read = |list: &[u8], kind| -> Vec<String> {
+        read_source_list(list, kind, &base)
+            .unwrap()
             .into_iter()
-            .map(|e| (e.path, (e.stat.inode, e.stat.kind == FileKind::Dir)))
-            .collect();
-        assert!(below == expected, "{threads} threads");
+            .map(|source| {
+                let path = source.to_path();
+                path.strip_prefix(&base).unwrap_or(&path).to_str().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let patterns = b"# list\n*.c\n\n  [de]/x.c \r\nodd name\nnone*\n/abs/olute\n";
+    assert_eq!(
+        read(patterns, SourceListKind::Patterns),
+        ["a.c", "b.c", "d/x.c", "e/x.c", "odd name", "none*", "/abs/olute"]
+    );
+    assert_eq!(read(b"*.c\n# x\n\n y ", SourceListKind::Verbatim), ["*.c", "# x", " y "]);
+    assert_eq!(read(b"a\nb\0c\0", SourceListKind::Raw), ["a\nb", "c"]);
+    let error = read_source_list(b"a[*", SourceListKind::Patterns, &base).unwrap_err();
+    assert!(error.to_string().contains("`a[*`"), "{error}");
+}
+
+#[test]
+fn entries_lead_to_what_they_are() {
+    let tree = Tree::new(&["d/file"]);
+    symlink("nowhere", tree.path("d/link")).unwrap();
+    rustix::fs::setxattr(&tree.path("d/file"), "user.a", b"1", rustix::fs::XattrFlags::empty())
+        .unwrap();
+    for entry in entries(start(&[tree.path("d")], &WalkOptions::default())) {
+        match entry.name() {
+            b"file" => {
+                let content = std::io::read_to_string(entry.open().unwrap()).unwrap();
+                assert_eq!(content, "d/file");
+                assert_eq!(entry.xattrs().unwrap().list[0].name, b"user.a");
+                assert_eq!(entry.flags().unwrap(), 0);
+            }
+            b"link" => {
+                assert_eq!(entry.read_link().unwrap(), b"nowhere");
+                assert!(entry.open().is_err());
+                assert!(entry.xattrs().unwrap().list.is_empty());
+            }
+            _ => {
+                assert_eq!(entry.stat.kind, FileKind::Dir);
+                assert!(entry.xattrs().is_ok() && entry.flags().is_ok());
+                assert_eq!(entry.stat_again().unwrap().inode, entry.stat.inode);
+            }
+        }
     }
 }

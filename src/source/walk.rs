@@ -17,7 +17,7 @@ use super::entry::Item;
 use super::options::WalkOptions;
 use super::order::compare_paths;
 use super::roots::{SourcePath, root_tree};
-use super::work::{Rules, Step, Taken, Unit, first_steps};
+use super::work::{Rules, Scratch, Step, Taken, Unit, first_steps};
 
 /// Entries that may be known and not given out yet.
 const LOOK_AHEAD: usize = 16 << 10;
@@ -34,6 +34,7 @@ pub struct Walk {
     shared: Arc<Shared>,
     cancel: CancelToken,
     stack: Vec<Frame>,
+    scratch: Scratch,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -75,7 +76,13 @@ impl Walk {
         // A system that gives no more threads only makes it slower.
         let workers = (0..threads).map_while(|_| Shared::spawn(&shared)).collect();
         let stack = vec![Frame::Steps(steps.into_iter())];
-        Ok(Self { shared, cancel: runtime.cancel.clone(), stack, workers })
+        Ok(Self {
+            shared,
+            cancel: runtime.cancel.clone(),
+            stack,
+            scratch: Scratch::default(),
+            workers,
+        })
     }
 
     /// The next entry or failure, `None` after the last.
@@ -91,7 +98,8 @@ impl Walk {
             let step = match frame {
                 Frame::Unit(unit) => {
                     let unit = unit.clone();
-                    *frame = Frame::Steps(self.shared.obtain(&unit)?.into_iter());
+                    *frame =
+                        Frame::Steps(self.shared.obtain(&unit, &mut self.scratch)?.into_iter());
                     continue;
                 }
                 Frame::Steps(steps) => steps.next(),
@@ -157,8 +165,9 @@ impl Shared {
     fn spawn(shared: &Arc<Self>) -> Option<JoinHandle<()>> {
         let shared = shared.clone();
         let work = move || {
+            let mut scratch = Scratch::default();
             while let Some(unit) = shared.wait_for_work() {
-                shared.do_ahead(&unit);
+                shared.do_ahead(&unit, &mut scratch);
             }
         };
         thread::Builder::new().name("walk".into()).spawn(work).ok()
@@ -201,9 +210,9 @@ impl Shared {
         }
     }
 
-    fn do_ahead(&self, unit: &Unit) {
+    fn do_ahead(&self, unit: &Unit, scratch: &mut Scratch) {
         if unit.claim() {
-            unit.run_and_leave(&self.rules, |steps| {
+            unit.run_and_leave(&self.rules, scratch, |steps| {
                 self.ahead.fetch_add(steps.len(), Atomic::Relaxed);
                 self.offer(steps);
             });
@@ -211,7 +220,7 @@ impl Shared {
     }
 
     /// The steps of the unit that comes next.
-    fn obtain(&self, unit: &Unit) -> Result<Vec<Step>> {
+    fn obtain(&self, unit: &Unit, scratch: &mut Scratch) -> Result<Vec<Step>> {
         loop {
             match unit.try_take() {
                 Taken::Steps(steps) => {
@@ -225,14 +234,14 @@ impl Shared {
                     return Ok(steps);
                 }
                 Taken::Yours => {
-                    let steps = unit.run(&self.rules);
+                    let steps = unit.run(&self.rules, scratch);
                     self.offer(&steps);
                     return Ok(steps);
                 }
                 Taken::Running => {
                     let next = if self.has_room() { self.queue.lock().pop() } else { None };
                     match next {
-                        Some(next) => self.do_ahead(&next.0),
+                        Some(next) => self.do_ahead(&next.0, scratch),
                         None => unit.wait(),
                     }
                 }

@@ -125,7 +125,12 @@ impl Unit {
     }
 
     /// Does it, for who claimed it, and leaves the steps to be taken.
-    pub(super) fn run_and_leave(&self, rules: &Rules, found: impl FnOnce(&[Step])) {
+    pub(super) fn run_and_leave(
+        &self,
+        rules: &Rules,
+        scratch: &mut Scratch,
+        found: impl FnOnce(&[Step]),
+    ) {
         // Whoever waits for it must wake up even if this thread dies.
         struct Finish<'a>(&'a Unit, Option<Vec<Step>>);
         impl Drop for Finish<'_> {
@@ -135,15 +140,15 @@ impl Unit {
             }
         }
         let mut finish = Finish(self, None);
-        let steps = self.run(rules);
+        let steps = self.run(rules, scratch);
         found(&steps);
         finish.1 = Some(steps);
     }
 
     /// Does it, for who claimed it.
-    pub(super) fn run(&self, rules: &Rules) -> Vec<Step> {
+    pub(super) fn run(&self, rules: &Rules, scratch: &mut Scratch) -> Vec<Step> {
         match &self.job {
-            Job::List(dir) => dir.list(rules),
+            Job::List(dir) => dir.list(rules, scratch),
             Job::Look { dir, names, range, .. } => dir.look(rules, names, range.clone()),
         }
     }
@@ -236,6 +241,13 @@ impl Rules {
     }
 }
 
+/// Memory that a thread uses again for each unit.
+#[derive(Default)]
+pub(super) struct Scratch {
+    dir_buf: Vec<u8>,
+    names: Names,
+}
+
 /// Names of a directory's entries, sorted.
 #[derive(Default)]
 struct Names {
@@ -252,6 +264,11 @@ struct NameRef {
 }
 
 impl Names {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.refs.clear();
+    }
+
     fn push(&mut self, name: &[u8], rooted: bool) {
         // The kernel's own limit is 255 bytes; what is longer could not be opened anyway.
         if let Ok(len) = u16::try_from(name.len()) {
@@ -292,15 +309,16 @@ impl DirJob {
     }
 
     /// Reads the directory and, unless it is large, looks at its entries.
-    fn list(self: &Arc<Self>, rules: &Rules) -> Vec<Step> {
+    fn list(self: &Arc<Self>, rules: &Rules, scratch: &mut Scratch) -> Vec<Step> {
         let mut steps = Vec::new();
-        let mut names = Names::default();
+        let mut names = std::mem::take(&mut scratch.names);
+        names.clear();
         let mut dir = self.clone();
         for name in self.roots.iter().flat_map(|roots| roots.children.keys()) {
             names.push(name, true);
         }
         if self.full {
-            match self.read_names(rules, &mut names, &mut steps) {
+            match self.read_names(rules, scratch, &mut names, &mut steps) {
                 Ok(Some(ignore)) => dir = self.with_ignore(ignore),
                 Ok(None) => {}
                 Err(error) => {
@@ -316,7 +334,12 @@ impl DirJob {
         }
         if names.refs.len() <= rules.entries_per_unit {
             let all = 0..names.refs.len();
-            steps.append(&mut dir.look(rules, &names, all));
+            let looked = dir.look(rules, &names, all);
+            scratch.names = names;
+            if steps.is_empty() {
+                return looked;
+            }
+            steps.extend(looked);
             return steps;
         }
         let names = Arc::new(names);
@@ -345,6 +368,7 @@ impl DirJob {
     fn read_names(
         &self,
         rules: &Rules,
+        scratch: &mut Scratch,
         names: &mut Names,
         steps: &mut Vec<Step>,
     ) -> io::Result<Option<Arc<IgnoreFile>>> {
@@ -356,8 +380,7 @@ impl DirJob {
             return Ok(None);
         }
         let mut kinds = Vec::new();
-        let mut buf = Vec::new();
-        let read = fsmeta::read_dir_names(&fd, &mut buf, |name, is_dir| {
+        let read = fsmeta::read_dir_names(&fd, &mut scratch.dir_buf, |name, is_dir| {
             if rooted == 0 || self.root_of(name).is_none() {
                 names.push(name, false);
                 if rules.needs_kind || !rules.excludes.is_empty() {
