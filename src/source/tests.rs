@@ -297,7 +297,7 @@ fn an_unreadable_directory_costs_its_content_only() {
     }
     use std::os::unix::fs::PermissionsExt;
     let tree = Tree::new(&["closed/x", "open/x"]);
-    fs::set_permissions(tree.path("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(tree.path("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     let walked = tree.walk(&["closed", "open"], &WalkOptions::default());
     fs::set_permissions(tree.path("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(walked, ["closed", "closed!Content", "open", "open/x"]);
@@ -383,7 +383,7 @@ fn patterns_leave_out_what_they_say() {
                         || rest.starts_with('/')
                 })
             };
-            !out.iter().any(|out| below(out))
+            !out.iter().any(below)
         });
         assert_eq!(tree.walk(&["src"], &options), expected, "{patterns:?}");
     }
@@ -528,7 +528,7 @@ fn git_ignore_files_count_when_asked_for() {
         ]
     );
     assert_eq!(tree.walk(&["g"], &WalkOptions::default()).len(), 13);
-    tree.add("g/sub/.gitignore", b"a[\n!b.o\n");
+    tree.add("g/sub/.gitignore", b"{a\n!b.o\n");
     let walked = tree.walk(&["g"], &options);
     assert!(walked.contains(&"g/sub/.gitignore!Rules".into()));
     assert!(walked.contains(&"g/sub/b.o".into()), "the other lines count");
@@ -613,7 +613,7 @@ fn lists_of_sources_are_read() {
 fn entries_lead_to_what_they_are() {
     let tree = Tree::new(&["d/file"]);
     symlink("nowhere", tree.path("d/link")).unwrap();
-    rustix::fs::setxattr(&tree.path("d/file"), "user.a", b"1", rustix::fs::XattrFlags::empty())
+    rustix::fs::setxattr(tree.path("d/file"), "user.a", b"1", rustix::fs::XattrFlags::empty())
         .unwrap();
     for entry in entries(start(&[tree.path("d")], &WalkOptions::default())) {
         match entry.name() {
