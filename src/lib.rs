@@ -8,6 +8,8 @@ pub mod error;
 pub mod format;
 pub mod fsmeta;
 pub mod model;
+pub mod repository;
 pub mod runtime;
 pub mod source;
 pub mod storage;
+pub mod tree;

@@ -10,7 +10,7 @@ pub const CHUNKER_GEAR: u8 = 1;
 record! {
     /// Chunk sizes for files below a size.
     ClassRecord {
-        /// Files smaller than this many bytes; 0 for all others.
+        /// Files smaller than this many bytes; 2^64 - 1 in the last class.
         below: u64,
         /// Least bytes of a chunk.
         min: u32,
@@ -147,7 +147,7 @@ impl Config {
             "slice length",
         )?;
         limit((1..=16).contains(&c.classes.len()), "number of size classes")?;
-        limit(c.classes.last().is_some_and(|last| last.below == 0), "last size class")?;
+        limit(c.classes.last().is_some_and(|last| last.below == u64::MAX), "last size class")?;
         let s = &config.segments;
         limit((64 << 10..=8 << 20).contains(&s.data_target), "data segment target")?;
         limit((4 << 10..=8 << 20).contains(&s.meta_target), "meta segment target")?;

@@ -1,0 +1,329 @@
+//! Brings the local levels up to date with the index objects of the repository.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::level::{Covered, Level};
+use super::{Index, LevelBuilder, LevelUse, NewPack, SegmentInfo};
+use crate::crypto::{Class, SealKind, Unit, open};
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::header::{HEADER_LEN, ObjectType};
+use crate::format::index::{
+    Delta, DropList, IndexRecord, PackTable, RECORD_LEN, RunDirectory, block_context,
+};
+use crate::format::pack::{PackType, TRAILER_LEN, Trailer};
+use crate::format::record::{decode, names32};
+use crate::model::{BackupId, ObjectHash};
+use crate::repository::keys::Keys;
+use crate::repository::object::{
+    OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
+};
+use crate::storage::{Storage, list_sorted};
+
+/// A level is merged with a new one if it is at most this many times as large.
+const MERGE_RATIO: u64 = 8;
+
+/// What a load found.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// The index objects that are in use.
+    pub(crate) covered: Vec<Covered>,
+    /// Objects that could not be used.
+    pub(crate) bad: Vec<Error>,
+}
+
+/// Opened index objects, kept apart by type.
+enum IndexObject {
+    Delta(Delta),
+    Table(PackTable),
+    Shard(RunDirectory, Vec<IndexRecord>),
+    Drops(DropList),
+}
+
+impl Index {
+    /// Loads what the repository's index objects say. Bad objects are reported and left out.
+    ///
+    /// # Errors
+    /// The storage's, and [`Error::Local`].
+    pub(crate) fn load(&self, storage: &dyn Storage) -> Result<Loaded> {
+        let listed: HashSet<ObjectHash> = list_sorted(storage, "index/")?
+            .iter()
+            .filter_map(|meta| hash_in_name(&meta.name))
+            .collect();
+        self.open_level_files(&listed);
+        self.retire_stale(&listed);
+        let mut loaded = Loaded::default();
+        let mut objects = self.open_objects(storage, &self.uncovered(&listed), &mut loaded.bad)?;
+        if objects.iter().any(|(_, object)| matches!(object, IndexObject::Drops(_))) {
+            // What was dropped may be in the levels: all of them are made anew, less that.
+            self.retire_stale(&HashSet::new());
+            loaded.bad.clear();
+            objects = self.open_objects(storage, &self.uncovered(&listed), &mut loaded.bad)?;
+        }
+        if !objects.is_empty() {
+            let builder = collect(objects, &mut loaded)?;
+            self.add_level(builder)?;
+        }
+        loaded.covered = self.levels.read().iter().flat_map(|(_, level)| level.covered()).collect();
+        Ok(loaded)
+    }
+
+    /// Listed objects that no active level covers.
+    fn uncovered(&self, listed: &HashSet<ObjectHash>) -> Vec<ObjectHash> {
+        let levels = self.levels.read();
+        let covered: HashSet<ObjectHash> =
+            levels.iter().flat_map(|(_, level)| level.covered()).map(|c| c.object).collect();
+        let mut missing: Vec<ObjectHash> = listed.difference(&covered).copied().collect();
+        missing.sort();
+        missing
+    }
+
+    fn open_objects(
+        &self,
+        storage: &dyn Storage,
+        hashes: &[ObjectHash],
+        bad: &mut Vec<Error>,
+    ) -> Result<Vec<(ObjectHash, IndexObject)>> {
+        let opened: Vec<_> = hashes
+            .par_iter()
+            .map(|hash| (*hash, open_index_object(storage, &self.keys, self.repo_id, *hash)))
+            .collect();
+        let mut objects = Vec::new();
+        for (hash, object) in opened {
+            match object {
+                Ok(object) => objects.push((hash, object)),
+                // Superseded and removed between the listing and now.
+                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => {}
+                Err(error) if error.is_damage() => bad.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(objects)
+    }
+
+    /// Opens the level files of this repository that are not open yet.
+    fn open_level_files(&self, listed: &HashSet<ObjectHash>) {
+        let Some(folder) = &self.cache_dir else { return };
+        let mut levels = self.levels.write();
+        if levels.iter().next().is_some() {
+            return;
+        }
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let mut opened: Vec<Arc<Level>> = Vec::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if !name.starts_with("index-") || name.contains('.') {
+                continue;
+            }
+            match Level::open(&entry.path(), self.repo_id) {
+                Ok(level) if level.covered().iter().all(|c| listed.contains(&c.object)) => {
+                    opened.push(Arc::new(level));
+                }
+                // Anything else is stale or in doubt: what it knew is loaded anew.
+                _ => _ = std::fs::remove_file(entry.path()),
+            }
+        }
+        // Large ones first: they answer most look-ups. Those that others cover wholly are left
+        // from an interrupted merge.
+        opened.sort_by_key(|level| std::cmp::Reverse(level.record_count()));
+        let mut covered: HashSet<ObjectHash> = HashSet::new();
+        for level in opened {
+            let objects = level.covered();
+            if objects.iter().all(|c| covered.contains(&c.object)) {
+                level.remove_file();
+                continue;
+            }
+            covered.extend(objects.iter().map(|c| c.object));
+            levels.all.push((level, LevelUse::Active));
+        }
+    }
+
+    /// Retires levels that cover objects which are not in the repository any more.
+    fn retire_stale(&self, listed: &HashSet<ObjectHash>) {
+        for (level, used) in &mut self.levels.write().all {
+            if *used == LevelUse::Active
+                && !level.covered().iter().all(|c| listed.contains(&c.object))
+            {
+                *used = LevelUse::Retired;
+                level.remove_file();
+            }
+        }
+    }
+
+    /// Makes a level of what was collected, merged with small ones, and puts it to use.
+    pub(super) fn add_level(&self, builder: LevelBuilder) -> Result<()> {
+        let mut levels = self.levels.write();
+        let mut active: Vec<Arc<Level>> =
+            levels.iter().map(|(_, level)| Arc::clone(level)).collect();
+        active.sort_by_key(|level| level.record_count());
+        let mut size = builder.records.len() as u64;
+        let mut merged = Vec::new();
+        for level in active {
+            if level.record_count() > MERGE_RATIO * size.max(1 << 12) {
+                break;
+            }
+            size += level.record_count();
+            merged.push(level);
+        }
+        let new = builder.build(&merged, self.repo_id, self.cache_dir.as_deref())?;
+        for (level, used) in &mut levels.all {
+            if merged.iter().any(|m| Arc::ptr_eq(m, level)) {
+                *used = LevelUse::Retired;
+                level.remove_file();
+            }
+        }
+        levels.all.push((Arc::new(new), LevelUse::Active));
+        Ok(())
+    }
+}
+
+/// Turns index objects into one builder: deltas, complete runs, less what was dropped.
+fn collect(objects: Vec<(ObjectHash, IndexObject)>, loaded: &mut Loaded) -> Result<LevelBuilder> {
+    let mut builder = LevelBuilder::default();
+    let mut dropped: HashSet<ObjectHash> = HashSet::new();
+    let mut tables: HashMap<ObjectHash, PackTable> = HashMap::new();
+    let mut runs: HashMap<BackupId, Vec<(ObjectHash, RunDirectory, Vec<IndexRecord>)>> =
+        HashMap::new();
+    let mut deltas = Vec::new();
+    for (hash, object) in objects {
+        match object {
+            IndexObject::Delta(delta) => deltas.push((hash, delta)),
+            IndexObject::Table(table) => _ = tables.insert(hash, table),
+            IndexObject::Shard(directory, records) => {
+                runs.entry(directory.run_id).or_default().push((hash, directory, records));
+            }
+            IndexObject::Drops(list) => {
+                dropped.extend(names32(&list.packs.0, ObjectHash).unwrap_or_default());
+                builder.cover(hash, ObjectType::DropList);
+            }
+        }
+    }
+    for (hash, delta) in deltas {
+        for pack in &delta.packs {
+            if !dropped.contains(&pack.pack) {
+                builder.add_directory(pack.pack, pack.len, &pack.directory)?;
+            }
+        }
+        builder.cover(hash, ObjectType::IndexDelta);
+    }
+    for (run_id, shards) in runs {
+        if let Err(error) = add_run(&mut builder, &shards, &tables, &dropped) {
+            // An unfinished run: the objects that it was made from are still there.
+            loaded.bad.push(error);
+            tracing::debug!("index run {run_id} is left out");
+        }
+    }
+    for hash in tables.into_keys() {
+        builder.cover(hash, ObjectType::PackTable);
+    }
+    Ok(builder)
+}
+
+fn add_run(
+    builder: &mut LevelBuilder,
+    shards: &[(ObjectHash, RunDirectory, Vec<IndexRecord>)],
+    tables: &HashMap<ObjectHash, PackTable>,
+    dropped: &HashSet<ObjectHash>,
+) -> Result<()> {
+    let Some((_, first, _)) = shards.first() else { return Ok(()) };
+    let incomplete = || Error::damaged(first.run_id, "the index run is incomplete");
+    let numbers: HashSet<u32> = shards.iter().map(|(_, directory, _)| directory.shard).collect();
+    if numbers.len() != first.shards as usize {
+        return Err(incomplete());
+    }
+    let names = names32(&first.tables.0, ObjectHash).ok_or_else(incomplete)?;
+    let parts: Option<Vec<&PackTable>> = names.iter().map(|name| tables.get(name)).collect();
+    let mut pack_numbers: Vec<Option<u32>> = Vec::new();
+    let packs = parts.ok_or_else(incomplete)?;
+    let mut segment_counts = Vec::new();
+    for table in packs {
+        if table.first as usize != pack_numbers.len() || table.run_id != first.run_id {
+            return Err(incomplete());
+        }
+        for pack in &table.packs {
+            let pack_type = PackType::from_number(pack.pack_type).ok_or_else(incomplete)?;
+            let segments = pack
+                .segments
+                .iter()
+                .map(|s| SegmentInfo {
+                    offset: s.offset,
+                    sealed_len: s.sealed_len,
+                    plain_len: s.plain_len,
+                    codec: s.codec,
+                    // Checked when the table was decoded.
+                    epoch: pack.epochs[s.epoch_no as usize],
+                })
+                .collect();
+            segment_counts.push(pack.segments.len() as u32);
+            let new = NewPack { hash: pack.pack, len: pack.len, pack_type, segments };
+            pack_numbers.push((!dropped.contains(&pack.pack)).then(|| builder.add_pack(new)));
+        }
+    }
+    for (hash, _, records) in shards {
+        for record in records {
+            let old = record.pack_no as usize;
+            if segment_counts.get(old).is_none_or(|count| record.segment_no >= *count) {
+                return Err(Error::damaged(hash, "a record points outside its pack"));
+            }
+            if let Some(pack_no) = pack_numbers[old] {
+                builder.records.push(IndexRecord { pack_no, ..*record });
+            }
+        }
+        builder.cover(*hash, ObjectType::IndexRun);
+    }
+    Ok(())
+}
+
+fn open_index_object(
+    storage: &dyn Storage,
+    keys: &Keys,
+    repo_id: crate::model::RepoId,
+    hash: ObjectHash,
+) -> Result<IndexObject> {
+    let name = format!("index/{hash}");
+    let object = storage.get(&name, OBJECT_LEN_MAX)?;
+    check_hash(&object, hash, &name)?;
+    let header = check_header(&object, &name, repo_id, keys.suite)?;
+    let (header_bytes, sealed) = object.split_at(HEADER_LEN);
+    let key = keys.of_epoch(Class::Index, header.epoch, &name)?;
+    let open_whole =
+        || open_record(key, header_bytes, seal_kind(header.object_type), sealed, &name);
+    match header.object_type {
+        ObjectType::IndexDelta => Ok(IndexObject::Delta(Delta::decode(&open_whole()?, &name)?)),
+        ObjectType::PackTable => Ok(IndexObject::Table(PackTable::decode(&open_whole()?, &name)?)),
+        ObjectType::DropList => Ok(IndexObject::Drops(decode(&open_whole()?, &name)?)),
+        ObjectType::IndexRun => {
+            let damaged = || Error::damaged(&name, "it is cut off");
+            let trailer: &[u8; TRAILER_LEN] = object.last_chunk().ok_or_else(damaged)?;
+            let trailer = Trailer::decode(trailer, object.len() as u64, &name)?;
+            let start = trailer.directory_offset as usize;
+            let end = start + trailer.directory_len as usize;
+            let kind = seal_kind(ObjectType::IndexRun);
+            let record = open_record(key, header_bytes, kind, &object[start..end], &name)?;
+            let directory = RunDirectory::decode(&record, &name)?;
+            let mut records = Vec::new();
+            let mut offset = HEADER_LEN;
+            for (block_no, block) in directory.blocks.iter().enumerate() {
+                let sealed = object
+                    .get(offset..offset + block.sealed_len as usize)
+                    .filter(|_| offset + block.sealed_len as usize <= start)
+                    .ok_or_else(damaged)?;
+                offset += block.sealed_len as usize;
+                let context = block_context(directory.run_id, directory.shard, block_no as u32);
+                let unit = Unit { kind: SealKind::RunBlock, context };
+                let plain = open(key, unit, sealed)
+                    .ok_or_else(|| Error::damaged(&name, "a block's seal does not open"))?;
+                if plain.len() != block.records as usize * RECORD_LEN {
+                    return Err(damaged());
+                }
+                let (parts, _) = plain.as_chunks::<RECORD_LEN>();
+                records.extend(parts.iter().map(IndexRecord::decode));
+            }
+            Ok(IndexObject::Shard(directory, records))
+        }
+        _ => Err(Error::damaged(&name, "it is no index object")),
+    }
+}

@@ -1,0 +1,113 @@
+//! An open repository: keys, packs, index, snapshots, sessions. Everything above talks to storage
+//! through this module; everything below knows only bytes.
+//!
+//! Not here: what a manifest means (`tree`), how files are read (`archive`) or written
+//! (`restore`).
+
+mod index;
+mod keys;
+mod object;
+mod open;
+mod pack;
+mod reader;
+mod session;
+mod slots;
+mod snapshots;
+mod state;
+mod unlock;
+
+pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
+pub use open::{InitOptions, OpenOptions};
+pub use pack::{Added, PackWriter, SegmentWriter, WriterOptions};
+pub use reader::{Reader, SegmentKey};
+pub use session::{Findings, Session};
+pub use slots::{KdfCost, SlotInfo};
+pub use snapshots::{NewSnapshot, Snapshot, SnapshotList};
+pub use unlock::{Password, Unlock};
+
+use std::sync::Arc;
+
+use crate::chunker::Chunkers;
+use crate::crypto::{ConstantKeys, Suite};
+use crate::format::config::Config;
+use crate::model::{RepoId, SlotId};
+use crate::runtime::Random;
+use crate::storage::SharedStorage;
+use keys::Keys;
+use reader::SegmentCache;
+use state::StateFolder;
+
+/// The names at the top of a repository (SPEC.md, section 3).
+pub const LAYOUT: &[&str] = &[
+    "repo",
+    "keys",
+    "keyring",
+    "config",
+    "data",
+    "meta",
+    "index",
+    "snapshots",
+    "sessions",
+    "gc",
+    "parity",
+    "ec",
+];
+
+/// An open repository. Shared between threads by reference or `Arc`.
+pub struct Repository {
+    id: RepoId,
+    storage: SharedStorage,
+    keys: Arc<Keys>,
+    config: Config,
+    chunkers: Chunkers,
+    index: Arc<Index>,
+    segments: SegmentCache,
+    state: StateFolder,
+    slot_id: SlotId,
+    random: Random,
+}
+
+impl Repository {
+    /// Its id.
+    pub fn id(&self) -> RepoId {
+        self.id
+    }
+
+    /// Its location, as shown to people.
+    pub fn location(&self) -> &str {
+        self.storage.location()
+    }
+
+    /// How it is sealed.
+    pub fn suite(&self) -> Suite {
+        self.keys.suite
+    }
+
+    /// What all its writers agree on.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How its files are cut.
+    pub fn chunkers(&self) -> &Chunkers {
+        &self.chunkers
+    }
+
+    /// The keys that ids and page cuts rest on.
+    pub fn constants(&self) -> &ConstantKeys {
+        &self.keys.constants
+    }
+
+    /// The storage below it.
+    pub fn storage(&self) -> &SharedStorage {
+        &self.storage
+    }
+
+    /// The slot that opened it.
+    pub fn slot_id(&self) -> SlotId {
+        self.slot_id
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Reading chunks and pages: locate, fetch, open, decompress, check the id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::index::{Location, PackInfo, PackRef, SegmentInfo};
+use super::{Index, Repository};
+use crate::codec::{Codec, Decompressor};
+use crate::crypto::{Class, SealKind, Unit, open_in_place};
+use crate::error::{Error, Result};
+use crate::format::pack::{PackType, SEGMENT_PLAIN_MAX};
+use crate::model::{ChunkId, PageId};
+
+/// Names a segment in the index of this process.
+pub type SegmentKey = (PackRef, u32);
+
+/// Bytes of decoded segments that are kept.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// Keeps the segments that were decoded last, bounded in bytes.
+pub(super) struct SegmentCache(Mutex<CacheState>);
+
+#[derive(Default)]
+struct CacheState {
+    segments: HashMap<SegmentKey, (Arc<Vec<u8>>, u64)>,
+    bytes: usize,
+    tick: u64,
+}
+
+impl SegmentCache {
+    pub(super) fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn get(&self, key: SegmentKey) -> Option<Arc<Vec<u8>>> {
+        let mut state = self.0.lock();
+        state.tick += 1;
+        let tick = state.tick;
+        let (segment, used) = state.segments.get_mut(&key)?;
+        *used = tick;
+        Some(Arc::clone(segment))
+    }
+
+    fn put(&self, key: SegmentKey, segment: &Arc<Vec<u8>>) {
+        let mut state = self.0.lock();
+        state.tick += 1;
+        let tick = state.tick;
+        if state.segments.insert(key, (Arc::clone(segment), tick)).is_none() {
+            state.bytes += segment.len();
+        }
+        while state.bytes > CACHE_BYTES && state.segments.len() > 1 {
+            let oldest = state.segments.iter().min_by_key(|(_, (_, used))| *used);
+            let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
+            if let Some((segment, _)) = state.segments.remove(&oldest) {
+                state.bytes -= segment.len();
+            }
+        }
+    }
+}
+
+/// Reads for one thread, with buffers of its own.
+pub struct Reader<'r> {
+    repository: &'r Repository,
+    decompressor: Decompressor,
+    buffer: Vec<u8>,
+}
+
+impl Repository {
+    /// Its index. Loaded by [`Repository::load_index`].
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Brings the index up to date with the repository. Returns what could not be used.
+    ///
+    /// # Errors
+    /// The storage's; bad index objects are returned, not failed on.
+    pub fn load_index(&self) -> Result<Vec<Error>> {
+        Ok(self.index.load(&*self.storage)?.bad)
+    }
+
+    /// A reader for one thread.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { repository: self, decompressor: Decompressor::new(), buffer: Vec::new() }
+    }
+}
+
+impl Reader<'_> {
+    /// The bytes of a chunk. Tries all copies, and checks the id of what it returns.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the index does not know it, [`Error::Damaged`] if no copy is good,
+    /// and the storage's.
+    pub fn chunk(&mut self, id: ChunkId) -> Result<Vec<u8>> {
+        self.checked(&id.0, "chunk", |repository, bytes| {
+            repository.constants().chunk_id(bytes) == id
+        })
+    }
+
+    /// The bytes of a page. Tries all copies, and checks the id of what it returns.
+    ///
+    /// # Errors
+    /// As [`Reader::chunk`].
+    pub fn page(&mut self, id: PageId) -> Result<Vec<u8>> {
+        self.checked(&id.0, "page", |repository, bytes| repository.constants().page_id(bytes) == id)
+    }
+
+    fn checked(
+        &mut self,
+        id: &[u8; 32],
+        what: &'static str,
+        is_good: impl Fn(&Repository, &[u8]) -> bool,
+    ) -> Result<Vec<u8>> {
+        let name = || super::super::model::ChunkId(*id).to_string();
+        let mut failure = None;
+        for location in self.repository.index.find_all(id) {
+            match self.part(&location) {
+                Ok(bytes) if is_good(self.repository, &bytes) => return Ok(bytes),
+                Ok(_) => {
+                    let pack = self.repository.index.pack(location.pack).object_name();
+                    let text = format!("it holds other bytes than {what} {}", name());
+                    failure.get_or_insert(Error::damaged(pack, text));
+                }
+                Err(error) => _ = failure.get_or_insert(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::NotFound { what, name: name() }))
+    }
+
+    fn part(&mut self, location: &Location) -> Result<Vec<u8>> {
+        let segment = self.segment((location.pack, location.segment_no))?;
+        let start = location.offset as usize;
+        let part = start.checked_add(location.len as usize).and_then(|end| segment.get(start..end));
+        part.map(<[u8]>::to_vec).ok_or_else(|| {
+            let pack = self.repository.index.pack(location.pack).object_name();
+            Error::damaged(pack, "the index points outside a segment")
+        })
+    }
+
+    /// A decoded segment, kept for the next call. The caller checks the ids of what it uses.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming the pack, and the storage's.
+    pub fn segment(&mut self, key: SegmentKey) -> Result<Arc<Vec<u8>>> {
+        if let Some(segment) = self.repository.segments.get(key) {
+            return Ok(segment);
+        }
+        let mut plain = Vec::new();
+        self.segment_into(key, &mut plain)?;
+        let plain = Arc::new(plain);
+        self.repository.segments.put(key, &plain);
+        Ok(plain)
+    }
+
+    /// Decodes a segment into `plain`, past the cache. The caller checks the ids of what it uses.
+    ///
+    /// # Errors
+    /// As [`Reader::segment`].
+    pub fn segment_into(&mut self, key: SegmentKey, plain: &mut Vec<u8>) -> Result<()> {
+        let index = &self.repository.index;
+        let pack = index.pack(key.0);
+        let segment = index
+            .segment(key.0, key.1)
+            .ok_or_else(|| Error::damaged(pack.object_name(), "it has no such segment"))?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = self.fetch(&pack, &segment, &mut buffer);
+        let decoded = read.and_then(|()| self.decode(&pack, &segment, &mut buffer, plain));
+        self.buffer = buffer;
+        decoded
+    }
+
+    fn fetch(&self, pack: &PackInfo, segment: &SegmentInfo, buffer: &mut Vec<u8>) -> Result<()> {
+        // Lengths come from sealed directories, but a mistake there must not take all memory.
+        if segment.sealed_len > SEGMENT_PLAIN_MAX + (1 << 20) {
+            return Err(Error::damaged(pack.object_name(), "a segment is too long"));
+        }
+        buffer.clear();
+        buffer.resize(segment.sealed_len as usize, 0);
+        self.repository.storage.get_range(&pack.object_name(), segment.offset, buffer)?;
+        Ok(())
+    }
+
+    /// Opens and decompresses sealed bytes of a segment, fetched by the caller. `sealed` is
+    /// garbage afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming the pack.
+    pub fn decode(
+        &mut self,
+        pack: &PackInfo,
+        segment: &SegmentInfo,
+        sealed: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<()> {
+        let damaged = |what: &str| {
+            let at = segment.offset;
+            Error::damaged(pack.object_name(), format!("the segment at byte {at}: {what}"))
+        };
+        if segment.plain_len > SEGMENT_PLAIN_MAX {
+            return Err(damaged("too long"));
+        }
+        let class = match pack.pack_type {
+            PackType::Data => Class::Data,
+            PackType::Meta => Class::Meta,
+        };
+        let key = self.repository.keys.of_epoch(class, segment.epoch, &pack.hash.to_string())?;
+        let body = open_in_place(key, Unit::movable(SealKind::Segment), sealed)
+            .ok_or_else(|| damaged("its seal does not open"))?;
+        let codec = Codec::from_u8(segment.codec).map_err(|e| damaged(&e.to_string()))?;
+        self.decompressor
+            .decompress(codec, body, segment.plain_len as usize, plain)
+            .map_err(|e| damaged(&e.to_string()))
+    }
+}

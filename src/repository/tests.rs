@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::error::Error;
+use crate::format::pack::PackType;
+use crate::model::ChunkId;
+use crate::runtime::Runtime;
+use crate::storage::{MemoryStorage, Storage};
+
+fn runtime(seed: u64) -> Runtime {
+    Runtime { random: Random::seeded(seed), ..Runtime::default() }
+}
+
+fn password(text: &str) -> Unlock {
+    Unlock::Password(Password::new(text))
+}
+
+fn cheap() -> InitOptions {
+    InitOptions { kdf: KdfCost::CheapForTests, ..InitOptions::default() }
+}
+
+fn init(storage: &Arc<MemoryStorage>) -> Repository {
+    let storage: SharedStorage = Arc::clone(storage) as SharedStorage;
+    Repository::init(storage, &[password("pw")], &cheap(), &OpenOptions::default(), &runtime(1))
+        .expect("inits")
+}
+
+fn open(storage: &Arc<MemoryStorage>, unlock: &Unlock) -> Result<Repository, Error> {
+    let storage: SharedStorage = Arc::clone(storage) as SharedStorage;
+    Repository::open(storage, unlock, &OpenOptions::default(), &runtime(2))
+}
+
+fn store(repository: &Repository, chunks: &[Vec<u8>]) -> Vec<ChunkId> {
+    let writer = repository.pack_writer(&WriterOptions::default(), &runtime(3));
+    let mut segments = writer.segment_writer(PackType::Data);
+    let ids: Vec<ChunkId> =
+        chunks.iter().map(|chunk| repository.constants().chunk_id(chunk)).collect();
+    for (id, chunk) in ids.iter().zip(chunks) {
+        if repository.index().claim(&id.0) {
+            segments.push(&id.0, chunk).expect("pushes");
+        }
+    }
+    segments.flush().expect("flushes");
+    drop(segments);
+    writer.finish().expect("finishes");
+    ids
+}
+
+fn samples() -> Vec<Vec<u8>> {
+    let random = Random::seeded(9);
+    (0..300)
+        .map(|n: usize| {
+            let mut chunk = vec![n as u8; n * 37 % 5000 + 1];
+            let len = chunk.len();
+            random.fill(&mut chunk[..len / 2]);
+            chunk
+        })
+        .chain([vec![7; 3 << 20]])
+        .collect()
+}
+
+#[test]
+fn chunks_are_read_back_after_reopening() {
+    let storage = Arc::new(MemoryStorage::new());
+    let chunks = samples();
+    let ids = store(&init(&storage), &chunks);
+    let repository = open(&storage, &password("pw")).expect("opens");
+    assert!(repository.load_index().expect("loads").is_empty());
+    let mut reader = repository.reader();
+    for (id, chunk) in ids.iter().zip(&chunks) {
+        assert_eq!(&reader.chunk(*id).expect("reads"), chunk);
+        assert!(!repository.index().claim(&id.0));
+    }
+    assert!(matches!(reader.chunk(ChunkId([1; 32])), Err(Error::NotFound { .. })));
+}
+
+#[test]
+fn only_the_right_secret_opens() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = init(&storage);
+    assert!(matches!(open(&storage, &password("no")), Err(Error::WrongKey { tried: 1, .. })));
+    assert!(matches!(open(&storage, &Unlock::Nothing), Err(Error::KeyNeeded { .. })));
+    let code = repository.renew_recovery_code(&runtime(4)).expect("makes a code");
+    let file = repository.add_key_file("laptop", &runtime(5)).expect("makes a key file");
+    open(&storage, &Unlock::Recovery(code)).expect("opens with the code");
+    open(&storage, &Unlock::KeyFile(file)).expect("opens with the key file");
+    repository
+        .change_password(&Password::new("new"), KdfCost::CheapForTests, &runtime(6))
+        .expect("changes");
+    assert!(open(&storage, &password("pw")).is_err());
+    assert_eq!(open(&storage, &password("new")).expect("opens").slots().expect("lists").len(), 3);
+}
+
+#[test]
+fn packs_without_index_are_adopted() {
+    let storage = Arc::new(MemoryStorage::new());
+    let chunks = samples();
+    let ids = store(&init(&storage), &chunks);
+    for name in storage.names().iter().filter(|name| name.starts_with("index/")) {
+        storage.delete(name).expect("deletes");
+    }
+    let repository = open(&storage, &password("pw")).expect("opens");
+    let (session, findings) =
+        repository.begin_session("test", "host", &runtime(7)).expect("begins");
+    assert!(findings.adopted_packs > 0);
+    session.end().expect("ends");
+    assert_eq!(&repository.reader().chunk(ids[5]).expect("reads"), &chunks[5]);
+    assert!(!storage.names().iter().any(|name| name.starts_with("sessions/")));
+}
+
+#[test]
+fn lost_packs_do_not_count_for_deduplication() {
+    let storage = Arc::new(MemoryStorage::new());
+    let chunks = samples();
+    let ids = store(&init(&storage), &chunks);
+    for name in storage.names().iter().filter(|name| name.starts_with("data/")) {
+        storage.delete(name).expect("deletes");
+    }
+    let repository = open(&storage, &password("pw")).expect("opens");
+    let (_session, findings) =
+        repository.begin_session("test", "host", &runtime(7)).expect("begins");
+    assert!(findings.lost_packs > 0);
+    assert!(repository.index().claim(&ids[0].0), "it has to be stored again");
+}
+
+#[test]
+fn damage_is_named_and_never_returned_as_data() {
+    let storage = Arc::new(MemoryStorage::new());
+    let chunks = samples();
+    let ids = store(&init(&storage), &chunks);
+    let pack = storage.names().into_iter().find(|n| n.starts_with("data/")).expect("a pack");
+    storage.damage(&pack, |bytes| bytes.iter_mut().skip(64).for_each(|b| *b ^= 1));
+    let repository = open(&storage, &password("pw")).expect("opens");
+    repository.load_index().expect("loads");
+    let results: Vec<_> = ids.iter().map(|id| repository.reader().chunk(*id)).collect();
+    assert!(
+        results.iter().any(|r| matches!(r, Err(Error::Damaged { object, .. }) if *object == pack))
+    );
+    for (result, chunk) in results.iter().zip(&chunks) {
+        assert!(result.as_ref().is_ok_and(|bytes| bytes == chunk) || result.is_err());
+    }
+}
+
+#[test]
+fn init_goes_on_where_a_crash_left_it_and_nowhere_else() {
+    let storage = Arc::new(MemoryStorage::new());
+    init(&storage);
+    let shared = || Arc::clone(&storage) as SharedStorage;
+    let again = |storage| {
+        Repository::init(storage, &[password("x")], &cheap(), &OpenOptions::default(), &runtime(8))
+    };
+    assert!(matches!(again(shared()), Err(Error::RepositoryExists { .. })));
+    storage.delete("repo").expect("deletes");
+    again(shared()).expect("starts anew");
+    open(&storage, &password("x")).expect("opens");
+    storage.delete("repo").expect("deletes");
+    storage.replace("data/00/0000", b"a pack");
+    assert!(matches!(again(shared()), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn unencrypted_repositories_are_readable_and_take_no_keys() {
+    let storage = Arc::new(MemoryStorage::new());
+    let shared: SharedStorage = Arc::clone(&storage) as SharedStorage;
+    let options = InitOptions { suite: Suite::None, ..cheap() };
+    let repository = Repository::init(
+        shared,
+        &[Unlock::Nothing],
+        &options,
+        &OpenOptions::default(),
+        &runtime(1),
+    )
+    .expect("inits");
+    let ids = store(&repository, &samples());
+    let again = open(&storage, &Unlock::Nothing).expect("opens");
+    again.load_index().expect("loads");
+    assert_eq!(again.reader().chunk(ids[3]).expect("reads"), samples()[3]);
+    assert!(again.add_slot(&password("x"), "", KdfCost::Standard, &runtime(2)).is_err());
+}
+
+#[test]
+fn the_index_file_is_used_and_any_doubt_makes_it_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let storage = Arc::new(MemoryStorage::new());
+    let ids = store(&init(&storage), &samples());
+    let options = OpenOptions { cache_dir: Some(folder.path().into()), state_dir: None };
+    let open = || {
+        let shared: SharedStorage = Arc::clone(&storage) as SharedStorage;
+        let repository =
+            Repository::open(shared, &password("pw"), &options, &runtime(2)).expect("opens");
+        repository.load_index().expect("loads");
+        assert!(ids.iter().all(|id| repository.index().find(&id.0).is_some()));
+    };
+    open();
+    let file = || {
+        let folder = std::fs::read_dir(folder.path()).expect("lists").flatten().next();
+        let file = std::fs::read_dir(folder.expect("one").path()).expect("lists").flatten().next();
+        file.expect("an index file").path()
+    };
+    let before = std::fs::read(file()).expect("reads");
+    open();
+    assert!(before == std::fs::read(file()).expect("reads"), "unchanged when nothing is new");
+    for at in (0..before.len()).step_by(997) {
+        let mut damaged = before.clone();
+        damaged[at] ^= 4;
+        std::fs::write(file(), &damaged).expect("writes");
+        open();
+        assert!(before == std::fs::read(file()).expect("reads"), "byte {at}");
+    }
+    std::fs::write(file(), &before[..before.len() / 2]).expect("writes");
+    open();
+}

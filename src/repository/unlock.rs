@@ -1,0 +1,211 @@
+//! From what the user has to the root key: slots, and the rewraps in them.
+
+use zeroize::Zeroizing;
+
+use super::object::{check_hash, hash_in_name};
+use crate::crypto::{
+    KdfParams, KeyFileSecret, RecoveryCode, RootKey, Secret, derive_password_key, open_slot_secret,
+    unwrap_root,
+};
+use crate::error::{Error, Result};
+use crate::format::key_slot::{KeySlot, SlotKind};
+use crate::model::{ObjectHash, RepoId, SlotId};
+use crate::storage::{Storage, list_sorted};
+
+/// What a user opens a repository with.
+#[derive(Debug)]
+pub enum Unlock {
+    /// A password as typed, without the end of line.
+    Password(Password),
+    /// The secret in a key file.
+    KeyFile(KeyFileSecret),
+    /// The recovery code from the kit.
+    Recovery(RecoveryCode),
+    /// Nothing: for repositories without encryption.
+    Nothing,
+}
+
+/// A password: wiped on drop, never printed.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes over a password.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// Its bytes, as they go into the key derivation.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// Whether it has no characters.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        use subtle::ConstantTimeEq;
+        self.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+impl Unlock {
+    /// What it is called in messages.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Password(_) => "password",
+            Self::KeyFile(_) => "key file",
+            Self::Recovery(_) => "recovery code",
+            Self::Nothing => "absence of a password",
+        }
+    }
+
+    fn kind(&self) -> SlotKind {
+        match self {
+            Self::Password(_) => SlotKind::Password,
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Recovery(_) => SlotKind::Recovery,
+            Self::Nothing => SlotKind::Plain,
+        }
+    }
+}
+
+/// A key slot and the name of its object.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredSlot {
+    pub(crate) name: String,
+    pub(crate) slot: KeySlot,
+}
+
+/// Most bytes of a key slot.
+const SLOT_LEN_MAX: u64 = 64 << 10;
+/// Most passwords that are derived for one unlock: planted slots must not cost hours.
+const PASSWORDS_MAX: usize = 16;
+
+/// Reads all key slots of this repository. Damaged and foreign ones are left out and counted:
+/// they must not keep the others from opening.
+///
+/// # Errors
+/// The storage's.
+pub(crate) fn load_slots(
+    storage: &dyn Storage,
+    repo_id: RepoId,
+) -> Result<(Vec<StoredSlot>, Vec<Error>)> {
+    let (mut slots, mut bad) = (Vec::new(), Vec::new());
+    for meta in list_sorted(storage, "keys/")? {
+        match load_slot(storage, &meta.name, repo_id) {
+            Ok(slot) => slots.push(StoredSlot { name: meta.name, slot }),
+            Err(error) if error.is_damage() => bad.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    slots.sort_by_key(|s| std::cmp::Reverse(s.slot.created_ms));
+    Ok((slots, bad))
+}
+
+fn load_slot(storage: &dyn Storage, name: &str, repo_id: RepoId) -> Result<KeySlot> {
+    let bytes = storage.get(name, SLOT_LEN_MAX)?;
+    let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "foreign name"))?;
+    check_hash(&bytes, hash, name)?;
+    let slot = KeySlot::decode(&bytes, name)?;
+    if slot.repo_id != repo_id {
+        return Err(Error::damaged(name, "it belongs to another repository"));
+    }
+    Ok(slot)
+}
+
+/// An opened slot: the root keys it leads to, oldest first.
+pub(crate) struct Opened {
+    pub(crate) slot_id: SlotId,
+    pub(crate) roots: Vec<RootKey>,
+}
+
+impl Opened {
+    pub(crate) fn newest(&self) -> &RootKey {
+        self.roots.last().expect("a slot holds at least one root key")
+    }
+}
+
+/// Tries `unlock` on all slots of its kind.
+///
+/// # Errors
+/// [`Error::WrongKey`] if none opens, [`Error::KeyNeeded`] if a secret is needed and none given.
+pub(crate) fn unlock_slots(
+    slots: &[StoredSlot],
+    unlock: &Unlock,
+    last_used: Option<SlotId>,
+    location: &str,
+) -> Result<Opened> {
+    let mut fitting: Vec<&StoredSlot> =
+        slots.iter().filter(|s| s.slot.kind == unlock.kind()).collect();
+    fitting.sort_by_key(|s| Some(s.slot.slot_id) != last_used);
+    let mut tried = 0;
+    for stored in fitting {
+        if tried == PASSWORDS_MAX && unlock.kind() == SlotKind::Password {
+            break;
+        }
+        tried += 1;
+        let Some(kek) = slot_kek(&stored.slot, unlock)? else { continue };
+        if let Some(roots) = open_chain(&stored.slot, kek.as_ref()) {
+            return Ok(Opened { slot_id: stored.slot.slot_id, name: stored.name.clone(), roots });
+        }
+    }
+    let location = location.to_string();
+    Err(match unlock {
+        Unlock::Nothing => Error::KeyNeeded { location },
+        _ => Error::WrongKey { what: unlock.what(), location, tried },
+    })
+}
+
+/// The key-encryption key: outer `None` if the slot takes something else, inner `None` if it
+/// takes nothing.
+fn slot_kek(slot: &KeySlot, unlock: &Unlock) -> Result<Option<Option<Secret>>> {
+    Ok(Some(match unlock {
+        Unlock::Nothing => None,
+        Unlock::KeyFile(secret) => Some(secret.key()),
+        Unlock::Recovery(code) => Some(code.key()),
+        Unlock::Password(password) => {
+            let Some(kdf) = &slot.kdf else { return Ok(None) };
+            let params = KdfParams {
+                memory_kib: kdf.memory_kib,
+                passes: kdf.passes,
+                lanes: kdf.lanes,
+                salt: kdf.salt.0,
+            };
+            // A slot with impossible parameters is a planted one: the next may be good.
+            match derive_password_key(password.as_bytes(), &params) {
+                Ok(key) => Some(key),
+                Err(_) => return Ok(None),
+            }
+        }
+    }))
+}
+
+fn open_chain(slot: &KeySlot, kek: Option<&Secret>) -> Option<Vec<RootKey>> {
+    let context = slot.context();
+    let (private, first) = open_slot_secret(kek, slot.repo_id, context, &slot.secret.0)?;
+    let mut roots = vec![first];
+    for rewrap in &slot.rewraps {
+        let root = unwrap_root(
+            roots.last()?,
+            &private,
+            slot.slot_id,
+            slot.repo_id,
+            context,
+            (&rewrap.ephemeral.0, &rewrap.sealed.0, &rewrap.vouch.0),
+        )?;
+        roots.push(root);
+    }
+    let mac: ObjectHash = slot.expected_mac(roots.last()?);
+    (mac == slot.mac).then_some(roots)
+}
