@@ -157,7 +157,7 @@ pub(crate) fn unlock_slots(
         tried += 1;
         let Some(kek) = slot_kek(&stored.slot, unlock)? else { continue };
         if let Some(roots) = open_chain(&stored.slot, kek.as_ref()) {
-            return Ok(Opened { slot_id: stored.slot.slot_id, name: stored.name.clone(), roots });
+            return Ok(Opened { slot_id: stored.slot.slot_id, roots });
         }
     }
     let location = location.to_string();
