@@ -1,16 +1,19 @@
 //! The arguments of the program as a whole. Each command's own are beside its code, in
 //! [`commands`](super::commands).
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 
 use super::commands::Command;
+use crate::error::{Error, Result};
+use crate::storage::Location;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder completions bash                    complete commands in bash
-  larder man --output DIR                    write the manual pages
+  larder -r /mnt/disk/backup repo init       make a repository
+  larder -r /mnt/disk/backup snapshots       list what is in it
 
 Exit codes:
   0 done   1 failed, or damage found   2 wrong arguments   3 finished, but not all files
@@ -68,7 +71,7 @@ pub(crate) struct GlobalArgs {
 pub(crate) struct RepositoryArgs {
     /// Repository: a path or URL; without it, the one in your data folder [env: LARDER_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
-    pub(crate) repo: Option<String>,
+    pub(crate) repo: Option<OsString>,
 
     /// File whose first line is the repository's location [env: LARDER_REPOSITORY_FILE]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "repo")]
@@ -104,33 +107,40 @@ impl RepositoryArgs {
     /// The location as given by options or the environment.
     ///
     /// # Errors
-    /// [`Error::Local`](crate::Error::Local) if the repository file cannot be read.
-    pub(crate) fn given(&self) -> crate::error::Result<Option<String>> {
+    /// [`Error::Usage`] for what is no location, [`Error::Local`] if the repository file cannot
+    /// be read.
+    pub(crate) fn given(&self) -> Result<Option<Location>> {
+        let environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         if let Some(location) = &self.repo {
-            return Ok(Some(location.clone()));
+            return parse_location(location).map(Some);
         }
         if let Some(path) = &self.repository_file {
             return location_from_file(path).map(Some);
         }
-        let environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         if let Some(location) = environment("LARDER_REPOSITORY") {
-            return Ok(Some(location.to_string_lossy().into_owned()));
+            return parse_location(&location).map(Some);
         }
-        match environment("LARDER_REPOSITORY_FILE") {
-            Some(path) => location_from_file(path.as_ref()).map(Some),
-            None => Ok(None),
-        }
+        environment("LARDER_REPOSITORY_FILE")
+            .map(|path| location_from_file(path.as_ref()))
+            .transpose()
     }
 }
 
-fn location_from_file(path: &std::path::Path) -> crate::error::Result<String> {
-    use crate::error::Error;
+/// Reads a location; a path may hold any bytes.
+fn parse_location(text: &OsStr) -> Result<Location> {
+    match text.to_str() {
+        Some(text) => Location::parse(text),
+        None => Location::from_path(text.as_ref()),
+    }
+}
+
+fn location_from_file(path: &Path) -> Result<Location> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::local("read", path, error))?;
     let line = text.lines().next().unwrap_or_default().trim();
     if line.is_empty() {
         return Err(Error::usage(format!("`{}` names no repository", path.display())));
     }
-    Ok(line.to_owned())
+    Location::parse(line)
 }
 
 #[cfg(test)]

@@ -1,11 +1,26 @@
-//! What a command gets besides its own arguments.
+//! What a command gets besides its own arguments: the repository, and where messages go.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use etcetera::BaseStrategy;
 
 use super::args::GlobalArgs;
 use super::output::Output;
 use super::output::progress::Display;
+use super::secrets::SecretSource;
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::repo::RepoRecord;
+use crate::model::RepoId;
+use crate::repository::{OpenOptions, Repository, Unlock};
 use crate::runtime::{CancelToken, Runtime};
+use crate::storage::{self, Location, Storage};
+
+/// How often a password is asked for.
+const TRIES: usize = 3;
+
+/// No `repo` object is longer.
+const REPO_LEN_MAX: u64 = 64 << 10;
 
 /// The surroundings of a command.
 pub(crate) struct Context {
@@ -27,4 +42,98 @@ impl Context {
     pub(crate) fn runtime(&self, display: &Display) -> Runtime {
         Runtime { cancel: self.cancel.clone(), progress: display.progress(), ..Runtime::default() }
     }
+
+    /// The location that was given, or the default one.
+    pub(crate) fn location(&self) -> Result<Location> {
+        match self.global.repository.given()? {
+            Some(location) => Ok(location),
+            None => Location::from_path(&folders()?.data_dir().join("larder/repository")),
+        }
+    }
+
+    /// Opens the repository with what options and environment say; else with the key file that
+    /// `quickstart` made for it, else with what is typed.
+    ///
+    /// # Errors
+    /// Those of [`Repository::open`] and [`SecretSource::unlock`].
+    pub(crate) fn open(&self) -> Result<Repository> {
+        let location = self.location()?;
+        let shown = location.to_string();
+        let storage = storage::open(&location)?;
+        let options = self.open_options();
+        let runtime = self.quiet_runtime();
+        let open =
+            |unlock: &Unlock| Repository::open(Arc::clone(&storage), unlock, &options, &runtime);
+        let source = SecretSource::choose(&self.global.secret);
+        if source != SecretSource::Prompt {
+            return open(&source.unlock(&shown, &self.out)?);
+        }
+        let repo = peek(&*storage)?;
+        if repo.suite == 0 {
+            return open(&Unlock::Nothing);
+        }
+        if let Some(key_file) = key_file_of(repo.repo_id).filter(|path| path.is_file()) {
+            let unlock = SecretSource::KeyFile(key_file).unlock(&shown, &self.out)?;
+            match open(&unlock) {
+                Err(Error::WrongKey { .. }) => {}
+                result => return result,
+            }
+        }
+        let mut tries = 1;
+        loop {
+            match open(&source.unlock(&shown, &self.out)?) {
+                Err(error @ Error::WrongKey { .. }) if tries < TRIES => {
+                    self.out.warn(&error.to_string());
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Where this machine keeps its part of a repository.
+    pub(crate) fn open_options(&self) -> OpenOptions {
+        let repository = &self.global.repository;
+        let given = repository.cache_dir.clone().or_else(|| {
+            std::env::var_os("LARDER_CACHE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+        });
+        // Without a home folder (some services have none) both are done without.
+        let folders = folders().ok();
+        let cache_dir = given.or_else(|| Some(folders.as_ref()?.cache_dir().join("larder")));
+        let state_dir = folders.as_ref().and_then(BaseStrategy::state_dir);
+        OpenOptions {
+            cache_dir: cache_dir.filter(|_| !repository.no_cache),
+            state_dir: state_dir.map(|dir| dir.join("larder")),
+        }
+    }
+}
+
+/// Reads which repository is there, without opening it.
+///
+/// # Errors
+/// [`Error::RepositoryMissing`], [`Error::UnsupportedFormat`], [`Error::Damaged`], and the
+/// storage's.
+pub(crate) fn peek(storage: &dyn Storage) -> Result<RepoRecord> {
+    let bytes = storage.get("repo", REPO_LEN_MAX).map_err(|error| match error.kind {
+        StorageErrorKind::Missing => {
+            Error::RepositoryMissing { location: storage.location().to_owned() }
+        }
+        _ => error.into(),
+    })?;
+    RepoRecord::decode(&bytes, storage.location())
+}
+
+/// Where the key file of a repository is that `quickstart` made.
+pub(crate) fn key_file_of(repository: RepoId) -> Option<PathBuf> {
+    let folder = folders().ok()?.config_dir().join("larder/keys");
+    Some(folder.join(format!("{repository}.key")))
+}
+
+fn folders() -> Result<impl BaseStrategy> {
+    etcetera::choose_base_strategy().map_err(|_| {
+        Error::usage_hint(
+            "this user has no home folder, so there is no default repository",
+            "say where the repository is with `--repo`",
+        )
+    })
 }

@@ -12,6 +12,7 @@ mod context;
 mod errors;
 mod output;
 mod secrets;
+mod select;
 mod signals;
 mod time;
 

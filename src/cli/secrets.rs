@@ -3,9 +3,9 @@
 //!
 //! What is read here is wiped when it is dropped.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,13 +14,13 @@ use zeroize::Zeroizing;
 use super::args::SecretArgs;
 use super::output::Output;
 use super::signals;
+use crate::crypto::{KeyFileSecret, RecoveryCode};
 use crate::error::{Error, Result};
+use crate::repository::{Password, Unlock};
+use crate::runtime::Random;
 
 /// No password or key file is longer.
 const SECRET_LEN_MAX: usize = 64 << 10;
-
-/// A password as typed, wiped when dropped.
-pub(crate) type Password = Zeroizing<String>;
 
 /// Where to get what opens a repository. An option wins over the environment, and of several
 /// places the first in the order of this list.
@@ -67,39 +67,106 @@ impl SecretSource {
         }
     }
 
-    /// Reads the password; a [`SecretSource::KeyFile`] has none.
+    /// Reads what opens the repository at `location`. A recovery code may stand wherever a
+    /// password may.
     ///
     /// # Errors
     /// [`Error::Local`] if the file or command fails, [`Error::Usage`] for an empty or overlong
-    /// password, [`Error::KeyNeeded`] if there is no terminal to ask on.
-    pub(crate) fn password(&self, location: &str, out: &Output) -> Result<Option<Password>> {
-        let password = match self {
-            Self::KeyFile(_) => return Ok(None),
+    /// password and for a file that is no key file, [`Error::KeyNeeded`] if there is no terminal
+    /// to ask on.
+    pub(crate) fn unlock(&self, location: &str, out: &Output) -> Result<Unlock> {
+        if let Self::KeyFile(path) = self {
+            return read_key_file(path, out).map(Unlock::KeyFile);
+        }
+        let text = self.text(&format!("password for `{location}`: "), location, out)?;
+        // Its check characters tell a code from any password.
+        Ok(match RecoveryCode::parse(&text) {
+            Ok(code) => Unlock::Recovery(code),
+            Err(_) => Unlock::Password(password(text)),
+        })
+    }
+
+    /// Reads a password that is about to be set: from the terminal it is asked for twice.
+    ///
+    /// # Errors
+    /// As [`SecretSource::unlock`], and [`Error::Usage`] if the two differ.
+    pub(crate) fn new_password(&self, location: &str, out: &Output) -> Result<Password> {
+        let first = self.text(&format!("new password for `{location}`: "), location, out)?;
+        if *self == Self::Prompt && *ask("the same again: ", location)? != *first {
+            return Err(Error::usage("the two passwords differ; nothing was changed"));
+        }
+        Ok(password(first))
+    }
+
+    fn text(&self, prompt: &str, location: &str, out: &Output) -> Result<Zeroizing<String>> {
+        let text = match self {
+            Self::KeyFile(path) => {
+                return Err(Error::usage_hint(
+                    format!("`{}` is a key file, and a password is needed", path.display()),
+                    "give `--password-file` or `--password-command`, or neither to be asked",
+                ));
+            }
             Self::PasswordFile(path) => password_from_file(path, out)?,
             Self::PasswordCommand(command) => password_from_command(command)?,
             Self::Environment(name) => {
                 Zeroizing::new(std::env::var(name).map_err(|_| not_text(name))?)
             }
-            Self::Prompt => ask(&format!("password for `{location}`: "), location)?,
+            Self::Prompt => ask(prompt, location)?,
         };
-        Ok(Some(not_empty(password)?))
-    }
-
-    /// Reads a password that is about to be set: from the terminal it is asked for twice.
-    pub(crate) fn new_password(&self, location: &str, out: &Output) -> Result<Option<Password>> {
-        if *self != Self::Prompt {
-            return self.password(location, out);
+        if text.is_empty() {
+            return Err(Error::usage_hint(
+                "the password is empty",
+                "`repo init --encryption none` makes a repository without one",
+            ));
         }
-        let first = not_empty(ask(&format!("new password for `{location}`: "), location)?)?;
-        let second = ask("the same again: ", location)?;
-        if *first != *second {
-            return Err(Error::usage("the two passwords differ; nothing was changed"));
-        }
-        Ok(Some(first))
+        Ok(text)
     }
 }
 
-fn ask(prompt: &str, location: &str) -> Result<Password> {
+/// Moves the text, so that no copy stays in memory.
+fn password(mut text: Zeroizing<String>) -> Password {
+    Password::new(std::mem::take(&mut *text))
+}
+
+fn read_key_file(path: &Path, out: &Output) -> Result<KeyFileSecret> {
+    let mut file = File::open(path).map_err(|error| Error::local("open", path, error))?;
+    warn_if_shared(&file, path, out);
+    let bytes = read_bounded(&mut file).map_err(|error| Error::local("read", path, error))?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    KeyFileSecret::parse(text).map_err(|error| match error {
+        Error::Usage { hint, .. } => {
+            Error::Usage { message: format!("`{}` is no larder key file", path.display()), hint }
+        }
+        other => other,
+    })
+}
+
+/// Makes a key file that only its owner can read. It is on disk for good when this returns, so
+/// that it can be trusted with a repository.
+///
+/// # Errors
+/// [`Error::Local`], also if the file exists: it may open something else.
+pub(crate) fn create_key_file(path: &Path, random: &Random) -> Result<KeyFileSecret> {
+    let secret = KeyFileSecret::generate(random);
+    create_private(path, secret.to_text().as_bytes())?;
+    Ok(secret)
+}
+
+/// Writes a new file that only its owner can read, and syncs it and its folder.
+///
+/// # Errors
+/// [`Error::Local`], also if the file exists.
+pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<()> {
+    let failed = |error| Error::local("create", path, error);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+    folder.sync_all().map_err(failed)
+}
+
+fn ask(prompt: &str, location: &str) -> Result<Zeroizing<String>> {
     match signals::while_prompting(|| rpassword::prompt_password(prompt)) {
         Ok(password) => Ok(Zeroizing::new(password)),
         // Ctrl-C at the prompt comes as this error.
@@ -110,7 +177,7 @@ fn ask(prompt: &str, location: &str) -> Result<Password> {
     }
 }
 
-fn password_from_file(path: &Path, out: &Output) -> Result<Password> {
+fn password_from_file(path: &Path, out: &Output) -> Result<Zeroizing<String>> {
     let mut file = File::open(path).map_err(|error| Error::local("open", path, error))?;
     warn_if_shared(&file, path, out);
     let bytes = read_bounded(&mut file).map_err(|error| Error::local("read", path, error))?;
@@ -118,7 +185,7 @@ fn password_from_file(path: &Path, out: &Output) -> Result<Password> {
 }
 
 /// Runs `command` in a shell, so that it may use quotes, variables and pipes.
-fn password_from_command(command: &str) -> Result<Password> {
+fn password_from_command(command: &str) -> Result<Zeroizing<String>> {
     // The command's text can itself hold a secret, so errors do not repeat it.
     let failed = |error: std::io::Error| Error::local("run", "the password command", error);
     let mut child = Command::new("/bin/sh")
@@ -157,7 +224,7 @@ fn read_bounded(input: &mut impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
     Ok(buf)
 }
 
-fn first_line(bytes: Zeroizing<Vec<u8>>, name: &str) -> Result<Password> {
+fn first_line(bytes: Zeroizing<Vec<u8>>, name: &str) -> Result<Zeroizing<String>> {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| not_text(name))?;
@@ -169,16 +236,6 @@ fn not_text(name: &str) -> Error {
         format!("the password in `{name}` is not UTF-8 text"),
         "use a key file where a secret is not text",
     )
-}
-
-fn not_empty(password: Password) -> Result<Password> {
-    if password.is_empty() {
-        return Err(Error::usage_hint(
-            "the password is empty",
-            "`repo init --encryption none` makes a repository without one",
-        ));
-    }
-    Ok(password)
 }
 
 /// Warns if other users can read a file that holds a secret.
@@ -214,6 +271,19 @@ mod tests {
         assert_eq!(*password, "c b");
         let error = password_from_command("echo hunter2; exit 3").expect_err("fails");
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn key_files_are_private_and_never_written_over() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        let made = create_key_file(&path, &Random::seeded(1)).expect("made");
+        let mode = path.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = read_key_file(&path, &Output::new(true, true, false, true)).expect("read");
+        assert_eq!(*read.to_text(), *made.to_text());
+        create_key_file(&path, &Random::seeded(2)).expect_err("it exists");
     }
 
     #[test]

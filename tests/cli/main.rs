@@ -4,5 +4,6 @@
 //! a wanted change, `INSTA_UPDATE=always cargo test --test cli` writes them anew.
 
 mod basics;
+mod repo;
 #[allow(dead_code)]
 mod support;

@@ -60,17 +60,44 @@ impl Person {
         said.stdout
     }
 
+    /// Runs the program, expects that all is well, and returns what it printed as it is.
+    pub(crate) fn raw(&self, line: &str) -> String {
+        let output = self.command(line).output().expect("the program starts");
+        assert!(output.status.success(), "`larder {line}`: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     pub(crate) fn said(&self, output: Output) -> Said {
-        let text = |bytes: Vec<u8>| {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            text.replace(&*self.home().to_string_lossy(), "~")
-        };
+        let text = |bytes: Vec<u8>| self.without_changes(&String::from_utf8_lossy(&bytes));
         Said {
             code: output.status.code().expect("not ended by a signal"),
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }
     }
+
+    /// Replaces what is different in every run: folders, ids, times, codes.
+    fn without_changes(&self, text: &str) -> String {
+        let mut text = text.replace(&*self.home().to_string_lossy(), "~");
+        for (pattern, replacement) in [
+            (r"\b(?:[A-Z0-9]{5}-){7}[A-Z0-9]{5}\b", "CODES-..."),
+            (r"\b[0-9a-f]{64}\b", "<64 digits>"),
+            (r"\b[0-9a-f]{32}\b", "<32 digits>"),
+            (r"\b[0-9a-f]{8}\b", "<digits>"),
+            (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00:00", "YYYY-MM-DD hh:mm:ss +00:00"),
+            (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "<time>"),
+        ] {
+            let pattern = regex::Regex::new(pattern).expect("a pattern");
+            text = pattern.replace_all(&text, replacement).into_owned();
+        }
+        text
+    }
+}
+
+/// Takes the rights of everybody but the owner.
+pub(crate) fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("permissions");
 }
 
 impl std::fmt::Display for Said {

@@ -1,0 +1,263 @@
+//! `larder repo`: makes a repository and tells about it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::cli::Finish;
+use crate::cli::context::{Context, peek};
+use crate::cli::output::{iso_ms, local_ms};
+use crate::cli::secrets::{SecretSource, create_key_file};
+use crate::crypto::{RecoveryCode, Suite};
+use crate::error::{Error, Result};
+use crate::model::format_bytes;
+use crate::repository::{InitOptions, KdfCost, LAYOUT, Repository, Unlock};
+use crate::storage;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder -r /mnt/disk/backup repo init
+  larder -r /mnt/disk/backup repo info";
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  larder -r /mnt/disk/backup repo init                       asks for a password
+  larder -r /mnt/disk/backup repo init --password-file pw
+  larder -r /mnt/disk/backup repo init --new-key-file ~/larder.key
+  larder -r /mnt/disk/images repo init --encryption none
+
+A recovery code is printed once: write it down, it opens the repository when all else is lost.";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  larder repo info
+  larder repo info --json";
+
+/// Make a repository, or tell about it
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct RepoArgs {
+    #[command(subcommand)]
+    command: RepoCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RepoCommand {
+    Init(InitArgs),
+    Info(InfoArgs),
+}
+
+/// Make a new repository
+#[derive(Args, Debug)]
+#[command(after_help = INIT_EXAMPLES)]
+struct InitArgs {
+    /// `none` stores everything readable for anybody, for ever
+    #[arg(long, value_name = "SUITE", default_value = "aes256")]
+    encryption: EncryptionArg,
+
+    /// Make a key file that opens the repository, instead of a password
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "password_command"])]
+    new_key_file: Option<PathBuf>,
+
+    /// Make no recovery code
+    #[arg(long)]
+    no_recovery: bool,
+
+    /// How costly each guess at the password is
+    #[arg(long, value_name = "COST", default_value = "standard")]
+    kdf: KdfArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EncryptionArg {
+    /// AES-256-GCM-SIV
+    Aes256,
+    /// Nothing is encrypted; damage is still noticed
+    None,
+}
+
+/// How costly each guess at a password is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum KdfArg {
+    /// Argon2id with 64 MiB
+    Standard,
+    /// Argon2id with 256 MiB
+    Strong,
+}
+
+impl From<KdfArg> for KdfCost {
+    fn from(arg: KdfArg) -> Self {
+        match arg {
+            KdfArg::Standard => Self::Standard,
+            KdfArg::Strong => Self::Strong,
+        }
+    }
+}
+
+/// Tell what the repository is
+#[derive(Args, Debug)]
+#[command(after_help = INFO_EXAMPLES)]
+struct InfoArgs {}
+
+pub(super) fn run(args: RepoArgs, context: &Context) -> Result<Finish> {
+    match args.command {
+        RepoCommand::Init(args) => init(args, context),
+        RepoCommand::Info(_) => info(context),
+    }
+}
+
+/// The object that `repo init` prints.
+#[derive(Serialize)]
+struct Made<'a> {
+    id: String,
+    location: &'a str,
+    encryption: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_code: Option<&'a str>,
+}
+
+fn init(args: InitArgs, context: &Context) -> Result<Finish> {
+    let out = &context.out;
+    let location = context.location()?;
+    let runtime = context.quiet_runtime();
+    // Asking for a password only makes sense where a repository can be made.
+    if let Ok(storage) = storage::open(&location)
+        && peek(&*storage).is_ok()
+    {
+        return Err(Error::RepositoryExists { location: location.to_string() });
+    }
+    let mut options = InitOptions { kdf: args.kdf.into(), ..InitOptions::default() };
+    let mut unlocks = Vec::new();
+    let mut code_text = None;
+    if args.encryption == EncryptionArg::None {
+        if args.new_key_file.is_some() {
+            return Err(Error::usage("a repository without encryption takes no key file"));
+        }
+        options.suite = Suite::None;
+        unlocks.push(Unlock::Nothing);
+    } else {
+        unlocks.push(match &args.new_key_file {
+            Some(path) => Unlock::KeyFile(create_key_file(path, &runtime.random)?),
+            None => first_secret(context, &location.to_string())?,
+        });
+        if !args.no_recovery {
+            let code = RecoveryCode::generate(&runtime.random);
+            code_text = Some(code.to_text());
+            unlocks.push(Unlock::Recovery(code));
+        }
+    }
+    let made = storage::create(&location, LAYOUT).and_then(|storage| {
+        Repository::init(storage, &unlocks, &options, &context.open_options(), &runtime)
+    });
+    let repository = made.inspect_err(|_| {
+        // A key file that opens nothing would only be in the way of the next try.
+        if let Some(path) = &args.new_key_file {
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
+
+    let recovery_code = code_text.as_ref().map(|text| text.as_str());
+    if out.json {
+        out.object(&Made {
+            id: repository.id().to_string(),
+            location: repository.location(),
+            encryption: encryption(repository.suite()),
+            key_file: args.new_key_file.map(|path| path.display().to_string()),
+            recovery_code,
+        })?;
+        return Ok(Finish::Done);
+    }
+    out.note(format!(
+        "made repository {} in `{}`",
+        repository.id().short(),
+        repository.location()
+    ))?;
+    match &args.new_key_file {
+        Some(path) => {
+            out.note(format!(
+                "it opens with `--key-file {}`: keep a copy elsewhere",
+                path.display()
+            ))?;
+        }
+        None if options.suite == Suite::None => {
+            out.warn("it is not encrypted: whoever reads the storage reads the backups");
+        }
+        None => {}
+    }
+    if let Some(code) = recovery_code {
+        out.note("")?;
+        out.line(format!("recovery code: {code}"))?;
+        out.note("")?;
+        out.note(
+            "Write it down, and keep it away from this computer. It opens the repository when",
+        )?;
+        out.note("everything else is lost; type it where a password is asked for.")?;
+    }
+    Ok(Finish::Done)
+}
+
+/// The password or key file that a new repository opens with.
+fn first_secret(context: &Context, location: &str) -> Result<Unlock> {
+    let source = SecretSource::choose(&context.global.secret);
+    match &source {
+        // A key file that exists may open this repository too.
+        SecretSource::KeyFile(_) => source.unlock(location, &context.out),
+        _ => source.new_password(location, &context.out).map(Unlock::Password),
+    }
+}
+
+/// The object that `repo info` prints.
+#[derive(Serialize)]
+struct Info<'a> {
+    id: String,
+    location: &'a str,
+    encryption: &'static str,
+    format: u16,
+    created: Option<String>,
+    generation: u32,
+    pack_bytes: u64,
+    keys: usize,
+}
+
+fn info(context: &Context) -> Result<Finish> {
+    let out = &context.out;
+    let repository = context.open()?;
+    let config = repository.config();
+    let keys = repository.slots()?.len();
+    if out.json {
+        out.object(&Info {
+            id: repository.id().to_string(),
+            location: repository.location(),
+            encryption: encryption(repository.suite()),
+            format: crate::format::FORMAT_VERSION,
+            created: iso_ms(config.created_ms),
+            generation: config.generation,
+            pack_bytes: config.pack_target,
+            keys,
+        })?;
+        return Ok(Finish::Done);
+    }
+    let draft = format!("{}, draft {}", crate::format::FORMAT_VERSION, crate::format::DRAFT);
+    for (name, value) in [
+        ("repository", repository.id().to_string()),
+        ("location", repository.location().to_owned()),
+        ("encryption", encryption(repository.suite()).to_owned()),
+        ("format", draft),
+        ("made", local_ms(config.created_ms)),
+        ("pack size", format_bytes(config.pack_target)),
+        ("keys", keys.to_string()),
+    ] {
+        out.line(format!("{name:<11} {value}"))?;
+    }
+    Ok(Finish::Done)
+}
+
+fn encryption(suite: Suite) -> &'static str {
+    match suite {
+        Suite::None => "none",
+        Suite::Aes256 => "aes256",
+    }
+}

@@ -1,0 +1,106 @@
+//! `repo` and `key`: making repositories, and what opens them.
+
+use crate::support::{Person, private};
+
+#[test]
+fn init_with_a_password_prints_a_recovery_code() {
+    let person = Person::new();
+    let password = person.write("pw", "secret\n");
+    private(&password);
+    insta::assert_snapshot!(person.run("-r repo --password-file pw repo init"));
+    insta::assert_snapshot!(person.run("-r repo --password-file pw repo init"));
+    insta::assert_snapshot!(person.ok("-r repo --password-file pw repo info"));
+    insta::assert_snapshot!(person.ok("-r repo --password-file pw key list"));
+}
+
+#[test]
+fn a_recovery_code_opens_where_a_password_is_asked_for() {
+    let person = Person::new();
+    private(&person.write("pw", "secret"));
+    let said = person.raw("-r repo --password-file pw --json repo init");
+    let made: serde_json::Value = serde_json::from_str(&said).expect("an object");
+    private(&person.write("code", made["recovery_code"].as_str().expect("a code").to_lowercase()));
+    assert!(person.ok("-r repo --password-file code key list").contains("(in use)"));
+
+    let new = person.raw("-r repo --password-file pw --json key recovery");
+    assert_ne!(new, said);
+    let said = person.run("-r repo --password-file code key list");
+    assert_eq!(said.code, 12, "{said}");
+    assert!(said.stderr.contains("recovery code opens none"), "{said}");
+}
+
+#[test]
+fn key_files_are_made_added_and_removed() {
+    let person = Person::new();
+    person.ok("-r repo repo init --new-key-file first.key --no-recovery");
+    person.ok("-r repo --key-file first.key key add --new-key-file second.key --label laptop");
+    insta::assert_snapshot!(person.ok("-r repo --key-file second.key key list"));
+    // A key file is never written over: it may be the only one that opens something.
+    let said = person.run("-r repo --key-file first.key key add --new-key-file second.key");
+    assert_eq!(said.code, 1, "{said}");
+
+    let keys = person.raw("-r repo --key-file second.key --json key list");
+    let keys: Vec<serde_json::Value> =
+        keys.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let first = keys.iter().find(|key| key["in_use"] == false).expect("the first key");
+    person.ok(&format!(
+        "-r repo --key-file second.key key remove {}",
+        first["id"].as_str().expect("an id")
+    ));
+    assert_eq!(person.run("-r repo --key-file first.key key list").code, 12);
+    let second = keys.iter().find(|key| key["in_use"] == true).expect("the second key");
+    let said = person.run(&format!(
+        "-r repo --key-file second.key key remove {}",
+        second["id"].as_str().expect("an id")
+    ));
+    assert_eq!(said.code, 2, "nobody locks themselves out: {said}");
+}
+
+#[test]
+fn passwords_are_changed() {
+    let person = Person::new();
+    private(&person.write("old", "old password"));
+    private(&person.write("new", "new password"));
+    person.ok("-r repo --password-file old repo init");
+    person.ok("-r repo --password-file old key passwd --new-password-file new");
+    assert_eq!(person.run("-r repo --password-file old repo info").code, 12);
+    person.ok("-r repo --password-command 'cat_new' repo info"
+        .replace("'cat_new'", "cat<new")
+        .as_str());
+}
+
+#[test]
+fn unencrypted_repositories_say_so_and_ask_for_nothing() {
+    let person = Person::new();
+    insta::assert_snapshot!(person.run("-r repo repo init --encryption none"));
+    assert!(person.ok("-r repo repo info").contains("encryption  none"));
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_exit_code() {
+    let person = Person::new();
+    insta::assert_snapshot!(person.run("-r nothing repo info"));
+    person.write("file", "");
+    insta::assert_snapshot!(person.run("-r file repo info"));
+    person.write("full/of/things", "");
+    private(&person.write("pw", "secret"));
+    insta::assert_snapshot!(person.run("-r full --password-file pw repo init"));
+    person.ok("-r repo --password-file pw repo init");
+    insta::assert_snapshot!(person.run("-r repo repo info"));
+    insta::assert_snapshot!(person.run("-r repo --json repo info"));
+    private(&person.write("empty", "\n"));
+    insta::assert_snapshot!(person.run("-r repo --password-file empty repo info"));
+    insta::assert_snapshot!(person.run("-r repo --key-file pw repo info"));
+    insta::assert_snapshot!(person.run("-r s3://bucket:secret@host/x repo info"));
+}
+
+/// Secrets are for owners only, and others' eyes are warned of.
+#[test]
+fn files_that_others_can_read_are_warned_of() {
+    let person = Person::new();
+    person.write("pw", "secret");
+    let said = person.run("-r repo --password-file pw repo init");
+    assert!(said.stderr.contains("others can read it"), "{said}");
+    let said = person.run("-q -r repo --password-file pw repo info");
+    assert_eq!(said.stderr, "");
+}
