@@ -12,7 +12,7 @@ use super::dir::DirHandle;
 /// One step of a walk.
 #[derive(Debug)]
 pub enum Item {
-    /// The next entry, in the order of [`compare_paths`](super::compare_paths).
+    /// The next entry, in the order of [`compare_paths`](crate::model::entry::compare_paths).
     Entry(WalkEntry),
     /// Something that could not be looked at; the walk goes on.
     Failed(Failure),

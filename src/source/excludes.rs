@@ -112,11 +112,6 @@ impl Excludes {
         self.rules.is_empty()
     }
 
-    /// Whether the answer depends on what kind of entry it is.
-    pub(super) fn needs_kind(&self) -> bool {
-        self.rules.iter().any(|rule| rule.dirs_only)
-    }
-
     /// Whether the entry with this path (without `/` in front) and name is left out.
     pub(super) fn exclude(&self, path: &[u8], name: &[u8], is_dir: bool) -> bool {
         if self.is_empty() {

@@ -11,13 +11,15 @@
 mod dir;
 mod entry;
 mod excludes;
+mod folder;
 mod list;
+mod look;
+mod names;
 mod options;
-mod order;
 mod roots;
 mod rules;
+mod unit;
 mod walk;
-mod work;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,5 @@ pub use dir::DirHandle;
 pub use entry::{Failure, FailureKind, Item, WalkEntry};
 pub use list::{SourceListKind, read_source_list};
 pub use options::{FileId, WalkOptions};
-pub use order::compare_paths;
 pub use roots::SourcePath;
 pub use walk::Walk;

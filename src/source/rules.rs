@@ -1,5 +1,5 @@
-//! What files in the tree itself say about leaving things out: cache tags, marker files and
-//! `.gitignore`.
+//! What a walk leaves out, and the files in the tree itself that have a say in that: cache tags,
+//! marker files and `.gitignore`.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -12,9 +12,60 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::{Error, Result};
-use crate::fsmeta;
+use crate::fsmeta::{self, FileKind, Stat};
 
+use super::excludes::Excludes;
 use super::options::WalkOptions;
+
+/// All that decides what a walk leaves out.
+pub(super) struct Rules {
+    pub(super) excludes: Excludes,
+    pub(super) markers: Vec<Marker>,
+    pub(super) options: WalkOptions,
+}
+
+impl Rules {
+    /// Compiles the rules of `options`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for one that makes no sense, [`Error::Local`] for a file of patterns that
+    /// cannot be read.
+    pub(super) fn new(options: &WalkOptions) -> Result<Self> {
+        Ok(Self {
+            excludes: Excludes::new(options)?,
+            markers: Marker::from_options(options)?,
+            options: options.clone(),
+        })
+    }
+
+    /// Whether patterns or `.gitignore` files leave out the entry with this path and name.
+    pub(super) fn exclude_path(
+        &self,
+        ignore: Option<&Arc<IgnoreFile>>,
+        path: &[u8],
+        name: &[u8],
+        is_dir: bool,
+    ) -> bool {
+        self.excludes.exclude(path, name, is_dir)
+            || ignore.is_some_and(|ignore| ignore.ignores(path, is_dir))
+    }
+
+    /// Whether this is what is left out wherever it is met.
+    pub(super) fn exclude_id(&self, stat: &Stat) -> bool {
+        self.options.exclude_ids.iter().any(|id| id.inode == stat.inode && id.dev == stat.dev)
+    }
+
+    /// Whether size or flags leave out the entry `name` of the open directory `dir`.
+    pub(super) fn exclude_stat(&self, stat: &Stat, dir: impl AsFd, name: &[u8]) -> bool {
+        let too_large = || self.options.exclude_larger_than.is_some_and(|max| stat.size > max);
+        let nodump = || fsmeta::has_nodump_at(dir, name).unwrap_or(false);
+        match stat.kind {
+            FileKind::File => too_large() || (self.options.exclude_nodump && nodump()),
+            FileKind::Dir => self.options.exclude_nodump && nodump(),
+            _ => false,
+        }
+    }
+}
 
 /// A file whose presence empties its folder for the walk.
 pub(super) struct Marker {
@@ -127,7 +178,7 @@ fn read_begin(dir: impl AsFd, name: &[u8], len: usize) -> io::Result<Option<Vec<
         }
         Err(error) => return Err(error),
     };
-    if fsmeta::stat_fd(&file)?.kind != fsmeta::FileKind::File {
+    if fsmeta::stat_fd(&file)?.kind != FileKind::File {
         return Ok(None);
     }
     let mut bytes = Vec::new();

@@ -10,14 +10,16 @@ use std::vec;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
+use crate::model::entry::compare_paths;
 use crate::runtime::{CancelToken, Runtime};
 
 use super::dir::{DirHandle, DirPool};
 use super::entry::Item;
+use super::folder::first_steps;
 use super::options::WalkOptions;
-use super::order::compare_paths;
 use super::roots::{SourcePath, root_tree};
-use super::work::{Rules, Scratch, Step, Taken, Unit, first_steps};
+use super::rules::Rules;
+use super::unit::{Scratch, Step, Taken, Unit};
 
 /// Entries that may be known and not given out yet.
 const LOOK_AHEAD: usize = 16 << 10;
