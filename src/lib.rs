@@ -1,5 +1,6 @@
 //! Larder: a content-addressed, deduplicating, encrypted backup and recovery engine.
 
+pub mod archive;
 pub mod chunker;
 pub mod cli;
 pub mod codec;

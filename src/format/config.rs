@@ -121,7 +121,7 @@ impl PageRecord {
 impl SegmentRecord {
     /// What new repositories get.
     pub fn standard() -> Self {
-        Self { data_target: 1 << 20, meta_target: 256 << 10, lone_min: 512 << 10 }
+        Self { data_target: 2 << 20, meta_target: 256 << 10, lone_min: 1 << 20 }
     }
 }
 

@@ -12,7 +12,12 @@ use rustix::{fs::SeekFrom, io::Errno};
 ///
 /// Moves the file's position: read with `read_at`.
 pub fn data_ranges(file: &impl AsFd, size: u64) -> DataRanges<'_> {
-    DataRanges { file: file.as_fd(), at: 0, size }
+    data_ranges_in(file, 0..size)
+}
+
+/// As [`data_ranges`], of a part of the file.
+pub fn data_ranges_in(file: &impl AsFd, part: Range<u64>) -> DataRanges<'_> {
+    DataRanges { file: file.as_fd(), at: part.start, size: part.end }
 }
 
 /// Iterator of [`data_ranges`]. Ends after the first error.

@@ -31,7 +31,7 @@ pub use create::{
     remove_file_at, rename_at, rename_new_at, set_len,
 };
 pub use flags::{FLAGS_KEPT, read_flags};
-pub use holes::{DataRanges, data_ranges};
+pub use holes::{DataRanges, data_ranges, data_ranges_in};
 pub use open::{
     OpenDir, open_dir_at, open_dir_path_at, open_file_at, open_path_at, open_root, read_dir_names,
 };
