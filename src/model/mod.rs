@@ -10,6 +10,6 @@ mod units;
 pub use entry::{Content, Entry, Owner, Piece, XattrsRef};
 pub use file::{FileKind, Time, Xattr};
 pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};
-pub use name::{escape_bytes, unescape};
+pub use name::{escape_bytes, unescape, unescape_bytes};
 pub use strategy::BackupStrategy;
 pub use units::{format_bytes, format_duration, parse_bytes};

@@ -37,7 +37,11 @@ pub fn escape_bytes(mut bytes: &[u8]) -> Cow<'_, str> {
 /// Turns text written by [`escape_bytes`] back into bytes. A `%` that is not followed by two hex
 /// digits stands for itself.
 pub fn unescape(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
+    unescape_bytes(text.as_bytes())
+}
+
+/// As [`unescape`], for text in which some bytes may stand as they are.
+pub fn unescape_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {

@@ -16,11 +16,13 @@ pub struct Pieces<'r> {
     /// Bytes that the pieces must still cover; what is beyond is refused.
     left: u64,
     failed: bool,
+    is_link: bool,
 }
 
 impl<'r> Pieces<'r> {
     /// The pieces of a regular file whose content is not inline. One hole stands for a file
-    /// without content.
+    /// without content. Fails at the first piece for a hard link: the content is that of
+    /// [`Manifest::content_entry`](super::Manifest::content_entry).
     pub fn new(repository: &'r Repository, entry: &Entry) -> Self {
         let mut pieces = Self {
             reader: repository.reader(),
@@ -28,8 +30,10 @@ impl<'r> Pieces<'r> {
             todo: Vec::new(),
             left: entry.size,
             failed: false,
+            is_link: false,
         };
         match &entry.content {
+            Content::None if entry.link_to.is_some() => pieces.is_link = true,
             Content::None if entry.size > 0 => pieces.ready.push_back(Piece::Hole(entry.size)),
             Content::None | Content::Inline(_) => pieces.left = 0,
             Content::Pieces(list) => pieces.ready.extend(list),
@@ -56,6 +60,11 @@ impl Iterator for Pieces<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
+        }
+        if self.is_link {
+            self.failed = true;
+            let what = "the content of a hard link stands in the first entry of its group".into();
+            return Some(Err(Error::Internal { what }));
         }
         loop {
             if let Some(piece) = self.ready.pop_front() {

@@ -1,9 +1,11 @@
 //! Walking a manifest in order, and seeking in it.
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::format::page::{Child, decode_inner, decode_leaf};
 use crate::model::entry::{compare_paths, is_within};
-use crate::model::{Entry, FileKind, PageId};
+use crate::model::{Entry, FileKind, PageId, escape_bytes};
 use crate::repository::{Reader, Repository, Snapshot};
 
 /// Levels that no manifest has: hostile pages must not make a reader descend for ever.
@@ -61,6 +63,25 @@ impl Manifest {
     pub fn find(&self, repository: &Repository, path: &[u8]) -> Result<Option<Entry>> {
         let mut entries = self.entries_from(repository, path);
         Ok(entries.next().transpose()?.filter(|entry| entry.path == path))
+    }
+
+    /// The entry that has the content of `entry`: itself, or the first of its hard-link group.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if there is no such entry, and what [`Manifest::find`] gives.
+    pub fn content_entry<'e>(
+        &self,
+        repository: &Repository,
+        entry: &'e Entry,
+    ) -> Result<Cow<'e, Entry>> {
+        let Some(target) = &entry.link_to else { return Ok(Cow::Borrowed(entry)) };
+        let first = self.find(repository, target)?;
+        let fits = |first: &Entry| first.kind == entry.kind && first.link_to.is_none();
+        first.filter(fits).map(Cow::Owned).ok_or_else(|| {
+            let (path, target) = (escape_bytes(&entry.path), escape_bytes(target));
+            let name = format!("manifest {}", self.root.short());
+            Error::damaged(name, format!("`/{path}` is a link to `/{target}`, which is not there"))
+        })
     }
 
     /// What is directly in `folder`, in order. Reads only the pages that it needs: what lies

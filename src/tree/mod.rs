@@ -1,9 +1,18 @@
-//! A snapshot's manifest, read page by page (SPEC.md, section 11).
+//! A snapshot's manifest, read page by page (SPEC.md, section 11), and how snapshots are named.
 //!
 //! Not here: writing manifests (`archive`), live directories (`source`).
 
 mod content;
+mod layout;
 mod manifest;
+mod reader;
+mod select;
 
 pub use content::{Pieces, load_xattrs};
+pub use layout::Gap;
 pub use manifest::{Entries, Manifest};
+pub use reader::{FileReader, Part};
+pub use select::{SnapshotFilter, SnapshotName, clean_path, parse_path};
+
+#[cfg(test)]
+mod testing;

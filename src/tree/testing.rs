@@ -1,0 +1,196 @@
+//! A repository in memory, with manifests and files made by hand.
+
+use std::sync::Arc;
+
+use super::Manifest;
+use crate::format::list::{
+    ListChild, encode_inner as encode_list_inner, encode_leaf as encode_list_leaf,
+};
+use crate::format::pack::PackType;
+use crate::format::page::{Child, encode_inner, encode_leaf};
+use crate::model::{Content, Entry, FileKind, Owner, PageId, Piece, Time, XattrsRef};
+use crate::repository::{
+    InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentWriter, Unlock, WriterOptions,
+};
+use crate::runtime::{Random, Runtime};
+use crate::storage::{MemoryStorage, SharedStorage};
+
+pub(super) struct Lab {
+    pub(super) repository: Repository,
+    runtime: Runtime,
+}
+
+impl Lab {
+    pub(super) fn new() -> Self {
+        let runtime = Runtime { random: Random::seeded(1), ..Runtime::default() };
+        let storage: SharedStorage = Arc::new(MemoryStorage::new());
+        let options = InitOptions { kdf: KdfCost::CheapForTests, ..InitOptions::default() };
+        let unlock = [Unlock::Password(Password::new("pw"))];
+        let repository =
+            Repository::init(storage, &unlock, &options, &OpenOptions::default(), &runtime)
+                .expect("inits");
+        Self { repository, runtime }
+    }
+
+    /// Stores what `fill` makes.
+    pub(super) fn store<T>(&self, fill: impl FnOnce(&mut Store<'_>) -> T) -> T {
+        let writer = self.repository.pack_writer(&WriterOptions::default(), &self.runtime);
+        let mut store = Store {
+            repository: &self.repository,
+            data: writer.segment_writer(PackType::Data),
+            meta: writer.segment_writer(PackType::Meta),
+            page_len: 4,
+        };
+        let made = fill(&mut store);
+        store.data.flush().expect("flushes");
+        store.meta.flush().expect("flushes");
+        drop(store);
+        writer.finish().expect("finishes");
+        made
+    }
+
+    /// Stores a manifest of these entries, which are sorted by path, in small pages.
+    pub(super) fn manifest(&self, entries: &[Entry]) -> Manifest {
+        self.store(|store| store.manifest(entries))
+    }
+}
+
+pub(super) struct Store<'l> {
+    repository: &'l Repository,
+    data: SegmentWriter,
+    meta: SegmentWriter,
+    /// Elements of a page on average.
+    pub(super) page_len: u64,
+}
+
+impl Store<'_> {
+    pub(super) fn page(&mut self, bytes: &[u8]) -> PageId {
+        let id = self.repository.constants().page_id(bytes);
+        if self.repository.index().claim(&id.0) {
+            self.meta.push(&id.0, bytes).expect("pushes");
+        }
+        id
+    }
+
+    pub(super) fn chunk(&mut self, bytes: &[u8]) -> Piece {
+        let id = self.repository.constants().chunk_id(bytes);
+        if self.repository.index().claim(&id.0) {
+            self.data.push(&id.0, bytes).expect("pushes");
+        }
+        Piece::Chunk(id, bytes.len() as u32)
+    }
+
+    pub(super) fn manifest(&mut self, entries: &[Entry]) -> Manifest {
+        let cut = |store: &Self, level, path: &[u8]| {
+            store.repository.constants().page_cut(level, path).is_multiple_of(store.page_len)
+        };
+        let mut children = Vec::new();
+        let mut from = 0;
+        for (at, entry) in entries.iter().enumerate() {
+            if cut(self, 0, &entry.path) || at + 1 == entries.len() {
+                let leaf = &entries[from..=at];
+                let files =
+                    || leaf.iter().filter(|e| e.kind == FileKind::File && e.link_to.is_none());
+                children.push(Child {
+                    last: entry.path.as_slice().into(),
+                    page: self.page(&encode_leaf(leaf)),
+                    entries: leaf.len() as u64,
+                    files: files().count() as u64,
+                    bytes: files().map(|e| e.size).sum(),
+                });
+                from = at + 1;
+            }
+        }
+        if entries.is_empty() {
+            return Manifest::new(self.page(&encode_leaf(&[])), 0);
+        }
+        let mut level = 0;
+        while children.len() > 1 {
+            level += 1;
+            let mut above = Vec::new();
+            let mut from = 0;
+            for (at, child) in children.iter().enumerate() {
+                let is_cut = at > from && cut(self, level, &child.last.0);
+                if is_cut || at + 1 == children.len() {
+                    let below = &children[from..=at];
+                    above.push(Child {
+                        last: child.last.clone(),
+                        page: self.page(&encode_inner(level, below)),
+                        entries: below.iter().map(|c| c.entries).sum(),
+                        files: below.iter().map(|c| c.files).sum(),
+                        bytes: below.iter().map(|c| c.bytes).sum(),
+                    });
+                    from = at + 1;
+                }
+            }
+            children = above;
+        }
+        Manifest::new(children[0].page, level)
+    }
+
+    /// A tree of list pages with `fan` elements each.
+    pub(super) fn list(&mut self, pieces: &[Piece], fan: usize) -> Content {
+        let child = |store: &mut Self, bytes: Vec<u8>, len, pieces| ListChild {
+            page: store.page(&bytes),
+            bytes: len,
+            pieces,
+        };
+        let mut level = 0;
+        let mut children: Vec<ListChild> = pieces
+            .chunks(fan)
+            .map(|p| {
+                let len = p.iter().map(Piece::len).sum();
+                child(self, encode_list_leaf(p), len, p.len() as u64)
+            })
+            .collect();
+        while children.len() > 1 {
+            level += 1;
+            children = children
+                .chunks(fan)
+                .map(|c| {
+                    let len = c.iter().map(|c| c.bytes).sum();
+                    let count = c.iter().map(|c| c.pieces).sum();
+                    child(self, encode_list_inner(level, c), len, count)
+                })
+                .collect();
+        }
+        Content::List { root: children[0].page, depth: level, pieces: pieces.len() as u64 }
+    }
+}
+
+/// An entry without content.
+pub(super) fn entry(path: &[u8], kind: FileKind) -> Entry {
+    Entry {
+        path: path.to_vec(),
+        kind,
+        mode: 0o644,
+        owner: Arc::new(Owner { uid: 7, gid: 8, user: b"ann".to_vec(), group: b"staff".to_vec() }),
+        mtime: Time { secs: 1_000_000, nanos: 5 },
+        ctime: Time { secs: 1_000_001, nanos: 6 },
+        atime: None,
+        inode: 9,
+        nlink: 1,
+        size: 0,
+        content: Content::None,
+        link_to: None,
+        sparse: false,
+        torn: false,
+        inode_flags: 0,
+        xattrs: XattrsRef::None,
+        device: None,
+    }
+}
+
+/// A small file with its content inline.
+pub(super) fn inline(path: &[u8], bytes: &[u8]) -> Entry {
+    Entry {
+        size: bytes.len() as u64,
+        content: Content::Inline(bytes.to_vec()),
+        ..entry(path, FileKind::File)
+    }
+}
+
+/// A folder.
+pub(super) fn dir(path: &[u8]) -> Entry {
+    Entry { mode: 0o755, ..entry(path, FileKind::Dir) }
+}
