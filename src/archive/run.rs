@@ -149,6 +149,10 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
     if let Some(session) = run.session {
         let body = snapshot_body(&run, strategy, parent.as_ref(), collected, &added);
         report.snapshot = Some(commit(&run, body, session, &list)?);
+        // The backup is done; a merge that fails is tried again by the next one.
+        if let Err(error) = repository.compact_index(runtime) {
+            tracing::warn!("the index could not be merged: {error}");
+        }
     }
     report.duration = run.started.elapsed();
     Ok(report)

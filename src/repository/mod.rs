@@ -4,6 +4,7 @@
 //! Not here: what a manifest means (`tree`), how files are read (`archive`) or written
 //! (`restore`).
 
+mod compact;
 mod index;
 mod keys;
 mod object;

@@ -210,3 +210,30 @@ fn the_index_file_is_used_and_any_doubt_makes_it_anew() {
     std::fs::write(file(), &before[..before.len() / 2]).expect("writes");
     open();
 }
+
+#[test]
+fn many_deltas_become_one_run_and_nothing_is_lost() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = init(&storage);
+    let mut all = Vec::new();
+    for n in 0..5_u8 {
+        let chunks: Vec<Vec<u8>> =
+            (0..700_u32).map(|i| [&[n][..], &i.to_le_bytes(), &[7; 20]].concat()).collect();
+        all.extend(store(&repository, &chunks));
+    }
+    let index_objects = || storage.names().iter().filter(|name| name.starts_with("index/")).count();
+    assert_eq!(index_objects(), 5);
+    assert_eq!(repository.compact_index_beyond(5, &runtime(4)).expect("merges"), 0);
+    assert_eq!(repository.compact_index_beyond(4, &runtime(4)).expect("merges"), 5);
+    assert_eq!(index_objects(), 2, "a table and a shard");
+    for n in 10..13_u8 {
+        all.extend(store(&repository, &[vec![n; 1000]]));
+    }
+    let again = open(&storage, &password("pw")).expect("opens");
+    assert!(again.load_index().expect("loads").is_empty());
+    assert_eq!(again.compact_index_beyond(2, &runtime(4)).expect("merges"), 3);
+    let last = open(&storage, &password("pw")).expect("opens");
+    assert!(last.load_index().expect("loads").is_empty());
+    assert_eq!(last.index().stats().records, 3503);
+    assert!(all.iter().all(|id| last.reader().chunk(*id).is_ok()));
+}

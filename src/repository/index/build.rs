@@ -51,6 +51,28 @@ impl LevelBuilder {
         self.records.iter().map(|record| &record.id)
     }
 
+    /// How many records were collected.
+    pub(crate) fn records_len(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// The packs and records that were collected.
+    pub(crate) fn into_parts(self) -> (Vec<NewPack>, Vec<IndexRecord>) {
+        (self.packs, self.records)
+    }
+
+    /// Takes in what another builder collected.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        let numbers: Vec<u32> = other.packs.into_iter().map(|pack| self.add_pack(pack)).collect();
+        self.records.extend(
+            other
+                .records
+                .into_iter()
+                .map(|record| IndexRecord { pack_no: numbers[record.pack_no as usize], ..record }),
+        );
+        self.covered.extend(other.covered);
+    }
+
     /// The number of a pack, added if it is new.
     pub(crate) fn add_pack(&mut self, pack: NewPack) -> u32 {
         *self.numbers.entry(pack.hash).or_insert_with(|| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::level::{Covered, Level};
+use super::level::Level;
 use super::{Index, LevelBuilder, LevelUse, NewPack, SegmentInfo};
 use crate::crypto::{Class, SealKind, Unit, open};
 use crate::error::{Error, Result, StorageErrorKind};
@@ -25,11 +25,12 @@ use crate::storage::{Storage, list_sorted};
 /// A level is merged with a new one if it is at most this many times as large.
 const MERGE_RATIO: u64 = 8;
 
+/// How often a listing is repeated before a load gives up.
+const LISTINGS_MAX: usize = 16;
+
 /// What a load found.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    /// The index objects that are in use.
-    pub(crate) covered: Vec<Covered>,
     /// Objects that could not be used.
     pub(crate) bad: Vec<Error>,
 }
@@ -48,6 +49,17 @@ impl Index {
     /// # Errors
     /// The storage's, and [`Error::Local`].
     pub(crate) fn load(&self, storage: &dyn Storage) -> Result<Loaded> {
+        for _ in 0..LISTINGS_MAX {
+            if let Some(loaded) = self.try_load(storage)? {
+                return Ok(loaded);
+            }
+        }
+        Err(Error::Busy { what: "index objects vanish as fast as they are listed".into() })
+    }
+
+    /// `None` if an object vanished after it was listed: it was merged into one that is not in
+    /// this listing, so the listing must be made again.
+    fn try_load(&self, storage: &dyn Storage) -> Result<Option<Loaded>> {
         let listed: HashSet<ObjectHash> = list_sorted(storage, "index/")?
             .iter()
             .filter_map(|meta| hash_in_name(&meta.name))
@@ -55,19 +67,57 @@ impl Index {
         self.open_level_files(&listed);
         self.retire_stale(&listed);
         let mut loaded = Loaded::default();
-        let mut objects = self.open_objects(storage, &self.uncovered(&listed), &mut loaded.bad)?;
+        let missing = self.uncovered(&listed);
+        let Some(mut objects) = self.open_objects(storage, &missing, &mut loaded.bad)? else {
+            return Ok(None);
+        };
         if objects.iter().any(|(_, object)| matches!(object, IndexObject::Drops(_))) {
             // What was dropped may be in the levels: all of them are made anew, less that.
             self.retire_stale(&HashSet::new());
             loaded.bad.clear();
-            objects = self.open_objects(storage, &self.uncovered(&listed), &mut loaded.bad)?;
+            let all = self.uncovered(&listed);
+            match self.open_objects(storage, &all, &mut loaded.bad)? {
+                Some(again) => objects = again,
+                None => return Ok(None),
+            }
         }
         if !objects.is_empty() {
-            let builder = collect(objects, &mut loaded)?;
+            let builder = collect(objects, &listed, &mut loaded.bad)?;
             self.add_level(builder)?;
         }
-        loaded.covered = self.levels.read().iter().flat_map(|(_, level)| level.covered()).collect();
-        Ok(loaded)
+        Ok(Some(loaded))
+    }
+
+    /// Opens index objects and collects what they say, for merging them.
+    ///
+    /// # Errors
+    /// If any of them cannot be read: nothing must be merged then.
+    pub(crate) fn collect_objects(
+        &self,
+        storage: &dyn Storage,
+        hashes: &[ObjectHash],
+    ) -> Result<LevelBuilder> {
+        let mut bad = Vec::new();
+        let objects = self.open_objects(storage, hashes, &mut bad)?;
+        let vanished = || Error::Busy { what: "the index is being merged by somebody else".into() };
+        let objects = objects.ok_or_else(vanished)?;
+        let builder = collect(objects, &HashSet::new(), &mut bad)?;
+        bad.into_iter().next().map_or(Ok(builder), Err)
+    }
+
+    /// The directory of a shard of a run.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], and the storage's.
+    pub(crate) fn run_directory(
+        &self,
+        storage: &dyn Storage,
+        hash: ObjectHash,
+    ) -> Result<RunDirectory> {
+        match open_index_object(storage, &self.keys, self.repo_id, hash)? {
+            IndexObject::Shard(directory, _) => Ok(directory),
+            _ => Err(Error::damaged(format!("index/{hash}"), "it is no index run")),
+        }
     }
 
     /// Listed objects that no active level covers.
@@ -85,7 +135,7 @@ impl Index {
         storage: &dyn Storage,
         hashes: &[ObjectHash],
         bad: &mut Vec<Error>,
-    ) -> Result<Vec<(ObjectHash, IndexObject)>> {
+    ) -> Result<Option<Vec<(ObjectHash, IndexObject)>>> {
         let opened: Vec<_> = hashes
             .par_iter()
             .map(|hash| (*hash, open_index_object(storage, &self.keys, self.repo_id, *hash)))
@@ -94,13 +144,12 @@ impl Index {
         for (hash, object) in opened {
             match object {
                 Ok(object) => objects.push((hash, object)),
-                // Superseded and removed between the listing and now.
-                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => {}
+                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => return Ok(None),
                 Err(error) if error.is_damage() => bad.push(error),
                 Err(error) => return Err(error),
             }
         }
-        Ok(objects)
+        Ok(Some(objects))
     }
 
     /// Opens the level files of this repository that are not open yet.
@@ -181,7 +230,11 @@ impl Index {
 }
 
 /// Turns index objects into one builder: deltas, complete runs, less what was dropped.
-fn collect(objects: Vec<(ObjectHash, IndexObject)>, loaded: &mut Loaded) -> Result<LevelBuilder> {
+fn collect(
+    objects: Vec<(ObjectHash, IndexObject)>,
+    listed: &HashSet<ObjectHash>,
+    bad: &mut Vec<Error>,
+) -> Result<LevelBuilder> {
     let mut builder = LevelBuilder::default();
     let mut dropped: HashSet<ObjectHash> = HashSet::new();
     let mut tables: HashMap<ObjectHash, PackTable> = HashMap::new();
@@ -209,11 +262,16 @@ fn collect(objects: Vec<(ObjectHash, IndexObject)>, loaded: &mut Loaded) -> Resu
         }
         builder.cover(hash, ObjectType::IndexDelta);
     }
-    for (run_id, shards) in runs {
+    for shards in runs.into_values() {
         if let Err(error) = add_run(&mut builder, &shards, &tables, &dropped) {
-            // An unfinished run: the objects that it was made from are still there.
-            loaded.bad.push(error);
-            tracing::debug!("index run {run_id} is left out");
+            // An interrupted merge leaves a run without some of its parts, and everything that
+            // it would have replaced: then nothing is wrong.
+            let replaced = shards.iter().find(|(_, directory, _)| directory.shard == 0);
+            let replaced = replaced.map_or(&[][..], |(_, d, _)| d.supersedes.0.as_chunks().0);
+            let unfinished = replaced.iter().all(|object| listed.contains(&ObjectHash(*object)));
+            if !unfinished || replaced.is_empty() {
+                bad.push(error);
+            }
         }
     }
     for hash in tables.into_keys() {

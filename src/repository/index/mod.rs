@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::format::pack::PackType;
 use crate::model::{EpochId, ObjectHash, RepoId};
 pub(crate) use build::{LevelBuilder, NewPack};
+use level::Covered;
 use level::Level;
 
 /// A pack in the index of this process. Not stored anywhere.
@@ -234,6 +235,11 @@ impl Index {
             *plain_bytes += plain;
         }
         stats
+    }
+
+    /// The index objects that are in use.
+    pub(crate) fn covered(&self) -> Vec<Covered> {
+        self.levels.read().iter().flat_map(|(_, level)| level.covered()).collect()
     }
 
     /// Leaves packs out of deduplication: they are not listed with the right length, or condemned.
