@@ -56,8 +56,7 @@ pub(super) fn read_slice(
 ) -> Result<SliceContent, StreamError> {
     let repository = tools.sink.repository();
     let block = u64::from(repository.config().chunker.hole_align);
-    let chunker = repository.chunkers().for_size(Some(stat.size));
-    let mut cutter = Cutter::new(tools.sink, chunker, tools.buffer, tools.cancel);
+    let mut cutter = Cutter::new(tools.sink, Some(stat.size), tools.buffer, tools.cancel);
     let mut content = SliceContent::default();
     let mut at = slice.start;
     // Asking for holes costs system calls, so only files that can have some are asked.
@@ -117,10 +116,9 @@ pub(super) fn read_stream(
 ) -> Result<SliceContent, StreamError> {
     let repository = tools.sink.repository();
     let slice_len = repository.config().chunker.slice_len;
-    let chunker = repository.chunkers().for_size(None);
     let mut content = SliceContent::default();
     loop {
-        let mut cutter = Cutter::new(tools.sink, chunker, tools.buffer, tools.cancel);
+        let mut cutter = Cutter::new(tools.sink, None, tools.buffer, tools.cancel);
         let read = cutter.read(slice_len, u64::MAX, &mut |_, buf| {
             let len = reader.read(buf)?;
             progress(len as u64);

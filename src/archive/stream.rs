@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::sink::Sink;
+use super::sink::{FileSize, Sink};
 use crate::chunker::Chunker;
 use crate::error::Error;
 use crate::model::Piece;
@@ -29,7 +29,8 @@ const READ_LEN: usize = 2 << 20;
 /// Cuts the bytes of one slice. Feed it blocks in order, then finish.
 pub(super) struct Cutter<'a, 'r> {
     sink: &'a mut Sink<'r>,
-    chunker: &'a Chunker,
+    chunker: &'r Chunker,
+    file_size: FileSize,
     buffer: &'a mut Buffer,
     cancel: &'a CancelToken,
     block: usize,
@@ -67,13 +68,23 @@ impl Buffer {
 impl<'a, 'r> Cutter<'a, 'r> {
     pub(super) fn new(
         sink: &'a mut Sink<'r>,
-        chunker: &'a Chunker,
+        size: Option<u64>,
         buffer: &'a mut Buffer,
         cancel: &'a CancelToken,
     ) -> Self {
         buffer.clear();
-        let block = sink.repository().config().chunker.hole_align as usize;
-        Self { sink, chunker, buffer, cancel, block, pieces: Vec::new() }
+        let repository = sink.repository();
+        let block = repository.config().chunker.hole_align as usize;
+        let chunker = repository.chunkers().for_size(size);
+        Self {
+            sink,
+            chunker,
+            file_size: FileSize::of(size),
+            buffer,
+            cancel,
+            block,
+            pieces: Vec::new(),
+        }
     }
 
     /// Adds a hole that need not be read.
@@ -136,7 +147,7 @@ impl<'a, 'r> Cutter<'a, 'r> {
     fn cut(&mut self) -> Result<(), StreamError> {
         let run = &self.buffer.bytes[self.buffer.start..self.buffer.end];
         let len = self.chunker.cut(run);
-        let id = self.sink.put_chunk(&run[..len])?;
+        let id = self.sink.put_chunk(&run[..len], self.file_size)?;
         self.pieces.push(Piece::Chunk(id, len as u32));
         self.buffer.start += len;
         Ok(())

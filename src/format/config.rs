@@ -44,6 +44,9 @@ record! {
     SegmentRecord {
         /// Plain bytes of a data segment.
         data_target: u32,
+        /// Plain bytes of a segment of a large file (one of the last size class): read in long
+        /// runs, so longer segments compress better at no cost.
+        large_target: u32,
         /// Plain bytes of a segment of pages.
         meta_target: u32,
         /// Chunks of this length and more stand alone.
@@ -121,7 +124,12 @@ impl PageRecord {
 impl SegmentRecord {
     /// What new repositories get.
     pub fn standard() -> Self {
-        Self { data_target: 2 << 20, meta_target: 256 << 10, lone_min: 1 << 20 }
+        Self {
+            data_target: 2 << 20,
+            large_target: 4 << 20,
+            meta_target: 256 << 10,
+            lone_min: 1 << 20,
+        }
     }
 }
 
@@ -150,6 +158,7 @@ impl Config {
         limit(c.classes.last().is_some_and(|last| last.below == u64::MAX), "last size class")?;
         let s = &config.segments;
         limit((64 << 10..=8 << 20).contains(&s.data_target), "data segment target")?;
+        limit((64 << 10..=8 << 20).contains(&s.large_target), "large segment target")?;
         limit((4 << 10..=8 << 20).contains(&s.meta_target), "meta segment target")?;
         limit(s.lone_min <= 16 << 20, "lone chunk minimum")?;
         let p = &config.pages;

@@ -19,7 +19,7 @@ mod unlock;
 
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
 pub use open::{InitOptions, OpenOptions};
-pub use pack::{Added, PackWriter, SegmentWriter, WriterOptions};
+pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};
 pub use session::{Findings, Session};
 pub use slots::{KdfCost, SlotInfo};

@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use super::*;
 use crate::error::Error;
-use crate::format::pack::PackType;
 use crate::model::ChunkId;
 use crate::runtime::Runtime;
 use crate::storage::{MemoryStorage, Storage};
@@ -32,7 +31,7 @@ fn open(storage: &Arc<MemoryStorage>, unlock: &Unlock) -> Result<Repository, Err
 
 fn store(repository: &Repository, chunks: &[Vec<u8>]) -> Vec<ChunkId> {
     let writer = repository.pack_writer(&WriterOptions::default(), &runtime(3));
-    let mut segments = writer.segment_writer(PackType::Data);
+    let mut segments = writer.segment_writer(SegmentUse::Files);
     let ids: Vec<ChunkId> =
         chunks.iter().map(|chunk| repository.constants().chunk_id(chunk)).collect();
     for (id, chunk) in ids.iter().zip(chunks) {

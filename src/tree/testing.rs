@@ -6,9 +6,9 @@ use super::Manifest;
 use crate::format::list::{
     ListChild, encode_inner as encode_list_inner, encode_leaf as encode_list_leaf,
 };
-use crate::format::pack::PackType;
 use crate::format::page::{Child, encode_inner, encode_leaf};
 use crate::model::{Content, Entry, FileKind, Owner, PageId, Piece, Time, XattrsRef};
+use crate::repository::SegmentUse;
 use crate::repository::{
     InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentWriter, Unlock, WriterOptions,
 };
@@ -37,8 +37,8 @@ impl Lab {
         let writer = self.repository.pack_writer(&WriterOptions::default(), &self.runtime);
         let mut store = Store {
             repository: &self.repository,
-            data: writer.segment_writer(PackType::Data),
-            meta: writer.segment_writer(PackType::Meta),
+            data: writer.segment_writer(SegmentUse::Files),
+            meta: writer.segment_writer(SegmentUse::Pages),
             page_len: 4,
         };
         let made = fill(&mut store);

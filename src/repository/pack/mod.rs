@@ -5,5 +5,5 @@ mod directory;
 mod segment;
 mod writer;
 
-pub use segment::SegmentWriter;
+pub use segment::{SegmentUse, SegmentWriter};
 pub use writer::{Added, PackWriter, WriterOptions};

@@ -13,6 +13,17 @@ use crate::format::pack::PackType;
 /// compressor or of memory must not be noticed years later.
 const SAMPLE: u32 = 64;
 
+/// What a segment is for: decides its length and the kind of its pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentUse {
+    /// Chunks of files of ordinary size.
+    Files,
+    /// Chunks of large files.
+    LargeFiles,
+    /// Pages.
+    Pages,
+}
+
 /// Collects chunks (or pages) of one worker into segments. Chunks given to it are stored only
 /// once [`SegmentWriter::flush`] was called and the [`PackWriter`](super::PackWriter) finished.
 pub struct SegmentWriter {
@@ -30,12 +41,13 @@ pub struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    pub(super) fn new(shared: Arc<Shared>, pack_type: PackType) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, use_for: SegmentUse) -> Self {
         let segments = &shared.segments;
-        let target = match pack_type {
-            PackType::Data => segments.data_target,
-            PackType::Meta => segments.meta_target,
-        } as usize;
+        let (pack_type, target) = match use_for {
+            SegmentUse::Files => (PackType::Data, segments.data_target as usize),
+            SegmentUse::LargeFiles => (PackType::Data, segments.large_target as usize),
+            SegmentUse::Pages => (PackType::Meta, segments.meta_target as usize),
+        };
         let lone_min = (segments.lone_min as usize).min(target);
         let compressor = Compressor::new(shared.compression);
         Self {
@@ -43,7 +55,7 @@ impl SegmentWriter {
             pack_type,
             target,
             lone_min,
-            plain: Vec::with_capacity(target),
+            plain: Vec::new(),
             chunks: Vec::new(),
             compressor,
             decompressor: Decompressor::new(),

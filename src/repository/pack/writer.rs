@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
-use super::SegmentWriter;
 use super::assemble::{FinishedPack, SealedSegment, assemble};
+use super::{SegmentUse, SegmentWriter};
 use crate::codec::Compression;
 use crate::crypto::Class;
 use crate::error::{Error, Result};
@@ -141,8 +141,8 @@ impl Repository {
 
 impl PackWriter {
     /// A segment writer for one worker.
-    pub fn segment_writer(&self, pack_type: PackType) -> SegmentWriter {
-        SegmentWriter::new(Arc::clone(&self.shared), pack_type)
+    pub fn segment_writer(&self, use_for: SegmentUse) -> SegmentWriter {
+        SegmentWriter::new(Arc::clone(&self.shared), use_for)
     }
 
     /// What was stored so far.
