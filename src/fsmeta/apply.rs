@@ -225,7 +225,8 @@ fn set_xattrs(_target: Target<'_>, xattrs: &[Xattr]) -> Vec<(Vec<u8>, io::Result
 }
 
 fn set_times(target: Target<'_>, mtime: Time, atime: Option<Time>) -> io::Result<()> {
-    let timespec = |time: Time| Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() };
+    let timespec =
+        |time: Time| Timespec { tv_sec: time.secs, tv_nsec: time.nanos as rustix::fs::Nsecs };
     let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
     let times = Timestamps {
         last_access: atime.map_or(omit, timespec),

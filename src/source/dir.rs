@@ -158,3 +158,42 @@ impl DirPool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The number of open descriptors stays bounded, and what was closed is reached nevertheless.
+    #[test]
+    fn directories_are_closed_and_opened_again() {
+        const LEVELS: usize = 100;
+        const LIMIT: usize = 8;
+        let temp = tempfile::TempDir::new().unwrap();
+        let deepest = (0..LEVELS).fold(temp.path().to_path_buf(), |path, _| path.join("d"));
+        std::fs::create_dir_all(&deepest).unwrap();
+        std::fs::write(deepest.join("file"), b"").unwrap();
+
+        let pool = DirPool::new(LIMIT);
+        let child = |parent: Arc<DirHandle>, name: &[u8]| DirHandle::child(&parent, name, false);
+        let names = temp.path().canonicalize().unwrap();
+        let names = names.strip_prefix(Path::new("/")).unwrap().to_str().unwrap().to_owned();
+        let names = names.split('/').chain(std::iter::repeat_n("d", LEVELS));
+        let mut chain = vec![DirHandle::root(&pool).unwrap()];
+        for name in names {
+            chain.push(child(chain[chain.len() - 1].clone(), name.as_bytes()));
+            chain[chain.len() - 1].open_to_read().unwrap();
+        }
+        let open = |chain: &[Arc<DirHandle>]| {
+            chain.iter().filter(|handle| handle.fd.lock().is_some()).count()
+        };
+        assert!(open(&chain) <= LIMIT + 1, "the root is always open");
+        for handle in chain.iter().chain(chain.iter().rev()) {
+            handle.fd().unwrap();
+            assert!(open(&chain) <= LIMIT + 1);
+        }
+        let fd = chain[chain.len() - 1].fd().unwrap();
+        assert!(fsmeta::stat_at(fd, b"file").is_ok());
+    }
+}
