@@ -1,6 +1,6 @@
 //! Writes a manifest: sorted entries to pages, pages to pages of pages (SPEC.md, section 11).
 
-use super::sink::Sink;
+use super::sink::{Sink, WouldAdd};
 use crate::error::{Error, Result};
 use crate::format::config::PageRecord;
 use crate::format::page::{Child, child_weight, encode_inner, encode_leaf, entry_weight};
@@ -47,10 +47,17 @@ struct Level {
 }
 
 impl<'r> ManifestWriter<'r> {
-    /// Starts a manifest; without a writer it is only computed.
-    pub fn new(repository: &'r Repository, writer: Option<&PackWriter>) -> Self {
+    /// Starts a manifest.
+    pub fn new(repository: &'r Repository, writer: &PackWriter) -> Self {
+        static NOTHING: WouldAdd = WouldAdd::new();
+        Self::with_sink(Sink::new(repository, Some(writer), &NOTHING))
+    }
+
+    /// Starts a manifest whose pages go into `sink`.
+    pub(super) fn with_sink(sink: Sink<'r>) -> Self {
+        let repository = sink.repository();
         Self {
-            sink: Sink::new(repository, writer),
+            sink,
             pages: repository.config().pages.clone(),
             leaf: Vec::new(),
             leaf_weight: 0,

@@ -1,6 +1,7 @@
 //! One backup run from start to commit.
 
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,6 +14,7 @@ use super::manifest::ManifestWriter;
 use super::options::{BackupOptions, StdinSource};
 use super::parent::{self, Parent, ParentEntries};
 use super::report::BackupReport;
+use super::sink::{Sink, WouldAdd};
 use super::worker::{Job, Worker};
 use crate::error::{Error, Result};
 use crate::format::log::{Moment, ParentRecord, SnapshotBody, series, strategy_number};
@@ -22,7 +24,8 @@ use crate::repository::{
     Added, Findings, NewSnapshot, PackWriter, Repository, Session, SnapshotList, WriterOptions,
 };
 use crate::runtime::{Issue, IssueKind, Phase, Runtime};
-use crate::source::Walk;
+use crate::source::{FileId, Item, Walk, WalkOptions};
+use crate::storage::Location;
 
 /// Jobs that may be under way between the emitter and the collector.
 const WINDOW: u64 = 512;
@@ -52,7 +55,7 @@ pub fn backup(
     // Nothing is announced before it is known that there is something to do.
     let walk = match &options.stdin {
         Some(_) => None,
-        None => Some(Walk::start(&options.sources, &options.walk, runtime)?),
+        None => Some(Walk::start(&options.sources, &walk_options(repository, options), runtime)?),
     };
     let (session, findings) = if options.dry_run {
         (None, Findings { bad: repository.load_index()?, ..Findings::default() })
@@ -116,8 +119,8 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
     let (strategy, parent) =
         parent::choose(repository, &list, series_id, options.strategy, &mut warn)?;
     if let Some(parent) = &parent {
-        // An estimate, until the walk has found everything.
-        tracing::debug!("parent is {}", parent.snapshot.id.short());
+        let body = &parent.snapshot.body;
+        runtime.progress.estimate(body.entries, body.bytes);
     }
 
     let writer_options =
@@ -125,11 +128,12 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
     let writer = run.session.map(|_| repository.pack_writer(&writer_options, runtime));
     runtime.progress.phase(Phase::BackingUp);
     let walk = run.walk.take();
-    let collected = pipeline(&run, walk, parent.as_ref(), writer.as_ref());
+    let would_add = WouldAdd::new();
+    let collected = pipeline(&run, walk, parent.as_ref(), writer.as_ref(), &would_add);
     runtime.progress.phase(Phase::Committing);
     // Whatever happened: what was stored is uploaded and named, so it need not be stored again.
     let added = match writer.map(PackWriter::finish).transpose() {
-        Ok(added) => added.unwrap_or_default(),
+        Ok(added) => added.unwrap_or_else(|| would_add.added()),
         // A failed upload is the reason why the pipeline stopped.
         Err(error) => return Err(error),
     };
@@ -213,6 +217,7 @@ fn pipeline(
     walk: Option<Walk>,
     parent: Option<&Parent>,
     writer: Option<&PackWriter>,
+    would_add: &WouldAdd,
 ) -> Result<Collected> {
     let (repository, options, runtime) = (run.repository, run.options, run.runtime);
     let cpus = || std::thread::available_parallelism().map_or(1, Into::into);
@@ -222,15 +227,19 @@ fn pipeline(
     let (done_sender, done) = crossbeam_channel::unbounded();
     std::thread::scope(|scope| {
         let control = &control;
+        if parent.is_none() && walk.is_some() && runtime.progress.wants_estimate() {
+            scope.spawn(move || estimate(run, control));
+        }
         for _ in 0..workers {
-            let worker = Worker::new(repository, runtime, control, writer, done_sender.clone());
+            let sink = Sink::new(repository, writer, would_add);
+            let worker = Worker::new(repository, runtime, control, sink, done_sender.clone());
             let jobs = jobs.clone();
             scope.spawn(move || worker.run(&jobs));
         }
         // The queues end when their last sender is gone.
         drop(done_sender);
         drop(jobs);
-        let manifest = ManifestWriter::new(repository, writer);
+        let manifest = ManifestWriter::with_sink(Sink::new(repository, writer, would_add));
         let progress = &*runtime.progress;
         let collector = scope.spawn(move || collect(&done, manifest, control, progress));
         let emitted = match (&options.stdin, walk) {
@@ -250,9 +259,34 @@ fn pipeline(
         let collected = collector
             .join()
             .map_err(|_| Error::Internal { what: "the collector panicked".into() })?;
+        control.over.store(true, Ordering::Relaxed);
         // The collector was given the reason, if it noticed.
         collected
     })
+}
+
+/// Walks the sources ahead of the run, only to count: somebody is watching, and wants to know how
+/// long it will take.
+fn estimate(run: &Run<'_>, control: &Control) {
+    let options = WalkOptions { threads: Some(0), ..walk_options(run.repository, run.options) };
+    let Ok(walk) = Walk::start(&run.options.sources, &options, run.runtime) else { return };
+    let (mut entries, mut bytes) = (0, 0);
+    for item in walk {
+        match item {
+            Ok(Item::Entry(entry)) => {
+                entries += 1;
+                if entry.stat.kind == FileKind::File {
+                    bytes += entry.stat.size;
+                }
+            }
+            Ok(Item::Failed(_)) => {}
+            Err(_) => return,
+        }
+        if control.is_stopped() || control.is_over() {
+            return;
+        }
+    }
+    run.runtime.progress.estimate(entries, bytes);
 }
 
 /// A stream is one file in the root of its snapshot.
@@ -289,6 +323,17 @@ fn emit_stream(
     run.runtime.progress.expect(1, 0);
     let _ = jobs.send(Job::Stream { seq: 0, entry: Box::new(entry), source: Arc::clone(source) });
     Ok(())
+}
+
+/// The walk of a run leaves out the repository itself: it grows while it is read.
+fn walk_options(repository: &Repository, options: &BackupOptions) -> WalkOptions {
+    let mut walk = options.walk.clone();
+    let folder = Location::parse(repository.location()).ok();
+    let folder = folder.as_ref().and_then(|location| location.as_path());
+    if let Some(meta) = folder.and_then(|path| std::fs::metadata(path).ok()) {
+        walk.exclude_ids.push(FileId { dev: meta.dev(), inode: meta.ino() });
+    }
+    walk
 }
 
 /// The roots of a snapshot: absolute paths, or the name of a stream.
@@ -329,6 +374,7 @@ fn user_name() -> String {
 #[derive(Default)]
 pub(super) struct Control {
     stopped: AtomicBool,
+    over: AtomicBool,
     failure: Mutex<Option<Error>>,
     collected: Mutex<u64>,
     moved: Condvar,
@@ -344,6 +390,11 @@ impl Control {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything was collected.
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Fails if the run was stopped, with the first reason. Asked once, by the collector.

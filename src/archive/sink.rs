@@ -1,8 +1,10 @@
 //! Where a worker puts chunks and pages: into segments, or nowhere in a dry run.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::error::Result;
 use crate::model::{ChunkId, PageId};
-use crate::repository::{PackWriter, Repository, SegmentUse, SegmentWriter};
+use crate::repository::{Added, PackWriter, Repository, SegmentUse, SegmentWriter};
 
 /// Which segments the chunks of a file go into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +25,47 @@ impl FileSize {
     }
 }
 
+/// What a dry run would have stored.
+#[derive(Debug)]
+pub(super) struct WouldAdd {
+    chunks: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl WouldAdd {
+    pub(super) const fn new() -> Self {
+        Self { chunks: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// As if it had been stored, without the lengths that only compressing shows.
+    pub(super) fn added(&self) -> Added {
+        Added {
+            chunks: self.chunks.load(Ordering::Relaxed),
+            plain_bytes: self.bytes.load(Ordering::Relaxed),
+            ..Added::default()
+        }
+    }
+}
+
 /// One worker's way into the repository.
 pub(super) struct Sink<'r> {
     repository: &'r Repository,
+    would_add: &'r WouldAdd,
     files: Option<SegmentWriter>,
     large: Option<SegmentWriter>,
     meta: Option<SegmentWriter>,
 }
 
 impl<'r> Sink<'r> {
-    /// A sink; without a writer it stores nothing.
-    pub(super) fn new(repository: &'r Repository, writer: Option<&PackWriter>) -> Self {
+    /// A sink; without a writer it stores nothing and counts what it would have stored.
+    pub(super) fn new(
+        repository: &'r Repository,
+        writer: Option<&PackWriter>,
+        would_add: &'r WouldAdd,
+    ) -> Self {
         Self {
             repository,
+            would_add,
             files: writer.map(|w| w.segment_writer(SegmentUse::Files)),
             large: writer.map(|w| w.segment_writer(SegmentUse::LargeFiles)),
             meta: writer.map(|w| w.segment_writer(SegmentUse::Pages)),
@@ -49,14 +79,12 @@ impl<'r> Sink<'r> {
     /// Stores a chunk unless it is stored already.
     pub(super) fn put_chunk(&mut self, bytes: &[u8], of: FileSize) -> Result<ChunkId> {
         let id = self.repository.constants().chunk_id(bytes);
-        let data = match of {
-            FileSize::Ordinary => &mut self.files,
-            FileSize::Large => &mut self.large,
-        };
-        if let Some(data) = data
-            && self.repository.index().claim(&id.0)
-        {
-            data.push(&id.0, bytes)?;
+        if self.repository.index().claim(&id.0) {
+            let writer = match of {
+                FileSize::Ordinary => &mut self.files,
+                FileSize::Large => &mut self.large,
+            };
+            push(writer, self.would_add, &id.0, bytes)?;
         }
         Ok(id)
     }
@@ -64,10 +92,8 @@ impl<'r> Sink<'r> {
     /// Stores a page unless it is stored already.
     pub(super) fn put_page(&mut self, bytes: &[u8]) -> Result<PageId> {
         let id = self.repository.constants().page_id(bytes);
-        if let Some(meta) = &mut self.meta
-            && self.repository.index().claim(&id.0)
-        {
-            meta.push(&id.0, bytes)?;
+        if self.repository.index().claim(&id.0) {
+            push(&mut self.meta, self.would_add, &id.0, bytes)?;
         }
         Ok(id)
     }
@@ -78,5 +104,21 @@ impl<'r> Sink<'r> {
             writer.flush()?;
         }
         Ok(())
+    }
+}
+
+fn push(
+    writer: &mut Option<SegmentWriter>,
+    would_add: &WouldAdd,
+    id: &[u8; 32],
+    bytes: &[u8],
+) -> Result<()> {
+    match writer {
+        Some(writer) => writer.push(id, bytes),
+        None => {
+            would_add.chunks.fetch_add(1, Ordering::Relaxed);
+            would_add.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            Ok(())
+        }
     }
 }

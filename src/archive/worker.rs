@@ -21,7 +21,7 @@ use crate::format::list::{ListPage, decode_list};
 use crate::format::page::{encode_xattrs, inline_xattrs};
 use crate::fsmeta::{self, Stat, Xattrs};
 use crate::model::{Content, Entry, FileKind, PageId, Piece, XattrsRef};
-use crate::repository::{PackWriter, Reader, Repository};
+use crate::repository::{Reader, Repository};
 use crate::runtime::{Issue, IssueKind, Runtime};
 use crate::source::WalkEntry;
 
@@ -113,14 +113,14 @@ impl<'r> Worker<'r> {
         repository: &'r Repository,
         runtime: &'r Runtime,
         control: &'r Control,
-        writer: Option<&PackWriter>,
+        sink: Sink<'r>,
         done: Sender<Done>,
     ) -> Self {
         Self {
             repository,
             runtime,
             control,
-            sink: Sink::new(repository, writer),
+            sink,
             reader: repository.reader(),
             buffer: Buffer::default(),
             done,

@@ -21,8 +21,7 @@ pub enum KdfCost {
     Standard,
     /// 256 MiB, 3 passes.
     Strong,
-    /// Hardly anything; tests only.
-    #[doc(hidden)]
+    /// Hardly anything: for tests only, and so weak that nothing offers it to users.
     CheapForTests,
 }
 

@@ -53,6 +53,12 @@ pub trait Progress: Send + Sync {
     fn phase(&self, _phase: Phase) {}
     /// More work was found: this many more entries and bytes. A first sum may be an estimate.
     fn expect(&self, _entries: u64, _bytes: u64) {}
+    /// This is about what there will be in all, long before all of it was found.
+    fn estimate(&self, _entries: u64, _bytes: u64) {}
+    /// Whether an estimate is worth a second look at all sources: somebody is watching.
+    fn wants_estimate(&self) -> bool {
+        false
+    }
     /// No more work will be found.
     fn expect_no_more(&self) {}
     /// This much of it is done.

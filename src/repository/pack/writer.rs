@@ -76,7 +76,7 @@ pub(super) struct Shared {
     progress: Arc<dyn Progress>,
     data: Mutex<OpenPacks>,
     meta: Mutex<OpenPacks>,
-    queue: Mutex<Option<Sender<(PackType, Vec<SealedSegment>)>>>,
+    queue: Mutex<Option<Sender<FullPack>>>,
     pending: Mutex<Pending>,
     failed: AtomicBool,
     failure: Mutex<Option<Error>>,
@@ -90,6 +90,9 @@ struct Counters {
     stored_bytes: AtomicU64,
     packs: AtomicU64,
 }
+
+/// A pack's type and segments, on its way to the uploaders.
+type FullPack = (PackType, Vec<SealedSegment>);
 
 /// Two open packs; each segment goes into one of them by a random bit, so that neighbours in a
 /// file are not neighbours in storage.
@@ -254,7 +257,7 @@ impl Shared {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    fn upload_all(&self, queue: &Receiver<(PackType, Vec<SealedSegment>)>) {
+    fn upload_all(&self, queue: &Receiver<FullPack>) {
         for (pack_type, segments) in queue {
             // After a failure the queue is emptied, so that nobody waits for a place in it.
             if self.failed.load(Ordering::Relaxed) {
