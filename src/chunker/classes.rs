@@ -19,9 +19,15 @@ pub struct SizeClass {
     pub params: ChunkerParams,
 }
 
-/// The classes of a new repository (SPEC.md, "Chunk decision").
+/// What a file counts as whose size is not known when its chunking starts (standard input).
+const UNKNOWN_SIZE: u64 = 1 << 30;
+
+/// The classes of a new repository, chosen by measurement (SPEC.md, "Chunk decision").
+///
+/// Files from 64 MiB are mostly disk images and databases: scattered small writes cost about one
+/// chunk each, so chunks are small. Below, whole files change, and above 1 TiB the index counts.
 pub fn default_size_classes() -> Vec<SizeClass> {
-    [(64 << 20, 512 << 10), (u64::MAX, 64 << 10)]
+    [(64 << 20, 256 << 10), (1 << 40, 64 << 10), (u64::MAX, 256 << 10)]
         .map(|(below, avg)| SizeClass {
             below,
             params: ChunkerParams::for_average(avg).expect("a power of two inside the limits"),
@@ -52,9 +58,9 @@ impl Chunkers {
             .map(Self)
     }
 
-    /// The chunker for a file of `size` bytes; `None` (standard input) counts as the largest.
+    /// The chunker for a file of `size` bytes; `None` (standard input) counts as 1 GiB.
     pub fn for_size(&self, size: Option<u64>) -> &Chunker {
-        let size = size.unwrap_or(u64::MAX);
+        let size = size.unwrap_or(UNKNOWN_SIZE);
         let class = self.0.partition_point(|(below, _)| *below <= size);
         &self.0[class.min(self.0.len() - 1)].1
     }

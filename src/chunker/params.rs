@@ -70,7 +70,7 @@ pub enum ParamsError {
 }
 
 impl ChunkerParams {
-    /// The parameters for chunks of about `avg` bytes: half of it to eight times of it.
+    /// The parameters for chunks of about `avg` bytes: half of it to four times of it.
     ///
     /// # Errors
     /// [`ParamsError::Size`] if `avg` is not a power of two from 256 B to 2 MiB.
@@ -80,7 +80,7 @@ impl ChunkerParams {
             return Err(size_error());
         }
         let bits = avg.ilog2();
-        let max = avg.checked_mul(8).ok_or_else(size_error)?;
+        let max = avg.checked_mul(4).ok_or_else(size_error)?;
         let params = Self {
             min: avg / 2,
             avg,

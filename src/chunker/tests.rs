@@ -177,7 +177,7 @@ fn masks_are_runs_of_ones_below_bit_63() {
     let params = ChunkerParams::for_average(1 << 18).expect("valid");
     assert_eq!(params.mask_s, 0x7fff_f800_0000_0000, "20 bits: 43 to 62");
     assert_eq!(params.mask_l, 0x7fff_8000_0000_0000, "16 bits: 47 to 62");
-    assert_eq!((params.min, params.max), (1 << 17, 1 << 21));
+    assert_eq!((params.min, params.max), (1 << 17, 1 << 20));
 }
 
 #[test]
@@ -227,8 +227,8 @@ fn the_file_size_alone_picks_the_class() {
     assert_eq!(average(Some(999)), 4096);
     assert_eq!(average(Some(1000)), 1024);
     assert_eq!(average(Some(u64::MAX)), 1024);
-    assert_eq!(average(None), 1024, "standard input counts as the largest");
-    assert_eq!(chunkers.max_len(), 8 * 4096);
+    assert_eq!(average(None), 1024, "unknown counts as a large file");
+    assert_eq!(chunkers.max_len(), 4 * 4096);
 
     for bad in [
         vec![],
@@ -238,7 +238,12 @@ fn the_file_size_alone_picks_the_class() {
     ] {
         assert_eq!(Chunkers::new(&ONE, &bad).err(), Some(ParamsError::Classes));
     }
-    Chunkers::new(&ONE, &default_size_classes()).expect("the default is valid");
+    let default = Chunkers::new(&ONE, &default_size_classes()).expect("the default is valid");
+    let average = |size| default.for_size(size).params().avg;
+    assert_eq!(average(Some((64 << 20) - 1)), 256 << 10);
+    assert_eq!(average(Some(64 << 20)), 64 << 10);
+    assert_eq!(average(None), 64 << 10);
+    assert_eq!(average(Some(1 << 40)), 256 << 10);
 }
 
 /// Random runs: repeats, text and noise in one input.
@@ -288,7 +293,8 @@ proptest! {
         prop_assert_eq!(chunker.cut(window), chunker.cut(&data));
     }
 
-    /// After an insertion the old borders come back within a few chunks.
+    /// After an insertion the old borders come back within a few chunks. (A border depends on the
+    /// bytes up to and including the one after it.)
     #[test]
     fn borders_come_back_after_an_insertion(
         seed: u64,
@@ -300,7 +306,7 @@ proptest! {
         let after = [&before[..at], &insert, &before[at..]].concat();
         let old: Vec<usize> = borders(&chunker, &before);
         let new: Vec<usize> = borders(&chunker, &after);
-        let kept_ahead = old.iter().take_while(|end| **end <= at).all(|end| new.contains(end));
+        let kept_ahead = old.iter().take_while(|end| **end < at).all(|end| new.contains(end));
         prop_assert!(kept_ahead);
         let resync = at + 100_000;
         let moved = |end: &usize| end + insert.len();

@@ -7,14 +7,21 @@ use zstd::zstd_safe::CParameter;
 
 /// Levels behind the names, chosen on real corpora (SPEC.md, "Chunk decision").
 const FAST: i32 = 1;
-const DEFAULT: i32 = 2;
+const DEFAULT: i32 = 3;
 const MAX: i32 = 12;
 
 /// Levels that zstd has and that make sense for a backup.
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=22;
 
-/// Below this level zstd itself skips incompressible data as fast as a probe would.
-pub(super) const PROBE_FROM: i32 = 3;
+/// The level for what looks random: 5 GB/s there, and it still finds repeats.
+pub(super) const QUICK: i32 = 1;
+
+/// From this level on, trying in vain costs more than a look at some samples: zstd passes random
+/// data at 8 GB/s at level 3, and at 0.2 at level 5.
+pub(super) const PROBE_FROM: i32 = 5;
+
+/// Window for the largest segments, as a power of two.
+const SEGMENT_WINDOW_LOG: u32 = 22;
 
 /// How hard to compress. A client's choice for what it writes, no part of the format.
 ///
@@ -92,10 +99,21 @@ impl From<Compression> for String {
 }
 
 /// What zstd gets for a level. No checksum: the sealed unit around the frame has a tag.
+///
+/// The window covers a whole segment of 4 MiB where the level's own would be smaller and the tables
+/// can reach that far. The trimmed short-match table of level 3 stays in the cache: 5 % faster for
+/// 0.2 % more bytes.
 pub(super) fn parameters(level: i32) -> Vec<CParameter> {
-    vec![
+    let mut parameters = vec![
         CParameter::CompressionLevel(level),
         CParameter::ContentSizeFlag(true),
         CParameter::ChecksumFlag(false),
-    ]
+    ];
+    if level >= DEFAULT {
+        parameters.push(CParameter::WindowLog(SEGMENT_WINDOW_LOG));
+    }
+    if level == DEFAULT {
+        parameters.push(CParameter::ChainLog(15));
+    }
+    parameters
 }

@@ -81,28 +81,24 @@ pub enum CodecError {
 pub struct Compressor {
     /// `None`: everything is stored raw.
     context: Option<CCtx<'static>>,
-    probing: bool,
+    /// For what looks random, where the wanted level is too slow to try in vain.
+    quick: Option<CCtx<'static>>,
 }
 
 impl Compressor {
     /// A compressor for one worker. If there is no memory for a context, units are stored raw.
     pub fn new(compression: Compression) -> Self {
-        let level = match compression {
-            Compression::None => return Self { context: None, probing: false },
-            Compression::Level(level) => level,
+        let Compression::Level(level) = compression else {
+            return Self { context: None, quick: None };
         };
-        let context = CCtx::try_create().and_then(|mut context| {
-            for parameter in level::parameters(level) {
-                context.set_parameter(parameter).ok()?;
-            }
-            Some(context)
-        });
-        Self { context, probing: level >= level::PROBE_FROM }
+        let probing = level >= level::PROBE_FROM;
+        Self { context: context(level), quick: if probing { context(level::QUICK) } else { None } }
     }
 
     /// Appends `plain` to `out` in the smaller form, and says in which.
     ///
-    /// Raw is chosen for what looks random in a sample, and for what does not shrink by 3 %.
+    /// Raw is chosen for what does not shrink by 3 %. What looks random in a sample is tried at the
+    /// lowest level only.
     pub fn compress_into(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Codec {
         if self.try_zstd(plain, out) {
             return Codec::Zstd;
@@ -112,10 +108,13 @@ impl Compressor {
     }
 
     fn try_zstd(&mut self, plain: &[u8], out: &mut Vec<u8>) -> bool {
-        let Some(context) = &mut self.context else { return false };
-        if self.probing && probe::looks_random(plain) {
-            return false;
-        }
+        let context = match &mut self.quick {
+            Some(quick) if probe::looks_random(plain) => quick,
+            _ => match &mut self.context {
+                Some(context) => context,
+                None => return false,
+            },
+        };
         let start = out.len();
         out.reserve(compress_bound(plain.len()));
         let mut tail = Cursor::new(&mut *out);
@@ -130,6 +129,15 @@ impl Compressor {
         out.truncate(start);
         false
     }
+}
+
+/// A context set up for `level`, if there is memory for it.
+fn context(level: i32) -> Option<CCtx<'static>> {
+    let mut context = CCtx::try_create()?;
+    for parameter in level::parameters(level) {
+        context.set_parameter(parameter).ok()?;
+    }
+    Some(context)
 }
 
 /// Turns stored units back, one after the other, with one reused zstd context.
