@@ -13,11 +13,11 @@ const MAX: i32 = 12;
 /// Levels that zstd has and that make sense for a backup.
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=22;
 
-/// The level for what looks random: 5 GB/s there, and it still finds repeats.
+/// The level for what looks random: 6 GB/s there, and it still finds repeats.
 pub(super) const QUICK: i32 = 1;
 
 /// From this level on, trying in vain costs more than a look at some samples: zstd passes random
-/// data at 8 GB/s at level 3, and at 0.2 at level 5.
+/// data at 4.6 GB/s at level 3, 2.4 at level 5, 0.8 at level 12 and 0.01 at level 19.
 pub(super) const PROBE_FROM: i32 = 5;
 
 /// Window for the largest segments, as a power of two.
