@@ -385,6 +385,8 @@ impl Control {
     pub(super) fn stop(&self, error: Error) {
         self.failure.lock().get_or_insert(error);
         self.stopped.store(true, Ordering::SeqCst);
+        // With the lock held once, nobody is between looking at the flag and waiting.
+        drop(self.collected.lock());
         self.moved.notify_all();
     }
 

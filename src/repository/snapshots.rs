@@ -1,7 +1,5 @@
 //! Log records and the snapshots among them (SPEC.md, section 12).
 
-use rayon::prelude::*;
-
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
 };
@@ -14,7 +12,7 @@ use crate::format::log::{Head, LogKind, LogRecord, SnapshotBody, strategy_from_n
 use crate::format::record::{Bin, decode, encode};
 use crate::model::{BackupId, BackupStrategy, ClientId, ObjectHash};
 use crate::runtime::Runtime;
-use crate::storage::{PutMode, list_sorted};
+use crate::storage::{PutMode, in_parallel, list_sorted};
 
 /// A finished snapshot.
 #[derive(Clone, Debug)]
@@ -82,8 +80,7 @@ impl Repository {
     /// The storage's. Damaged records are in [`SnapshotList::bad`].
     pub fn snapshots(&self) -> Result<SnapshotList> {
         let names = list_sorted(&*self.storage, "snapshots/")?;
-        let loaded: Vec<Result<Option<(LogRecord, ObjectHash, String)>>> =
-            names.par_iter().map(|meta| self.load_record(&meta.name)).collect();
+        let loaded = in_parallel(&*self.storage, &names, |meta| self.load_record(&meta.name));
         let mut list = SnapshotList::default();
         for record in loaded {
             match record {

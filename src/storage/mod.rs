@@ -24,6 +24,7 @@ pub mod retry;
 mod services;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::StorageError;
 
@@ -110,6 +111,40 @@ pub fn list_sorted(storage: &dyn Storage, prefix: &str) -> Result<Vec<ObjectMeta
     storage.list(prefix, &mut |meta| all.push(meta))?;
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
+}
+
+/// Calls `work` for each item on as many threads as storage takes calls at once, and returns the
+/// results in the order of the items. For calls that wait; work for processors belongs elsewhere.
+pub fn in_parallel<T: Sync, R: Send>(
+    storage: &dyn Storage,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    /// Fewer items than this are done before a thread has started.
+    const WORTH_IT: usize = 8;
+    let threads = storage.concurrency().clamp(1, 64).min(items.len() / WORTH_IT + 1);
+    if threads == 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let parts: Vec<Vec<(usize, R)>> = std::thread::scope(|scope| {
+        let run = || {
+            let mut done = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(number) else { return done };
+                done.push((number, work(item)));
+            }
+        };
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut all: Vec<(usize, R)> = parts.into_iter().flatten().collect();
+    all.sort_unstable_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Storage shared between threads.

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::level::Level;
 use super::{Index, LevelBuilder, LevelUse, NewPack, SegmentInfo};
 use crate::crypto::{Class, SealKind, Unit, open};
@@ -20,7 +18,7 @@ use crate::repository::keys::Keys;
 use crate::repository::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
 };
-use crate::storage::{Storage, list_sorted};
+use crate::storage::{Storage, in_parallel, list_sorted};
 
 /// A level is merged with a new one if it is at most this many times as large.
 const MERGE_RATIO: u64 = 8;
@@ -136,10 +134,9 @@ impl Index {
         hashes: &[ObjectHash],
         bad: &mut Vec<Error>,
     ) -> Result<Option<Vec<(ObjectHash, IndexObject)>>> {
-        let opened: Vec<_> = hashes
-            .par_iter()
-            .map(|hash| (*hash, open_index_object(storage, &self.keys, self.repo_id, *hash)))
-            .collect();
+        let opened = in_parallel(storage, hashes, |hash| {
+            (*hash, open_index_object(storage, &self.keys, self.repo_id, *hash))
+        });
         let mut objects = Vec::new();
         for (hash, object) in opened {
             match object {
