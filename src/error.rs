@@ -167,12 +167,16 @@ impl Error {
         Self::Local { action, path: path.into(), source: source.into() }
     }
 
-    /// Whether this says that stored bytes are damaged or gone (and not that they could not be
-    /// fetched just now).
+    /// Whether this says that one stored object is damaged, gone or unreadable for good (a bad
+    /// sector), and not that it could not be fetched just now: others may be read all the same.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } | Self::NotFound { .. } => true,
-            Self::Storage(error) => error.kind == StorageErrorKind::Missing,
+            Self::Storage(error) => match error.kind {
+                StorageErrorKind::Missing => true,
+                StorageErrorKind::Permanent => error.action == "read",
+                _ => false,
+            },
             _ => false,
         }
     }

@@ -14,3 +14,4 @@ pub mod runtime;
 pub mod source;
 pub mod storage;
 pub mod tree;
+pub mod verify;

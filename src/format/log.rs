@@ -20,6 +20,24 @@ pub enum LogKind {
     Note = 9,
 }
 
+impl LogKind {
+    /// The kind with this number; `None` if a newer version wrote it.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Snapshot,
+            2 => Self::Forget,
+            3 => Self::Undelete,
+            4 => Self::Pin,
+            5 => Self::Unpin,
+            6 => Self::Clear,
+            7 => Self::Quarantine,
+            8 => Self::Checkpoint,
+            9 => Self::Note,
+            _ => return None,
+        })
+    }
+}
+
 record! {
     /// The latest known record of another client.
     Head {

@@ -6,6 +6,7 @@
 
 mod compact;
 mod index;
+mod inspect;
 mod keys;
 mod object;
 mod open;
@@ -18,6 +19,7 @@ mod state;
 mod unlock;
 
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
+pub use inspect::Inspected;
 pub use open::{InitOptions, OpenOptions};
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};

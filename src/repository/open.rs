@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::index::Index;
+use super::inspect::REPO_LEN_MAX;
 use super::keys::Keys;
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
@@ -59,9 +60,6 @@ pub struct OpenOptions {
     /// Folder for what this machine remembers; `None` remembers nothing.
     pub state_dir: Option<PathBuf>,
 }
-
-/// Most bytes of the `repo` object.
-const REPO_LEN_MAX: u64 = 64 << 10;
 
 impl Repository {
     /// Makes a repository in empty storage, opened by every one of `unlocks`.
@@ -303,7 +301,7 @@ fn load_generations(
     }
 }
 
-fn generation_in_name(name: &str) -> Option<u32> {
+pub(super) fn generation_in_name(name: &str) -> Option<u32> {
     let (_, file) = name.rsplit_once('/')?;
     u32::from_str_radix(file.split_once('-')?.0, 16).ok()
 }

@@ -194,6 +194,26 @@ impl Reader<'_> {
         sealed: &mut [u8],
         plain: &mut Vec<u8>,
     ) -> Result<()> {
+        let raw = self.decode_in_place(pack, segment, sealed, plain)?;
+        if let Some(raw) = raw {
+            plain.clear();
+            plain.extend_from_slice(raw);
+        }
+        Ok(())
+    }
+
+    /// As [`Reader::decode`], but what was stored without compression stays where it was opened
+    /// and is returned, and `plain` is left alone.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming the pack.
+    pub fn decode_in_place<'a>(
+        &mut self,
+        pack: &PackInfo,
+        segment: &SegmentInfo,
+        sealed: &'a mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<Option<&'a [u8]>> {
         let damaged = |what: &str| {
             let at = segment.offset;
             Error::damaged(pack.object_name(), format!("the segment at byte {at}: {what}"))
@@ -209,8 +229,12 @@ impl Reader<'_> {
         let body = open_in_place(key, Unit::movable(SealKind::Segment), sealed)
             .ok_or_else(|| damaged("its seal does not open"))?;
         let codec = Codec::from_u8(segment.codec).map_err(|e| damaged(&e.to_string()))?;
+        if codec == Codec::Raw && body.len() == segment.plain_len as usize {
+            return Ok(Some(body));
+        }
         self.decompressor
             .decompress(codec, body, segment.plain_len as usize, plain)
-            .map_err(|e| damaged(&e.to_string()))
+            .map_err(|e| damaged(&e.to_string()))?;
+        Ok(None)
     }
 }

@@ -231,6 +231,6 @@ fn client_folder(client_id: ClientId) -> String {
     format!("snapshots/{}/", client_id.short())
 }
 
-fn record_name(record: &LogRecord, hash: ObjectHash) -> String {
+pub(super) fn record_name(record: &LogRecord, hash: ObjectHash) -> String {
     format!("{}{:08x}-{hash}", client_folder(record.client_id), record.client_seq)
 }

@@ -113,7 +113,7 @@ pub(crate) fn load_slots(
     Ok((slots, bad))
 }
 
-fn load_slot(storage: &dyn Storage, name: &str, repo_id: RepoId) -> Result<KeySlot> {
+pub(super) fn load_slot(storage: &dyn Storage, name: &str, repo_id: RepoId) -> Result<KeySlot> {
     let bytes = storage.get(name, SLOT_LEN_MAX)?;
     let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "foreign name"))?;
     check_hash(&bytes, hash, name)?;

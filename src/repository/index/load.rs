@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::level::Level;
-use super::{Index, LevelBuilder, LevelUse, NewPack, SegmentInfo};
+use super::{Index, LevelBuilder, LevelUse, Location, NewPack, PackRef, SegmentInfo, location};
 use crate::crypto::{Class, SealKind, Unit, open};
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::{HEADER_LEN, ObjectType};
@@ -115,6 +115,34 @@ impl Index {
         match open_index_object(storage, &self.keys, self.repo_id, hash)? {
             IndexObject::Shard(directory, _) => Ok(directory),
             _ => Err(Error::damaged(format!("index/{hash}"), "it is no index run")),
+        }
+    }
+
+    /// Reads one index object and checks all of it. Returns the packs that it drops.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming the object, and the storage's.
+    pub(crate) fn inspect(
+        &self,
+        storage: &dyn Storage,
+        hash: ObjectHash,
+    ) -> Result<Vec<ObjectHash>> {
+        match open_index_object(storage, &self.keys, self.repo_id, hash)? {
+            IndexObject::Drops(list) => names32(&list.packs.0, ObjectHash)
+                .ok_or_else(|| Error::damaged(format!("index/{hash}"), "its list is malformed")),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Calls `found` with every record, in no particular order. Needs no memory.
+    pub fn for_each(&self, found: &mut dyn FnMut(&[u8; 32], Location)) {
+        let levels: Vec<(u32, Arc<Level>)> =
+            self.levels.read().iter().map(|(number, level)| (number, Arc::clone(level))).collect();
+        for (number, level) in levels {
+            for record in (0..level.record_count()).filter_map(|no| level.record(no)) {
+                let pack = PackRef { level: number, pack_no: record.pack_no };
+                found(&record.id, location(pack, &record));
+            }
         }
     }
 
