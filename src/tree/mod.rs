@@ -3,14 +3,16 @@
 //! Not here: writing manifests (`archive`), live directories (`source`).
 
 mod content;
+mod entries;
 mod layout;
 mod manifest;
 mod reader;
 mod select;
 
 pub use content::{Pieces, load_xattrs};
+pub use entries::{Children, Entries};
 pub use layout::Gap;
-pub use manifest::{Entries, Manifest};
+pub use manifest::{Counts, Manifest};
 pub use reader::{FileReader, Part};
 pub use select::{SnapshotFilter, SnapshotName, clean_path, parse_path};
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::Manifest;
+use proptest::prelude::*;
+
 use crate::format::list::{
     ListChild, encode_inner as encode_list_inner, encode_leaf as encode_list_leaf,
 };
 use crate::format::page::{Child, encode_inner, encode_leaf};
+use crate::model::entry::compare_paths;
 use crate::model::{Content, Entry, FileKind, Owner, PageId, Piece, Time, XattrsRef};
 use crate::repository::SegmentUse;
 use crate::repository::{
@@ -40,6 +43,7 @@ impl Lab {
             data: writer.segment_writer(SegmentUse::Files),
             meta: writer.segment_writer(SegmentUse::Pages),
             page_len: 4,
+            lost_leaf: None,
         };
         let made = fill(&mut store);
         store.data.flush().expect("flushes");
@@ -61,6 +65,8 @@ pub(super) struct Store<'l> {
     meta: SegmentWriter,
     /// Elements of a page on average.
     pub(super) page_len: u64,
+    /// This leaf of a manifest is not stored.
+    pub(super) lost_leaf: Option<usize>,
 }
 
 impl Store<'_> {
@@ -93,7 +99,11 @@ impl Store<'_> {
                     || leaf.iter().filter(|e| e.kind == FileKind::File && e.link_to.is_none());
                 children.push(Child {
                     last: entry.path.as_slice().into(),
-                    page: self.page(&encode_leaf(leaf)),
+                    page: if self.lost_leaf == Some(children.len()) {
+                        PageId([1; 32])
+                    } else {
+                        self.page(&encode_leaf(leaf))
+                    },
                     entries: leaf.len() as u64,
                     files: files().count() as u64,
                     bytes: files().map(|e| e.size).sum(),
@@ -193,4 +203,53 @@ pub(super) fn inline(path: &[u8], bytes: &[u8]) -> Entry {
 /// A folder.
 pub(super) fn dir(path: &[u8]) -> Entry {
     Entry { mode: 0o755, ..entry(path, FileKind::Dir) }
+}
+
+/// The folders that a path lies in, the topmost first.
+pub(super) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| &path[..at])
+}
+
+/// Names of few, odd bytes, so that they meet often and stand next to the separator in the order.
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop::sample::select(&[1, b'-', b'.', b'0', b'a', 0xff][..]);
+    prop::collection::vec(byte, 1..3)
+        .prop_filter("a special name", |name| !matches!(&name[..], b"." | b".."))
+}
+
+/// A path of one to four such names.
+pub(super) fn path() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(name(), 1..5).prop_map(|names| names.join(&b'/'))
+}
+
+/// A sorted tree in which every entry lies in a folder.
+pub(super) fn tree() -> impl Strategy<Value = Vec<Entry>> {
+    let leaf = (path(), 0..6_u8, 0..3_usize, any::<bool>());
+    (prop::collection::vec(leaf, 0..60), any::<bool>()).prop_map(|(leaves, has_root)| {
+        let mut paths: Vec<(Vec<u8>, Entry)> = Vec::new();
+        for (path, kind, len, private) in leaves {
+            let mut made = match kind {
+                0 => dir(&path),
+                1 => Entry {
+                    content: Content::Inline(vec![b't'; len + 1]),
+                    ..entry(&path, FileKind::Symlink)
+                },
+                2 => entry(&path, FileKind::Fifo),
+                _ => inline(&path, &vec![b'x'; len]),
+            };
+            made.mode = if private { 0o600 } else { 0o644 };
+            paths.push((path, made));
+        }
+        let folders: Vec<Vec<u8>> =
+            paths.iter().flat_map(|(path, _)| ancestors(path)).map(<[u8]>::to_vec).collect();
+        let mut all: Vec<Entry> = folders.iter().map(|path| dir(path)).collect();
+        if has_root {
+            all.push(dir(b""));
+        }
+        // A path that is a folder elsewhere stays one: the sort is stable.
+        all.extend(paths.into_iter().map(|(_, entry)| entry));
+        all.sort_by(|a, b| compare_paths(&a.path, &b.path));
+        all.dedup_by(|b, a| a.path == b.path);
+        all
+    })
 }

@@ -1,0 +1,198 @@
+//! Walking a manifest in order, and seeking in it.
+
+use crate::error::{Error, Result};
+use crate::format::page::{Child, decode_inner, decode_leaf};
+use crate::model::entry::{compare_paths, is_within};
+use crate::model::{Entry, FileKind, PageId, escape_bytes};
+use crate::repository::{Reader, Repository};
+
+struct Todo {
+    page: PageId,
+    level: u8,
+    /// The last path in it, where known.
+    last: Option<Vec<u8>>,
+}
+
+/// Entries of a manifest in order. After an error the walk goes on with what comes next.
+pub struct Entries<'r> {
+    reader: Reader<'r>,
+    /// Pages still to be read, the next one last.
+    todo: Vec<Todo>,
+    leaf: std::vec::IntoIter<Entry>,
+    from: Vec<u8>,
+    within: Option<Vec<u8>>,
+    /// The last path of the leaf before.
+    last: Option<Vec<u8>>,
+    /// The folders that the last entry lies in, each in the one before.
+    folders: Vec<Vec<u8>>,
+    /// Entries up to this path may exist without having been seen.
+    unseen: Vec<u8>,
+}
+
+impl<'r> Entries<'r> {
+    pub(super) fn new(repository: &'r Repository, root: PageId, depth: u8, from: &[u8]) -> Self {
+        Self {
+            reader: repository.reader(),
+            todo: vec![Todo { page: root, level: depth, last: None }],
+            leaf: Vec::new().into_iter(),
+            from: from.to_vec(),
+            within: None,
+            last: None,
+            folders: Vec::new(),
+            unseen: from.to_vec(),
+        }
+    }
+
+    pub(super) fn within(self, folder: &[u8]) -> Self {
+        Self { within: Some(folder.to_vec()), ..self }
+    }
+
+    /// Passes over everything in the folder `path`, which was returned just now. What lies in
+    /// pages of its own is not read.
+    pub fn skip_to_after(&mut self, path: &[u8]) {
+        if path.is_empty() {
+            return self.end();
+        }
+        // The least path that is after all of the folder's: its name followed by the byte after
+        // the separator, which is 0 in this order.
+        self.from = path.to_vec();
+        self.from.push(1);
+        while self.leaf.as_slice().first().is_some_and(|e| is_within(&e.path, path)) {
+            self.leaf.next();
+        }
+    }
+
+    fn end(&mut self) {
+        self.todo.clear();
+        self.leaf = Vec::new().into_iter();
+    }
+
+    fn read_next_page(&mut self) -> Option<Result<()>> {
+        loop {
+            let todo = self.todo.pop()?;
+            // Pages that end before `from` are not read at all.
+            if todo.last.as_ref().is_none_or(|last| compare_paths(last, &self.from).is_ge()) {
+                let read = self.read_page(todo.page, todo.level, todo.last.as_deref());
+                if let (Err(_), Some(last)) = (&read, todo.last) {
+                    self.unseen = last;
+                }
+                return Some(read);
+            }
+        }
+    }
+
+    fn read_page(&mut self, page: PageId, level: u8, last: Option<&[u8]>) -> Result<()> {
+        let bytes = self.reader.page(page)?;
+        let name = format!("page {page}");
+        let check_last = |found: Option<&[u8]>| match last {
+            Some(last) if found != Some(last) => {
+                Err(Error::damaged(&name, "it does not end where the page above says"))
+            }
+            _ => Ok(()),
+        };
+        if level == 0 {
+            let mut entries = decode_leaf(&bytes, &name)?;
+            check_last(entries.last().map(|entry| entry.path.as_slice()))?;
+            if let (Some(last), Some(first)) = (&self.last, entries.first())
+                && compare_paths(last, &first.path).is_ge()
+            {
+                return Err(Error::damaged(name, "its paths come before those of the page before"));
+            }
+            self.last = entries.last().map(|entry| entry.path.clone());
+            let skip =
+                entries.partition_point(|entry| compare_paths(&entry.path, &self.from).is_lt());
+            entries.drain(..skip);
+            self.leaf = entries.into_iter();
+            return Ok(());
+        }
+        let children: Vec<Child> = decode_inner(&bytes, level, &name)?;
+        check_last(children.last().map(|child| child.last.0.as_slice()))?;
+        self.todo.extend(children.into_iter().rev().map(|child| Todo {
+            page: child.page,
+            level: level - 1,
+            last: Some(child.last.0),
+        }));
+        Ok(())
+    }
+
+    /// Checks that an entry lies in a folder that came before it, as far as the walk saw.
+    fn check_folder(&mut self, entry: &Entry) -> Result<()> {
+        while self.folders.pop_if(|folder| !is_within(&entry.path, folder)).is_some() {}
+        let parent = entry.path.iter().rposition(|b| *b == b'/').map(|at| &entry.path[..at]);
+        let is_good = match parent {
+            // The root may be left out of a manifest; if it is there it is a folder.
+            None => !entry.path.is_empty() || entry.kind == FileKind::Dir,
+            Some(parent) => {
+                self.folders.last().is_some_and(|folder| folder == parent)
+                    || compare_paths(parent, &self.unseen).is_le()
+            }
+        };
+        if !is_good {
+            let what = format!("`/{}` lies in no folder", escape_bytes(&entry.path));
+            return Err(Error::damaged("manifest", what));
+        }
+        if entry.kind == FileKind::Dir {
+            self.folders.push(entry.path.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.leaf.next() {
+                if self.within.as_ref().is_some_and(|folder| !is_within(&entry.path, folder)) {
+                    self.end();
+                    return None;
+                }
+                return Some(self.check_folder(&entry).map(|()| entry));
+            }
+            match self.read_next_page()? {
+                Ok(()) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// What is directly in a folder, in order. After an error it goes on with what comes next.
+pub struct Children<'r> {
+    entries: Entries<'r>,
+    folder: Vec<u8>,
+}
+
+impl<'r> Children<'r> {
+    pub(super) fn new(entries: Entries<'r>, folder: &[u8]) -> Self {
+        Self { entries, folder: folder.to_vec() }
+    }
+}
+
+impl Iterator for Children<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            if entry.path == self.folder {
+                continue;
+            }
+            // After a lost page the first entry may lie deeper: all of its folder is skipped too.
+            let start = if self.folder.is_empty() { 0 } else { self.folder.len() + 1 };
+            match entry.path[start..].iter().position(|b| *b == b'/') {
+                Some(end) => self.entries.skip_to_after(&entry.path[..start + end]),
+                None => {
+                    if entry.kind == FileKind::Dir {
+                        self.entries.skip_to_after(&entry.path);
+                    }
+                    return Some(Ok(entry));
+                }
+            }
+        }
+    }
+}
