@@ -13,6 +13,14 @@ struct Todo {
     last: Option<Vec<u8>>,
 }
 
+/// What comes next in a walk.
+pub(super) enum Ahead<'e> {
+    Entry(&'e Entry),
+    /// A page that was not read yet, and its level.
+    Page(PageId, u8),
+    End,
+}
+
 /// Entries of a manifest in order. After an error the walk goes on with what comes next.
 pub struct Entries<'r> {
     reader: Reader<'r>,
@@ -60,6 +68,40 @@ impl<'r> Entries<'r> {
         while self.leaf.as_slice().first().is_some_and(|e| is_within(&e.path, path)) {
             self.leaf.next();
         }
+    }
+
+    /// What comes next: an entry, or a page that was not read yet.
+    pub(super) fn ahead(&mut self) -> Ahead<'_> {
+        if self.leaf.as_slice().is_empty() {
+            let from = &self.from;
+            let is_before = |todo: &mut Todo| {
+                todo.last.as_ref().is_some_and(|last| compare_paths(last, from).is_lt())
+            };
+            while self.todo.pop_if(is_before).is_some() {}
+            return match self.todo.last() {
+                Some(todo) => Ahead::Page(todo.page, todo.level),
+                None => Ahead::End,
+            };
+        }
+        match self.leaf.as_slice().first() {
+            Some(entry) if self.within.as_ref().is_none_or(|f| is_within(&entry.path, f)) => {
+                Ahead::Entry(entry)
+            }
+            _ => Ahead::End,
+        }
+    }
+
+    /// Passes over the page that comes next.
+    pub(super) fn skip_page(&mut self) {
+        if let Some(Todo { last: Some(last), .. }) = self.todo.pop() {
+            self.last = Some(last.clone());
+            self.unseen = last;
+        }
+    }
+
+    /// Reads the page that comes next.
+    pub(super) fn open_page(&mut self) -> Result<()> {
+        self.read_next_page().unwrap_or(Ok(()))
     }
 
     fn end(&mut self) {

@@ -3,14 +3,18 @@
 //! Not here: writing manifests (`archive`), live directories (`source`).
 
 mod content;
+mod diff;
 mod entries;
+mod find;
 mod layout;
 mod manifest;
 mod reader;
 mod select;
 
 pub use content::{Pieces, load_xattrs};
+pub use diff::{DiffSide, DiffSummary, Difference, DifferenceKind, Fields, Tally, diff};
 pub use entries::{Children, Entries};
+pub use find::{FindQuery, Finder};
 pub use layout::Gap;
 pub use manifest::{Counts, Manifest};
 pub use reader::{FileReader, Part};
