@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use crossbeam_channel::Receiver;
 
+use super::control::Control;
+use super::job::Done;
 use super::manifest::{ManifestRoot, ManifestWriter};
 use super::report::BackupStats;
-use super::run::Control;
-use super::worker::Done;
 use crate::error::Result;
 use crate::format::log::{ERRORS_KEPT, SourceError};
 use crate::format::record::Bin;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::control::Control;
+use super::job::{Job, SlicedFile, Task};
 use super::options::BackupOptions;
 use super::parent::ParentEntries;
-use super::run::Control;
-use super::worker::{Job, SlicedFile, Task};
 use crate::error::Result;
 use crate::fsmeta::OwnerNames;
 use crate::model::{Content, Entry, FileKind, Owner, XattrsRef};

@@ -12,11 +12,15 @@
 
 mod collect;
 mod content;
+mod control;
 mod emit;
+mod file;
+mod job;
 mod list;
 mod manifest;
 mod options;
 mod parent;
+mod pipeline;
 mod report;
 mod run;
 mod sink;

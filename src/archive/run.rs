@@ -2,33 +2,24 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
-use super::collect::{Collected, collect};
-use super::emit::Emitter;
-use super::manifest::ManifestWriter;
-use super::options::{BackupOptions, StdinSource};
-use super::parent::{self, Parent, ParentEntries};
+use super::collect::Collected;
+use super::options::BackupOptions;
+use super::parent::{self, Parent};
+use super::pipeline::pipeline;
 use super::report::BackupReport;
-use super::sink::{Sink, WouldAdd};
-use super::worker::{Job, Worker};
+use super::sink::WouldAdd;
 use crate::error::{Error, Result};
 use crate::format::log::{Moment, ParentRecord, SnapshotBody, series, strategy_number};
 use crate::format::record::Bin;
-use crate::model::{BackupId, BackupStrategy, Content, Entry, FileKind, Owner, Time, XattrsRef};
+use crate::model::{BackupId, BackupStrategy};
 use crate::repository::{
     Added, Findings, NewSnapshot, PackWriter, Repository, Session, SnapshotList, WriterOptions,
 };
 use crate::runtime::{Issue, IssueKind, Phase, Runtime};
-use crate::source::{FileId, Item, Walk, WalkOptions};
+use crate::source::{FileId, Walk, WalkOptions};
 use crate::storage::Location;
-
-/// Jobs that may be under way between the emitter and the collector.
-const WINDOW: u64 = 512;
 
 /// Backs up sources into a repository and commits a snapshot.
 ///
@@ -86,19 +77,19 @@ pub fn backup(
     ran
 }
 
-struct Run<'a> {
-    repository: &'a Repository,
-    options: &'a BackupOptions,
-    runtime: &'a Runtime,
-    session: Option<&'a Session>,
-    findings: &'a Findings,
-    id: BackupId,
-    host: String,
-    roots: Vec<Bin>,
-    racy_since: Moment,
-    start_ns: i128,
-    started: Instant,
-    walk: Option<Walk>,
+pub(super) struct Run<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a BackupOptions,
+    pub(super) runtime: &'a Runtime,
+    pub(super) session: Option<&'a Session>,
+    pub(super) findings: &'a Findings,
+    pub(super) id: BackupId,
+    pub(super) host: String,
+    pub(super) roots: Vec<Bin>,
+    pub(super) racy_since: Moment,
+    pub(super) start_ns: i128,
+    pub(super) started: Instant,
+    pub(super) walk: Option<Walk>,
 }
 
 fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
@@ -211,122 +202,8 @@ fn snapshot_body(
     }
 }
 
-/// Runs emitter, workers and collector until all is collected or something stops them.
-fn pipeline(
-    run: &Run<'_>,
-    walk: Option<Walk>,
-    parent: Option<&Parent>,
-    writer: Option<&PackWriter>,
-    would_add: &WouldAdd,
-) -> Result<Collected> {
-    let (repository, options, runtime) = (run.repository, run.options, run.runtime);
-    let cpus = || std::thread::available_parallelism().map_or(1, Into::into);
-    let workers = options.readers.map_or_else(cpus, Into::into).min(64);
-    let control = Control::default();
-    let (job_sender, jobs) = crossbeam_channel::bounded(workers * 4);
-    let (done_sender, done) = crossbeam_channel::unbounded();
-    std::thread::scope(|scope| {
-        let control = &control;
-        if parent.is_none() && walk.is_some() && runtime.progress.wants_estimate() {
-            scope.spawn(move || estimate(run, control));
-        }
-        for _ in 0..workers {
-            let sink = Sink::new(repository, writer, would_add);
-            let worker = Worker::new(repository, runtime, control, sink, done_sender.clone());
-            let jobs = jobs.clone();
-            scope.spawn(move || worker.run(&jobs));
-        }
-        // The queues end when their last sender is gone.
-        drop(done_sender);
-        drop(jobs);
-        let manifest = ManifestWriter::with_sink(Sink::new(repository, writer, would_add));
-        let progress = &*runtime.progress;
-        let collector = scope.spawn(move || collect(&done, manifest, control, progress));
-        let emitted = match (&options.stdin, walk) {
-            (Some(source), _) => emit_stream(run, source, &job_sender),
-            (None, Some(walk)) => {
-                let entries = ParentEntries::new(repository, parent);
-                Emitter::new(repository, options, runtime, control, job_sender.clone(), entries)
-                    .run(walk)
-                    .map(|_| ())
-            }
-            (None, None) => Ok(()),
-        };
-        drop(job_sender);
-        if let Err(error) = emitted {
-            control.stop(error);
-        }
-        let collected = collector
-            .join()
-            .map_err(|_| Error::Internal { what: "the collector panicked".into() })?;
-        control.over.store(true, Ordering::Relaxed);
-        // The collector was given the reason, if it noticed.
-        collected
-    })
-}
-
-/// Walks the sources ahead of the run, only to count: somebody is watching, and wants to know how
-/// long it will take.
-fn estimate(run: &Run<'_>, control: &Control) {
-    let options = WalkOptions { threads: Some(0), ..walk_options(run.repository, run.options) };
-    let Ok(walk) = Walk::start(&run.options.sources, &options, run.runtime) else { return };
-    let (mut entries, mut bytes) = (0, 0);
-    for item in walk {
-        match item {
-            Ok(Item::Entry(entry)) => {
-                entries += 1;
-                if entry.stat.kind == FileKind::File {
-                    bytes += entry.stat.size;
-                }
-            }
-            Ok(Item::Failed(_)) => {}
-            Err(_) => return,
-        }
-        if control.is_stopped() || control.is_over() {
-            return;
-        }
-    }
-    run.runtime.progress.estimate(entries, bytes);
-}
-
-/// A stream is one file in the root of its snapshot.
-fn emit_stream(
-    run: &Run<'_>,
-    source: &Arc<StdinSource>,
-    jobs: &crossbeam_channel::Sender<Job>,
-) -> Result<()> {
-    let secs = i64::try_from(run.start_ns.div_euclid(1_000_000_000)).unwrap_or(0);
-    let now = Time { secs, nanos: run.start_ns.rem_euclid(1_000_000_000) as u32 };
-    let entry = Entry {
-        path: source.name.clone(),
-        kind: FileKind::File,
-        mode: 0o600,
-        owner: Arc::new(Owner {
-            uid: rustix::process::getuid().as_raw(),
-            gid: rustix::process::getgid().as_raw(),
-            ..Owner::default()
-        }),
-        mtime: now,
-        ctime: now,
-        atime: None,
-        inode: 0,
-        nlink: 1,
-        size: 0,
-        content: Content::None,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
-    };
-    run.runtime.progress.expect(1, 0);
-    let _ = jobs.send(Job::Stream { seq: 0, entry: Box::new(entry), source: Arc::clone(source) });
-    Ok(())
-}
-
 /// The walk of a run leaves out the repository itself: it grows while it is read.
-fn walk_options(repository: &Repository, options: &BackupOptions) -> WalkOptions {
+pub(super) fn walk_options(repository: &Repository, options: &BackupOptions) -> WalkOptions {
     let mut walk = options.walk.clone();
     let folder = Location::parse(repository.location()).ok();
     let folder = folder.as_ref().and_then(|location| location.as_path());
@@ -368,56 +245,4 @@ fn user_name() -> String {
     let uid = rustix::process::getuid().as_raw();
     let names = crate::fsmeta::OwnerNames::load();
     names.user(uid).map_or_else(|| uid.to_string(), |name| name.to_string())
-}
-
-/// Stops all threads of a run, and keeps the emitter from running too far ahead of the collector.
-#[derive(Default)]
-pub(super) struct Control {
-    stopped: AtomicBool,
-    over: AtomicBool,
-    failure: Mutex<Option<Error>>,
-    collected: Mutex<u64>,
-    moved: Condvar,
-}
-
-impl Control {
-    /// Ends the run; the first reason counts.
-    pub(super) fn stop(&self, error: Error) {
-        self.failure.lock().get_or_insert(error);
-        self.stopped.store(true, Ordering::SeqCst);
-        // With the lock held once, nobody is between looking at the flag and waiting.
-        drop(self.collected.lock());
-        self.moved.notify_all();
-    }
-
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-
-    /// Whether everything was collected.
-    fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-
-    /// Fails if the run was stopped, with the first reason. Asked once, by the collector.
-    pub(super) fn check(&self) -> Result<()> {
-        if !self.is_stopped() {
-            return Ok(());
-        }
-        Err(self.failure.lock().take().unwrap_or(Error::Cancelled { signal: None }))
-    }
-
-    /// All jobs below `next` are in the manifest.
-    pub(super) fn collected(&self, next: u64) {
-        *self.collected.lock() = next;
-        self.moved.notify_all();
-    }
-
-    /// Waits until job `seq` is not too far ahead.
-    pub(super) fn wait_for_window(&self, seq: u64) {
-        let mut collected = self.collected.lock();
-        while seq >= *collected + WINDOW && !self.is_stopped() {
-            self.moved.wait(&mut collected);
-        }
-    }
 }

@@ -1,111 +1,33 @@
 //! Turns tasks into entries: keeps what is unchanged, reads and stores what is not.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
-use parking_lot::Mutex;
 
-use super::content::{ReadTools, SliceContent, read_slice, read_stream};
+use super::content::{ReadTools, read_stream};
+use super::control::Control;
+use super::job::{Done, Job, Task};
 use super::list::content_of;
 use super::options::StdinSource;
-use super::report::BackupStats;
-use super::run::Control;
 use super::sink::Sink;
-use super::stream::{Buffer, StreamError, is_zero};
+use super::stream::{Buffer, StreamError};
 use crate::error::{Error, Result};
 use crate::format::list::{ListPage, decode_list};
-use crate::format::page::{encode_xattrs, inline_xattrs};
-use crate::fsmeta::{self, Stat, Xattrs};
 use crate::model::{Content, Entry, FileKind, PageId, Piece, XattrsRef};
 use crate::repository::{Reader, Repository};
 use crate::runtime::{Issue, IssueKind, Runtime};
 use crate::source::WalkEntry;
 
-/// One entry's worth of work.
-pub(super) enum Task {
-    /// Nothing about it changed; its content must still be stored.
-    Keep { entry: Entry, walked: WalkEntry },
-    /// A further name of a file; its attributes are read if it is given.
-    Link { entry: Entry, walked: Option<WalkEntry>, known: bool },
-    /// New or changed. `known`: the parent has this path.
-    Read { entry: Entry, walked: WalkEntry, known: bool },
-    /// Something that went wrong before.
-    Issue(Issue),
-}
-
-/// What a worker takes.
-pub(super) enum Job {
-    /// Neighbouring entries.
-    Batch { seq: u64, tasks: Vec<Task> },
-    /// One slice of a large file.
-    Slice(Arc<SlicedFile>, u64),
-    /// A stream.
-    Stream { seq: u64, entry: Box<Entry>, source: Arc<StdinSource> },
-}
-
-/// What comes out of a job, in the order of the tasks.
-pub(super) struct Done {
-    pub(super) seq: u64,
-    pub(super) entries: Vec<Entry>,
-    pub(super) issues: Vec<Issue>,
-    pub(super) stats: BackupStats,
-}
-
-impl Done {
-    fn new(seq: u64) -> Self {
-        Self { seq, entries: Vec::new(), issues: Vec::new(), stats: BackupStats::default() }
-    }
-}
-
-/// A large file whose slices are read by several workers.
-pub(super) struct SlicedFile {
-    seq: u64,
-    entry: Entry,
-    walked: WalkEntry,
-    known: bool,
-    opened: Mutex<Option<(Arc<File>, Stat)>>,
-    slices: Mutex<Vec<Option<Result<SliceContent, io::Error>>>>,
-    left: AtomicU64,
-}
-
-impl SlicedFile {
-    pub(super) fn new(seq: u64, entry: Entry, walked: WalkEntry, known: bool, slices: u64) -> Self {
-        Self {
-            seq,
-            entry,
-            walked,
-            known,
-            opened: Mutex::new(None),
-            slices: Mutex::new((0..slices).map(|_| None).collect()),
-            left: AtomicU64::new(slices),
-        }
-    }
-
-    fn open(&self) -> io::Result<(Arc<File>, Stat)> {
-        let mut opened = self.opened.lock();
-        if let Some((file, stat)) = &*opened {
-            return Ok((Arc::clone(file), *stat));
-        }
-        let file = Arc::new(self.walked.open()?);
-        let stat = fsmeta::stat_fd(&*file)?;
-        *opened = Some((Arc::clone(&file), stat));
-        Ok((file, stat))
-    }
-}
-
 /// One worker: buffers of its own, shared queues.
 pub(super) struct Worker<'r> {
-    repository: &'r Repository,
-    runtime: &'r Runtime,
-    control: &'r Control,
-    sink: Sink<'r>,
-    reader: Reader<'r>,
-    buffer: Buffer,
-    done: Sender<Done>,
+    pub(super) repository: &'r Repository,
+    pub(super) runtime: &'r Runtime,
+    pub(super) control: &'r Control,
+    pub(super) sink: Sink<'r>,
+    pub(super) reader: Reader<'r>,
+    pub(super) buffer: Buffer,
+    pub(super) done: Sender<Done>,
 }
 
 impl<'r> Worker<'r> {
@@ -209,7 +131,7 @@ impl<'r> Worker<'r> {
         }
     }
 
-    fn issue(&self, issue: Issue, done: &mut Done) {
+    pub(super) fn issue(&self, issue: Issue, done: &mut Done) {
         self.runtime.progress.issue(&issue);
         match issue.kind {
             IssueKind::Warning => done.stats.warnings += 1,
@@ -218,7 +140,7 @@ impl<'r> Worker<'r> {
         done.issues.push(issue);
     }
 
-    fn source_error(&self, path: Vec<u8>, error: &io::Error, done: &mut Done) {
+    pub(super) fn source_error(&self, path: Vec<u8>, error: &io::Error, done: &mut Done) {
         self.runtime.progress.done(1, 0);
         let vanished = error.kind() == io::ErrorKind::NotFound;
         let (kind, message) = if vanished {
@@ -229,7 +151,7 @@ impl<'r> Worker<'r> {
         self.issue(Issue { kind, path, message }, done);
     }
 
-    fn count(&self, entry: &Entry, change: Change, done: &mut Done) {
+    pub(super) fn count(&self, entry: &Entry, change: Change, done: &mut Done) {
         let stats = &mut done.stats;
         let first = entry.link_to.is_none();
         match (entry.kind, change) {
@@ -322,199 +244,6 @@ impl<'r> Worker<'r> {
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        entry: &mut Entry,
-        walked: &WalkEntry,
-        done: &mut Done,
-    ) -> Result<(), StreamError> {
-        let file = walked.open().map_err(StreamError::Source)?;
-        self.runtime.progress.current(&walked_path(&entry.path));
-        let mut before = walked.stat;
-        let mut content = self.small_or_slice(&file, &before)?;
-        let mut after = fsmeta::stat_fd(&file).map_err(StreamError::Source)?;
-        if changed(&before, &after) {
-            // It changed since it was walked, perhaps before it was opened: once more, now with
-            // a look before and after.
-            before = after;
-            content = self.small_or_slice(&file, &before)?;
-            after = fsmeta::stat_fd(&file).map_err(StreamError::Source)?;
-        }
-        self.runtime.progress.done(0, content.read_len());
-        done.stats.bytes_read += content.read_len();
-        self.close_file(entry, &file, content, &before, &after, done)
-    }
-
-    /// Fills in what the open file tells: attributes, times, and whether it held still.
-    fn close_file(
-        &mut self,
-        entry: &mut Entry,
-        file: &File,
-        content: FileContent,
-        before: &Stat,
-        after: &Stat,
-        done: &mut Done,
-    ) -> Result<(), StreamError> {
-        entry.mode = after.mode;
-        entry.mtime = before.mtime;
-        entry.ctime = before.ctime;
-        entry.inode = after.inode;
-        entry.nlink = after.nlink;
-        match content {
-            FileContent::Inline(bytes) => {
-                entry.size = bytes.len() as u64;
-                entry.content = Content::Inline(bytes);
-            }
-            FileContent::Pieces(content) => {
-                entry.size = content.len();
-                entry.sparse = content.sparse;
-                entry.content = content_of(content.pieces, &mut self.sink)?;
-            }
-        }
-        entry.torn = changed(before, after);
-        if entry.torn {
-            let message = "changed while it was read, and will be read again next time".into();
-            let path = entry.path.clone();
-            self.issue(Issue { kind: IssueKind::Warning, path, message }, done);
-        }
-        let flags = fsmeta::read_flags(file).unwrap_or(0);
-        self.attributes(entry, fsmeta::read_xattrs_fd(file), flags, done)
-    }
-
-    /// Reads a file of one slice at most.
-    fn small_or_slice(&mut self, file: &File, stat: &Stat) -> Result<FileContent, StreamError> {
-        let inline_max = self.repository.config().pages.inline_max as usize;
-        if stat.size > 0 && stat.size <= inline_max as u64 {
-            // One byte more than expected: a file that grew is read as any other.
-            let mut bytes = vec![0; stat.size as usize + 1];
-            let len = file.read_at(&mut bytes, 0).map_err(StreamError::Source)?;
-            if len as u64 == stat.size {
-                bytes.truncate(len);
-                if !is_zero(&bytes) {
-                    bytes.shrink_to_fit();
-                    return Ok(FileContent::Inline(bytes));
-                }
-            }
-        }
-        let slice_len = self.repository.config().chunker.slice_len;
-        let content = self.read_part(file, stat, 0..slice_len)?;
-        if content.len() <= inline_max as u64
-            && content.pieces.iter().any(|p| matches!(p, Piece::Chunk(..)))
-        {
-            // A system's own file, with a size of 0 and content all the same.
-            let mut bytes = vec![0; content.len() as usize];
-            let len = file.read_at(&mut bytes, 0).map_err(StreamError::Source)?;
-            bytes.truncate(len);
-            return Ok(FileContent::Inline(bytes));
-        }
-        Ok(FileContent::Pieces(content))
-    }
-
-    fn read_part(
-        &mut self,
-        file: &File,
-        stat: &Stat,
-        part: std::ops::Range<u64>,
-    ) -> Result<SliceContent, StreamError> {
-        let mut tools = ReadTools {
-            sink: &mut self.sink,
-            buffer: &mut self.buffer,
-            cancel: &self.runtime.cancel,
-        };
-        read_slice(file, stat, part, &mut tools)
-    }
-
-    fn attributes(
-        &mut self,
-        entry: &mut Entry,
-        xattrs: io::Result<Xattrs>,
-        flags: u32,
-        done: &mut Done,
-    ) -> Result<(), StreamError> {
-        entry.inode_flags = flags;
-        let xattrs = match xattrs {
-            Ok(xattrs) => xattrs,
-            Err(error) => {
-                let message = format!("its attributes could not be read: {error}");
-                let path = entry.path.clone();
-                self.issue(Issue { kind: IssueKind::Warning, path, message }, done);
-                Xattrs::default()
-            }
-        };
-        for (name, error) in &xattrs.unreadable {
-            let name = crate::model::escape_bytes(name);
-            let message = format!("its attribute {name} could not be read: {error}");
-            let path = entry.path.clone();
-            self.issue(Issue { kind: IssueKind::Warning, path, message }, done);
-        }
-        let inline_max = self.repository.config().pages.inline_max;
-        entry.xattrs = if xattrs.list.is_empty() {
-            XattrsRef::None
-        } else if inline_xattrs(&xattrs.list, inline_max) {
-            XattrsRef::Inline(xattrs.list)
-        } else {
-            XattrsRef::Page(self.sink.put_page(&encode_xattrs(&xattrs.list))?)
-        };
-        Ok(())
-    }
-
-    fn slice(&mut self, file: &SlicedFile, number: u64) -> Result<()> {
-        let slice_len = self.repository.config().chunker.slice_len;
-        let start = number * slice_len;
-        let read = match file.open() {
-            Err(error) => Err(error),
-            Ok((opened, stat)) => {
-                self.runtime.progress.current(&walked_path(&file.entry.path));
-                match self.read_part(&opened, &stat, start..start + slice_len) {
-                    Ok(content) => Ok(content),
-                    Err(StreamError::Source(error)) => Err(error),
-                    Err(StreamError::Sink(error)) => return Err(error),
-                }
-            }
-        };
-        if let Ok(content) = &read {
-            self.runtime.progress.done(0, content.len());
-        }
-        file.slices.lock()[number as usize] = Some(read);
-        if file.left.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return Ok(());
-        }
-        let mut done = Done::new(file.seq);
-        match self.join_slices(file, &mut done) {
-            Ok(()) => {}
-            Err(StreamError::Source(error)) => {
-                self.source_error(file.entry.path.clone(), &error, &mut done);
-            }
-            Err(StreamError::Sink(error)) => return Err(error),
-        }
-        let _ = self.done.send(done);
-        Ok(())
-    }
-
-    fn join_slices(&mut self, file: &SlicedFile, done: &mut Done) -> Result<(), StreamError> {
-        let (opened, before) = file.open().map_err(StreamError::Source)?;
-        let slice_len = self.repository.config().chunker.slice_len;
-        let mut content = SliceContent::default();
-        for (number, slice) in std::mem::take(&mut *file.slices.lock()).into_iter().enumerate() {
-            let slice = slice.unwrap_or_else(|| Err(io::Error::other("a part was not read")));
-            // A file that shrank while it was read ends where its first short slice ends.
-            if content.len() < number as u64 * slice_len {
-                break;
-            }
-            content.append(slice.map_err(StreamError::Source)?);
-        }
-        done.stats.bytes_read += content.read;
-        let after = fsmeta::stat_fd(&*opened).map_err(StreamError::Source)?;
-        // What the walk saw counts too: the slices were planned by it.
-        let before = if changed(&file.walked.stat, &before) { file.walked.stat } else { before };
-        let mut entry = file.entry.clone();
-        let content = FileContent::Pieces(content);
-        self.close_file(&mut entry, &opened, content, &before, &after, done)?;
-        self.count(&entry, if file.known { Change::Changed } else { Change::New }, done);
-        done.entries.push(entry);
-        Ok(())
-    }
-
     fn stream(&mut self, seq: u64, mut entry: Entry, source: &StdinSource) -> Result<()> {
         let mut done = Done::new(seq);
         let progress = Arc::clone(&self.runtime.progress);
@@ -546,22 +275,9 @@ impl<'r> Worker<'r> {
     }
 }
 
-enum FileContent {
-    Inline(Vec<u8>),
-    Pieces(SliceContent),
-}
-
-impl FileContent {
-    fn read_len(&self) -> u64 {
-        match self {
-            Self::Inline(bytes) => bytes.len() as u64,
-            Self::Pieces(content) => content.len(),
-        }
-    }
-}
-
+/// How an entry compares with the parent's.
 #[derive(Clone, Copy)]
-enum Change {
+pub(super) enum Change {
     New,
     Changed,
     Unmodified,
@@ -575,18 +291,4 @@ impl Change {
             Self::Unmodified => "unchanged",
         }
     }
-}
-
-/// Whether a file was written to, or replaced, between two looks at it.
-fn changed(before: &Stat, after: &Stat) -> bool {
-    before.size != after.size
-        || before.mtime != after.mtime
-        || before.ctime != after.ctime
-        || before.inode != after.inode
-        || before.dev != after.dev
-}
-
-fn walked_path(path: &[u8]) -> std::path::PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    std::path::PathBuf::from(std::ffi::OsString::from_vec([b"/", path].concat()))
 }

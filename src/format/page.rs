@@ -1,6 +1,8 @@
 //! Manifest pages: sorted entries, front-coded, and the pages above them (SPEC.md, section 11).
 
+mod content;
 mod entry;
+mod xattrs;
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use crate::model::entry::{compare_paths, is_valid_path};
 use crate::model::{Entry, Owner, PageId};
 use entry::EntryRecord;
 
-pub use entry::{decode_xattrs, encode_xattrs, inline_xattrs};
+pub use xattrs::{decode_xattrs, encode_xattrs, inline_xattrs};
 
 /// Most bytes of a page that a reader takes.
 pub const PAGE_LEN_MAX: u32 = 16 << 20;

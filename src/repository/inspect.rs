@@ -1,10 +1,10 @@
 //! Looks into one small object of any kind: is it what its name says, and does all of it decode?
 
 use super::Repository;
+use super::generations::generation_in_name;
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
 };
-use super::open::generation_in_name;
 use super::snapshots::record_name;
 use super::unlock::load_slot;
 use crate::crypto::{Class, Suite};

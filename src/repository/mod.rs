@@ -5,7 +5,9 @@
 //! (`restore`).
 
 mod compact;
+mod generations;
 mod index;
+mod init;
 mod inspect;
 mod keys;
 mod object;
@@ -19,8 +21,9 @@ mod state;
 mod unlock;
 
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
+pub use init::InitOptions;
 pub use inspect::Inspected;
-pub use open::{InitOptions, OpenOptions};
+pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};
 pub use session::{Findings, Session};

@@ -7,12 +7,12 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{Error, Result};
+use super::content::ContentRecord;
+use super::xattrs::{XattrsRecord, xattr};
+use crate::error::Result;
 use crate::format::list::{join, split};
-use crate::format::record::{Bin, decode, encode, record};
-use crate::model::{
-    ChunkId, Content, Entry, FileKind, Owner, PageId, Piece, Time, Xattr, XattrsRef,
-};
+use crate::format::record::Bin;
+use crate::model::{Content, Entry, FileKind, Owner, Piece, Time, Xattr, XattrsRef};
 
 /// Elements that are always there; the others may be trimmed.
 const FIELDS_MIN: usize = 6;
@@ -41,24 +41,6 @@ pub struct EntryRecord {
     xattrs: XattrsRecord,
     device: Option<(u32, u32)>,
     atime: Option<(i64, u32)>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum ContentRecord {
-    #[default]
-    None,
-    Inline(Bin),
-    One(ChunkId),
-    Pieces(Bin, Vec<i64>),
-    List(PageId, u8, u64),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum XattrsRecord {
-    #[default]
-    None,
-    Inline(Vec<(Bin, Bin)>),
-    Page(PageId),
 }
 
 fn kind_number(kind: FileKind) -> u8 {
@@ -218,10 +200,6 @@ fn content_fits(entry: &Entry) -> bool {
     }
 }
 
-fn xattr((name, value): (Bin, Bin)) -> Xattr {
-    Xattr { name: name.0, value: value.0 }
-}
-
 /// Bytes of content, link and attributes that count for the page cut rule.
 pub(super) fn payload_weight(entry: &Entry) -> usize {
     let content = match &entry.content {
@@ -238,43 +216,6 @@ pub(super) fn payload_weight(entry: &Entry) -> usize {
         XattrsRef::Page(_) => 32,
     };
     content + xattrs + entry.link_to.as_ref().map_or(0, Vec::len)
-}
-
-/// Whether attributes are small enough to stand in their entry.
-pub fn inline_xattrs(list: &[Xattr], inline_max: u32) -> bool {
-    list.iter().map(|x| x.name.len() + x.value.len()).sum::<usize>() <= inline_max as usize
-}
-
-record! {
-    /// A page of extended attributes as stored.
-    XattrsPage, schema 1 {
-        /// Always 32.
-        level: u8,
-        /// Names and values, sorted by name.
-        list: Vec<(Bin, Bin)>,
-    }
-}
-
-/// The number that tells pages of attributes from others.
-const XATTRS_LEVEL: u8 = 32;
-
-/// Encodes a page of extended attributes.
-pub fn encode_xattrs(list: &[Xattr]) -> Vec<u8> {
-    let list = list.iter().map(|x| (Bin(x.name.clone()), Bin(x.value.clone()))).collect();
-    encode(&XattrsPage { level: XATTRS_LEVEL, list })
-}
-
-/// Reads a page of extended attributes.
-///
-/// # Errors
-/// [`Error::Damaged`], naming `name`.
-pub fn decode_xattrs(bytes: &[u8], name: &str) -> Result<Vec<Xattr>> {
-    let page: XattrsPage = decode(bytes, name)?;
-    let named = page.list.iter().all(|(n, _)| !n.0.is_empty() && !n.0.contains(&0));
-    if page.level != XATTRS_LEVEL || !named {
-        return Err(Error::damaged(name, "it is no page of attributes"));
-    }
-    Ok(page.list.into_iter().map(xattr).collect())
 }
 
 impl Serialize for EntryRecord {
@@ -352,121 +293,5 @@ impl<'de> Deserialize<'de> for EntryRecord {
             }
         }
         deserializer.deserialize_seq(EntryVisitor)
-    }
-}
-
-impl Serialize for ContentRecord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::None => serializer.serialize_none(),
-            Self::Inline(bytes) => bytes.serialize(serializer),
-            Self::One(id) => [id].serialize(serializer),
-            Self::Pieces(ids, lengths) => (ids, lengths).serialize(serializer),
-            Self::List(root, depth, pieces) => (root, depth, pieces).serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ContentRecord {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = ContentRecord;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("nil, bytes, or an array of pieces")
-            }
-            fn visit_unit<E>(self) -> Result<ContentRecord, E> {
-                Ok(ContentRecord::None)
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<ContentRecord, E> {
-                Ok(ContentRecord::Inline(bytes.into()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ContentRecord, A::Error> {
-                use serde::de::Error;
-                let first: Bin = seq.next_element()?.ok_or_else(|| A::Error::custom("no ids"))?;
-                let name32 = || <[u8; 32]>::try_from(&first.0[..]).map_err(A::Error::custom);
-                // The second element decides: lengths for pieces, a level for a list.
-                match seq.next_element::<LengthsOrDepth>()? {
-                    None => Ok(ContentRecord::One(ChunkId(name32()?))),
-                    Some(LengthsOrDepth::Lengths(lengths)) => {
-                        while seq.next_element::<IgnoredAny>()?.is_some() {}
-                        Ok(ContentRecord::Pieces(first, lengths))
-                    }
-                    Some(LengthsOrDepth::Depth(depth)) => {
-                        let pieces =
-                            seq.next_element()?.ok_or_else(|| A::Error::custom("no count"))?;
-                        while seq.next_element::<IgnoredAny>()?.is_some() {}
-                        Ok(ContentRecord::List(PageId(name32()?), depth, pieces))
-                    }
-                }
-            }
-        }
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-enum LengthsOrDepth {
-    Lengths(Vec<i64>),
-    Depth(u8),
-}
-
-impl<'de> Deserialize<'de> for LengthsOrDepth {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EitherVisitor;
-        impl<'de> Visitor<'de> for EitherVisitor {
-            type Value = LengthsOrDepth;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("lengths or a level")
-            }
-            fn visit_u64<E: serde::de::Error>(self, depth: u64) -> Result<LengthsOrDepth, E> {
-                u8::try_from(depth).map(LengthsOrDepth::Depth).map_err(E::custom)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<LengthsOrDepth, A::Error> {
-                let mut lengths = Vec::new();
-                while let Some(len) = seq.next_element()? {
-                    lengths.push(len);
-                }
-                Ok(LengthsOrDepth::Lengths(lengths))
-            }
-        }
-        deserializer.deserialize_any(EitherVisitor)
-    }
-}
-
-impl Serialize for XattrsRecord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::None => serializer.serialize_none(),
-            Self::Inline(list) => list.serialize(serializer),
-            Self::Page(id) => id.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for XattrsRecord {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct XattrsVisitor;
-        impl<'de> Visitor<'de> for XattrsVisitor {
-            type Value = XattrsRecord;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("nil, a page id, or an array of attributes")
-            }
-            fn visit_unit<E>(self) -> Result<XattrsRecord, E> {
-                Ok(XattrsRecord::None)
-            }
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<XattrsRecord, E> {
-                PageId::from_slice(bytes)
-                    .map(XattrsRecord::Page)
-                    .ok_or_else(|| E::custom("a page id has 32 bytes"))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<XattrsRecord, A::Error> {
-                let mut list = Vec::new();
-                while let Some(pair) = seq.next_element()? {
-                    list.push(pair);
-                }
-                Ok(XattrsRecord::Inline(list))
-            }
-        }
-        deserializer.deserialize_any(XattrsVisitor)
     }
 }

@@ -5,27 +5,30 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::SegmentInfo;
-use super::build::{LevelBuilder, NewPack};
 use super::level::Level;
+use super::packs::{NewPack, Packs};
 use crate::error::{Error, Result};
 use crate::format::index::IndexRecord;
 
 /// Sorted records of several sources with their packs numbered anew. Records are streamed, so
 /// memory holds only those of the builder.
 pub(super) struct Merged {
-    packs: Vec<NewPack>,
+    packs: Packs,
     records: Vec<IndexRecord>,
     /// Levels, each with the new numbers of its packs.
     levels: Vec<(Arc<Level>, Vec<u32>)>,
 }
 
 impl Merged {
-    /// Takes a builder with sorted records, and levels.
+    /// Takes sorted records with their packs, and levels.
     ///
     /// # Errors
     /// [`Error::Damaged`] if a level cannot be read.
-    pub(super) fn new(mut builder: LevelBuilder, others: &[Arc<Level>]) -> Result<Self> {
-        let records = std::mem::take(&mut builder.records);
+    pub(super) fn new(
+        mut packs: Packs,
+        records: Vec<IndexRecord>,
+        others: &[Arc<Level>],
+    ) -> Result<Self> {
         let mut levels = Vec::new();
         for level in others {
             let mut numbers = Vec::with_capacity(level.pack_count() as usize);
@@ -35,7 +38,7 @@ impl Merged {
                     (0..info.segments).map(|no| level.segment(pack_no, no)).collect();
                 let segments = segments
                     .ok_or_else(|| Error::damaged("local index", "a segment is unreadable"))?;
-                numbers.push(builder.add_pack(NewPack {
+                numbers.push(packs.add(NewPack {
                     hash: info.hash,
                     len: info.len,
                     pack_type: info.pack_type,
@@ -44,11 +47,11 @@ impl Merged {
             }
             levels.push((Arc::clone(level), numbers));
         }
-        Ok(Self { packs: builder.packs, records, levels })
+        Ok(Self { packs, records, levels })
     }
 
     pub(super) fn packs(&self) -> &[NewPack] {
-        &self.packs
+        self.packs.all()
     }
 
     /// How many records there are at most: copies of one record are written once.

@@ -10,6 +10,8 @@ mod build;
 mod level;
 mod load;
 mod merge;
+mod packs;
+mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -21,9 +23,10 @@ use super::keys::Keys;
 use crate::error::Result;
 use crate::format::pack::PackType;
 use crate::model::{EpochId, ObjectHash, RepoId};
-pub(crate) use build::{LevelBuilder, NewPack};
+pub(crate) use build::LevelBuilder;
 use level::Covered;
 use level::Level;
+pub(crate) use packs::NewPack;
 
 /// A pack in the index of this process. Not stored anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,186 @@
+//! Making repositories.
+
+use super::keys::Keys;
+use super::object::make_object;
+use super::slots::{KdfCost, make_slot, put_slot};
+use super::unlock::Unlock;
+use super::{LAYOUT, OpenOptions, Repository};
+use crate::chunker::{SizeClass, default_size_classes};
+use crate::crypto::{Class, ClassKey, RootKey, Secret, Suite};
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::config::{
+    CHUNKER_GEAR, ChunkerRecord, ClassRecord, Config, PageRecord, SegmentRecord,
+};
+use crate::format::header::ObjectType;
+use crate::format::keyring::{EpochRecord, Keyring, SecretBytes};
+use crate::format::record::encode;
+use crate::format::repo::RepoRecord;
+use crate::model::{EpochId, RepoId, SlotId};
+use crate::runtime::Runtime;
+use crate::storage::{PutMode, SharedStorage, Storage, list_sorted};
+
+/// How a new repository is made.
+#[derive(Clone, Debug)]
+pub struct InitOptions {
+    /// Whether it is encrypted.
+    pub suite: Suite,
+    /// What a password guess costs.
+    pub kdf: KdfCost,
+    /// Chunk sizes; part of the format of this repository for ever.
+    pub classes: Vec<SizeClass>,
+    /// Bytes of a pack.
+    pub pack_target: u64,
+}
+
+impl Default for InitOptions {
+    fn default() -> Self {
+        Self {
+            suite: Suite::Aes256,
+            kdf: KdfCost::Standard,
+            classes: default_size_classes(),
+            pack_target: 16 << 20,
+        }
+    }
+}
+
+impl Repository {
+    /// Makes a repository in empty storage, opened by every one of `unlocks`.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryExists`], [`Error::LocationNotEmpty`], [`Error::Usage`] for secrets that
+    /// do not fit the suite, and the storage's.
+    pub fn init(
+        storage: SharedStorage,
+        unlocks: &[Unlock],
+        init: &InitOptions,
+        options: &OpenOptions,
+        runtime: &Runtime,
+    ) -> Result<Self> {
+        check_secrets(unlocks, init.suite)?;
+        clear_unfinished_init(&*storage)?;
+        let random = &runtime.random;
+        let repo_id = RepoId(random.bytes());
+        let now_ms = runtime.clock.now_ms();
+        let root = RootKey(Secret::random(random));
+
+        let mut slot_id = SlotId([0; 16]);
+        for unlock in unlocks {
+            slot_id = SlotId(random.bytes());
+            let slot = make_slot(repo_id, &root, unlock, slot_id, "", init.kdf, runtime)?;
+            put_slot(&*storage, &slot)?;
+        }
+
+        let epoch = EpochId(random.bytes());
+        let master = SecretBytes(Secret::random(random));
+        let keyring = Keyring {
+            repo_id,
+            suite: init.suite.number(),
+            generation: 1,
+            constant: SecretBytes(Secret::random(random)),
+            epochs: vec![EpochRecord { epoch, master, created_ms: now_ms }],
+            current: epoch,
+        };
+        let keys = Keys::derive(root.clone(), repo_id, &keyring)?;
+        let root_key = root.class_key(repo_id, init.suite);
+        let put = |folder: &str, object_type, key: &ClassKey, record: &[u8]| {
+            let (hash, object) = make_object(object_type, init.suite, repo_id, key, random, record);
+            let name = format!("{folder}/00000001-{hash}");
+            storage.put(&name, &[&object], PutMode::Content)
+        };
+        let keyring_record = zeroize::Zeroizing::new(encode(&keyring));
+        put("keyring", ObjectType::Keyring, &root_key, &keyring_record)?;
+
+        let config = new_config(repo_id, now_ms, init);
+        let config_record = encode(&config);
+        Config::decode(&config_record, "new configuration")
+            .map_err(|e| Error::usage(e.to_string()))?;
+        put("config", ObjectType::Config, keys.current(Class::Meta), &config_record)?;
+
+        // Last of all: before it is there, this is no repository.
+        let record = RepoRecord::new(repo_id, now_ms, init.suite.number());
+        storage.put("repo", &[&record.encode()], PutMode::CreateOnce).map_err(|e| {
+            match e.kind {
+                StorageErrorKind::Exists => {
+                    Error::RepositoryExists { location: storage.location().into() }
+                }
+                _ => e.into(),
+            }
+        })?;
+        Self::assemble(storage, keys, config, keyring.generation, slot_id, options, runtime)
+    }
+}
+
+fn check_secrets(unlocks: &[Unlock], suite: Suite) -> Result<()> {
+    let plain = unlocks.iter().filter(|u| matches!(u, Unlock::Nothing)).count();
+    match suite {
+        Suite::None if plain != 1 || unlocks.len() != 1 => Err(Error::usage_hint(
+            "a repository without encryption takes no password or key file",
+            "leave out `--encryption none`, or the password",
+        )),
+        Suite::Aes256 if unlocks.is_empty() || plain > 0 => Err(Error::usage_hint(
+            "an encrypted repository needs a password or a key file",
+            "give one, or make an unencrypted repository with `--encryption none`",
+        )),
+        _ if unlocks.iter().any(|u| matches!(u, Unlock::Password(p) if p.is_empty())) => {
+            Err(Error::usage("an empty password protects nothing"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a crash during `init` left, if that is all there is.
+fn clear_unfinished_init(storage: &dyn Storage) -> Result<()> {
+    let location = || storage.location().to_string();
+    match storage.head("repo") {
+        Ok(_) => return Err(Error::RepositoryExists { location: location() }),
+        Err(error) if error.kind == StorageErrorKind::Missing => {}
+        Err(error) => return Err(error.into()),
+    }
+    let leftovers = list_sorted(storage, "")?;
+    let from_init =
+        |name: &str| ["keys/", "keyring/", "config/"].iter().any(|folder| name.starts_with(folder));
+    if let Some(other) = leftovers.iter().find(|meta| !from_init(&meta.name)) {
+        let is_ours = LAYOUT.iter().any(|folder| other.name.starts_with(&format!("{folder}/")));
+        return Err(if is_ours {
+            Error::damaged("repo", "it is missing, but there are backups here; nothing was changed")
+        } else {
+            Error::LocationNotEmpty { location: location() }
+        });
+    }
+    for meta in leftovers {
+        storage.delete(&meta.name)?;
+    }
+    Ok(())
+}
+
+fn new_config(repo_id: RepoId, now_ms: i64, init: &InitOptions) -> Config {
+    let classes = init
+        .classes
+        .iter()
+        .map(|class| ClassRecord {
+            below: class.below,
+            min: class.params.min,
+            avg: class.params.avg,
+            max: class.params.max,
+            mask_s: class.params.mask_s,
+            mask_l: class.params.mask_l,
+        })
+        .collect();
+    Config {
+        repo_id,
+        generation: 1,
+        created_ms: now_ms,
+        features_read: Vec::new(),
+        features_write: Vec::new(),
+        features_info: Vec::new(),
+        chunker: ChunkerRecord {
+            chunker: CHUNKER_GEAR,
+            slice_len: 256 << 20,
+            hole_align: 64 << 10,
+            classes,
+        },
+        segments: SegmentRecord::standard(),
+        pages: PageRecord::standard(),
+        pack_target: init.pack_target,
+    }
+}
