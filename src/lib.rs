@@ -10,6 +10,7 @@ pub mod format;
 pub mod fsmeta;
 pub mod model;
 pub mod repository;
+pub mod restore;
 pub mod runtime;
 pub mod source;
 pub mod storage;

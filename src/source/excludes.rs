@@ -11,7 +11,7 @@ use super::options::WalkOptions;
 
 /// Compiled patterns. Empty ones cost nothing.
 #[derive(Default)]
-pub(super) struct Excludes {
+pub(crate) struct Excludes {
     rules: Vec<Rule>,
     /// Whether any rule says more than "leave it out, whatever it is".
     ordered: bool,
@@ -40,7 +40,7 @@ impl Excludes {
     /// # Errors
     /// [`Error::Usage`] that names the pattern and what is wrong with it, [`Error::Local`] for a
     /// file that cannot be read.
-    pub(super) fn new(options: &WalkOptions) -> Result<Self> {
+    pub(crate) fn new(options: &WalkOptions) -> Result<Self> {
         let mut excludes = Self::default();
         let mut exact = Draft::new();
         let mut folded = Draft::new();
@@ -68,7 +68,7 @@ impl Excludes {
 
     fn add(&mut self, given: &str, draft: &mut Draft) -> Result<()> {
         let wrong = |why: &str| Error::Usage {
-            message: format!("`{given}` is no pattern to exclude: {why}"),
+            message: format!("`{given}` is no pattern: {why}"),
             hint: Some("patterns look like `*.o`, `target/debug`, `/home/*/tmp`, `!keep`".into()),
         };
         let (include, pattern) = match given.strip_prefix('!') {
@@ -108,12 +108,12 @@ impl Excludes {
     }
 
     /// Whether there is nothing to decide.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
     /// Whether the entry with this path (without `/` in front) and name is left out.
-    pub(super) fn exclude(&self, path: &[u8], name: &[u8], is_dir: bool) -> bool {
+    pub(crate) fn exclude(&self, path: &[u8], name: &[u8], is_dir: bool) -> bool {
         if self.is_empty() {
             return false;
         }

@@ -26,6 +26,7 @@ mod tests;
 
 pub use dir::DirHandle;
 pub use entry::{Failure, FailureKind, Item, WalkEntry};
+pub(crate) use excludes::Excludes;
 pub use list::{SourceListKind, read_source_list};
 pub use options::{FileId, WalkOptions};
 pub use roots::SourcePath;

@@ -1,0 +1,94 @@
+//! What all threads of a restore share.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::attributes::Owners;
+use super::ledger::Ledger;
+use super::links::Leaders;
+use super::options::RestoreOptions;
+use super::selection::Selection;
+use super::target::Target;
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::repository::Repository;
+use crate::runtime::Runtime;
+
+pub(super) struct Context<'r> {
+    pub(super) repository: &'r Repository,
+    pub(super) options: &'r RestoreOptions,
+    pub(super) runtime: &'r Runtime,
+    pub(super) selection: Selection,
+    pub(super) target: Target,
+    pub(super) ledger: Ledger,
+    pub(super) owners: Owners,
+    pub(super) leaders: Leaders,
+    pub(super) is_root: bool,
+    pub(super) stop: Stop,
+}
+
+/// Ends all threads because of the first error that makes going on useless.
+#[derive(Default)]
+pub(super) struct Stop {
+    stopped: AtomicBool,
+    error: Mutex<Option<Error>>,
+}
+
+impl Stop {
+    /// Asks all threads to end.
+    pub(super) fn set(&self, error: Error) {
+        self.error.lock().get_or_insert(error);
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks all threads to end, for a reason that is known elsewhere.
+    pub(super) fn halt(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the error out.
+    pub(super) fn take(&self) -> Option<Error> {
+        self.error.lock().take()
+    }
+}
+
+impl Context<'_> {
+    /// Whether threads shall end: something is hopeless, or a person asked for it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.stopped.load(Ordering::Relaxed) || self.runtime.cancel.is_cancelled()
+    }
+
+    /// Fails if threads shall end.
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.is_stopped() {
+            return Ok(());
+        }
+        if let Some(error) = self.stop.take() {
+            return Err(error);
+        }
+        self.runtime.cancel.check()?;
+        Err(Error::Cancelled { signal: None })
+    }
+
+    /// Takes note of an error about one entry of the target. A full or read-only disk ends
+    /// everything: what would follow is thousands of equal errors.
+    pub(super) fn local_failure(&self, action: &'static str, path: &[u8], error: io::Error) {
+        if is_hopeless(&error) {
+            self.stop.set(Error::local(action, self.target.join(path), error));
+        } else {
+            self.ledger.fail(path, format!("could not {action} it: {error}"));
+        }
+    }
+}
+
+fn is_hopeless(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
+/// Whether storage as a whole is out of reach, as opposed to one object that is bad.
+pub(super) fn is_out_of_reach(error: &Error) -> bool {
+    use StorageErrorKind::{Denied, Temporary};
+    matches!(error, Error::Storage(error) if matches!(error.kind, Denied | Temporary))
+}

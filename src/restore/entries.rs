@@ -1,0 +1,265 @@
+//! Plans entries that are no folders: what has to be written, and what is there already.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::existing::{Verdict, can_write, judge};
+use super::files::{FileSpec, FileTask, Identity, Origin};
+use super::hardlinks::LinkTask;
+use super::ledger::Outcome;
+use super::links::{LeaderKey, Leaders};
+use super::nodes::{NodeTask, find};
+use super::options::SparsePolicy;
+use super::plan::Planner;
+use super::target::Dir;
+use super::worker::SmallTask;
+use crate::error::Result;
+use crate::fsmeta;
+use crate::model::{Content, Entry, FileKind, Piece};
+use crate::tree::Pieces;
+
+/// Where a file's content comes to lie.
+struct Place {
+    origin: Origin,
+    /// The file that is there and stays.
+    identity: Option<Identity>,
+    /// Its content need not be looked at.
+    is_same: bool,
+}
+
+impl Planner<'_, '_> {
+    /// Plans a file, link or other node that goes to `name` in `dir`.
+    ///
+    /// # Errors
+    /// What makes going on useless.
+    pub(super) fn plan_entry(&mut self, entry: Entry, dir: Arc<Dir>, name: &[u8]) -> Result<()> {
+        if let Some(first) = &entry.link_to {
+            let key = Leaders::key(first);
+            if self.ctx.leaders.get(&key).is_some() {
+                self.window.weight += LinkTask::weight(&entry);
+                let task = LinkTask { dir, name: name.into(), key, entry: Box::new(entry) };
+                self.window.links.push(task);
+                return Ok(());
+            }
+            // The first of the group is not restored: this one takes its place.
+            return match self.with_content_of_first(&entry) {
+                Ok(Some(whole)) => self.plan_content(whole, dir, name, Some(key)),
+                Ok(None) => {
+                    let path = dir.join(name);
+                    self.ctx.ledger.fail(&path, "the entry that it is linked to is missing");
+                    Ok(())
+                }
+                Err(error) if error.is_damage() => {
+                    let message = format!("the entry that it is linked to is lost: {error}");
+                    self.ctx.ledger.fail(&dir.join(name), message);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let leads = (entry.nlink > 1).then(|| Leaders::key(&entry.path));
+        self.plan_content(entry, dir, name, leads)
+    }
+
+    /// An entry that is linked to another, with the content of that one.
+    ///
+    /// # Errors
+    /// If the manifest cannot be read there.
+    pub(super) fn with_content_of_first(&self, entry: &Entry) -> Result<Option<Entry>> {
+        let Some(first_path) = &entry.link_to else { return Ok(None) };
+        let first = self.manifest.find(self.ctx.repository, first_path)?;
+        Ok(first.filter(|first| first.kind == entry.kind && first.link_to.is_none()).map(|first| {
+            Entry {
+                content: first.content,
+                size: first.size,
+                device: first.device,
+                sparse: first.sparse,
+                link_to: None,
+                ..entry.clone()
+            }
+        }))
+    }
+
+    pub(super) fn plan_content(
+        &mut self,
+        entry: Entry,
+        dir: Arc<Dir>,
+        name: &[u8],
+        leads: Option<LeaderKey>,
+    ) -> Result<()> {
+        let path = dir.join(name);
+        if entry.kind != FileKind::File {
+            if let Some(key) = leads {
+                self.ctx.leaders.insert(key, &path);
+            }
+            let attributes = self.attributes(&entry);
+            self.window.weight += 2 * path.len() + size_of::<NodeTask>() + attributes.weight();
+            let node = NodeTask { dir, name: name.into(), entry, attributes, leads };
+            self.window.small.push(SmallTask::Node(Box::new(node)));
+            return Ok(());
+        }
+        let place = match self.place(&entry, &dir, name) {
+            Ok(Some(place)) => place,
+            Ok(None) => {
+                self.ctx.ledger.bytes_done(entry.size);
+                self.ctx.ledger.file(Outcome::Skipped, &path, entry.size);
+                return Ok(());
+            }
+            Err(error) => {
+                self.ctx.local_failure("look at", &path, error);
+                return Ok(());
+            }
+        };
+        if let Some(key) = leads {
+            self.ctx.leaders.insert(key, &path);
+        }
+        self.plan_file(entry, dir, name, leads, &place)
+    }
+
+    /// Looks at what is under a file's name; `None` if that stays.
+    fn place(&mut self, entry: &Entry, dir: &Dir, name: &[u8]) -> io::Result<Option<Place>> {
+        let new = Place { origin: Origin::New, identity: None, is_same: false };
+        if dir.is_fresh || !dir.exists {
+            return Ok(Some(new));
+        }
+        let fd = self.worker.dirs.get(&self.ctx.target, dir)?;
+        let Some(found) = find(fd, name)? else { return Ok(Some(new)) };
+        let looks_same = entry.size == found.size && entry.mtime == found.mtime;
+        let verdict = judge(self.ctx.options.overwrite, entry, &found);
+        let in_place = |is_same| Place {
+            origin: Origin::InPlace,
+            identity: Some(Identity::from(&found)),
+            is_same,
+        };
+        Ok(match verdict {
+            Verdict::Leave => None,
+            Verdict::Same => Some(in_place(true)),
+            Verdict::Compare if self.ctx.options.dry_run || can_write(fd, name) => {
+                Some(in_place(false))
+            }
+            // A program that runs cannot be written; it need not be if it looks the same.
+            Verdict::Compare if looks_same => Some(in_place(true)),
+            Verdict::Compare | Verdict::Replace => {
+                Some(Place { origin: Origin::Replace, identity: None, is_same: false })
+            }
+        })
+    }
+
+    fn plan_file(
+        &mut self,
+        mut entry: Entry,
+        dir: Arc<Dir>,
+        name: &[u8],
+        leads: Option<LeaderKey>,
+        place: &Place,
+    ) -> Result<()> {
+        let content = std::mem::take(&mut entry.content);
+        let file = FileTask::new(FileSpec {
+            id: self.new_id(),
+            dir,
+            name: name.into(),
+            size: entry.size,
+            attributes: self.attributes(&entry),
+            origin: place.origin,
+            is_one_piece: is_one_piece(&content, entry.size),
+            is_sparse: match self.ctx.options.sparse {
+                SparsePolicy::AsRecorded => entry.sparse,
+                SparsePolicy::Always => true,
+                SparsePolicy::Never => false,
+            },
+            leads,
+            identity: place.identity,
+        });
+        self.window.weight += file.weight();
+        match content {
+            _ if place.is_same => self.ctx.ledger.bytes_done(entry.size),
+            Content::Inline(bytes) if self.has_bytes(&file, &bytes) => {
+                self.ctx.ledger.bytes_done(entry.size);
+            }
+            Content::Inline(bytes) => self.plan_bytes(&file, bytes),
+            Content::Pieces(pieces) => {
+                let mut at = 0;
+                for piece in pieces {
+                    self.plan_piece(&file, at, piece);
+                    at = at.saturating_add(piece.len());
+                }
+            }
+            content @ (Content::None | Content::List { .. }) => {
+                entry.content = content;
+                self.plan_list(&file, &entry)?;
+            }
+        }
+        self.release(&file);
+        Ok(())
+    }
+
+    /// Whether a file that is there begins with these bytes.
+    fn has_bytes(&mut self, file: &FileTask, bytes: &[u8]) -> bool {
+        if file.origin != Origin::InPlace {
+            return false;
+        }
+        let mut found = vec![0; bytes.len()];
+        self.worker
+            .dirs
+            .get(&self.ctx.target, &file.dir)
+            .and_then(|dir| fsmeta::open_file_at(dir, &file.name))
+            .and_then(|open| open.read_exact_at(&mut found, 0))
+            .is_ok_and(|()| found == bytes)
+    }
+
+    fn plan_bytes(&mut self, file: &Arc<FileTask>, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        file.hold();
+        self.window.weight += bytes.len() + size_of::<SmallTask>();
+        self.window.small.push(SmallTask::Bytes(Arc::clone(file), bytes));
+    }
+
+    /// Pieces that are read from list pages, or the one hole of a file without content. A file
+    /// may be longer than a window: then its parts are in several.
+    fn plan_list(&mut self, file: &Arc<FileTask>, entry: &Entry) -> Result<()> {
+        let repository = self.ctx.repository;
+        let mut at = 0;
+        for piece in Pieces::new(repository, entry) {
+            match piece {
+                Ok(piece) => {
+                    self.plan_piece(file, at, piece);
+                    at += piece.len();
+                }
+                Err(error) if error.is_damage() => {
+                    file.lose(at..entry.size, error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+            if self.window.weight >= self.window_bytes {
+                self.ctx.check()?;
+                self.turn()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_piece(&mut self, file: &Arc<FileTask>, at: u64, piece: Piece) {
+        if file.origin == Origin::InPlace {
+            self.window.doubt(file, at, piece);
+        } else if matches!(piece, Piece::Hole(_)) && file.is_sparse {
+            // Not writing it is all that a hole in a new file takes.
+            self.ctx.ledger.bytes_done(piece.len());
+        } else {
+            self.window.need(file, at, piece);
+        }
+    }
+}
+
+/// Whether writing its only piece gives a file its length.
+fn is_one_piece(content: &Content, size: u64) -> bool {
+    match content {
+        Content::None => size == 0,
+        Content::Inline(_) => true,
+        Content::Pieces(pieces) => matches!(pieces[..], [Piece::Chunk(..)]),
+        Content::List { .. } => false,
+    }
+}

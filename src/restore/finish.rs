@@ -1,0 +1,154 @@
+//! Last steps: length and metadata of files, metadata of folders.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::files::{FileTask, Origin};
+use super::ledger::Outcome;
+use super::links::LeaderState;
+use super::plan::ClosedDir;
+use super::worker::Worker;
+use crate::fsmeta::{self, OpenDir, Stat, Target as MetaTarget};
+use crate::model::Time;
+use crate::runtime::Clock;
+
+impl Worker<'_, '_> {
+    /// Everything of a file that can be restored is in it: gives it its length and metadata.
+    pub(super) fn finish(&mut self, file: &Arc<FileTask>, open: Option<File>) {
+        if file.has_failed() {
+            return;
+        }
+        if self.ctx.options.dry_run {
+            return self.ctx.ledger.file(outcome(file), &file.path(), file.size);
+        }
+        let lost = file.take_lost();
+        if let Err(error) = self.complete(file, open, lost.is_some()) {
+            return file.fail(self.ctx, "restore", error);
+        }
+        match lost {
+            None => self.ctx.ledger.file(outcome(file), &file.path(), file.size),
+            Some((ranges, reason)) => {
+                self.ctx.leaders.set(file.leads, LeaderState::Damaged);
+                let message = format!("parts are lost: {reason}");
+                self.ctx.ledger.fail_parts(&file.path(), &message, ranges);
+            }
+        }
+    }
+
+    fn complete(&mut self, file: &FileTask, open: Option<File>, damaged: bool) -> io::Result<()> {
+        let open = match open {
+            Some(open) => open,
+            None if file.origin == Origin::InPlace && !file.is_touched() && !damaged => {
+                return self.complete_untouched(file);
+            }
+            None => self.open(file)?,
+        };
+        if file.origin == Origin::InPlace {
+            let stat = fsmeta::stat_fd(&open)?;
+            if stat.size != file.size {
+                fsmeta::set_len(&open, file.size)?;
+            }
+            return self.apply_existing(file, &open, &stat, damaged);
+        }
+        if (!file.is_one_piece || damaged) && fsmeta::stat_fd(&open)?.size != file.size {
+            fsmeta::set_len(&open, file.size)?;
+        }
+        let plain = file.dir.is_fresh && self.ctx.target.is_plain;
+        let unapplied = if damaged {
+            // With the recorded time, the damaged file would be taken for the real one.
+            let mut attributes = file.attributes.clone();
+            attributes.mtime = now(self.ctx);
+            attributes.apply_new(MetaTarget::open(&open), plain)
+        } else {
+            file.attributes.apply_new(MetaTarget::open(&open), plain)
+        };
+        self.ctx.ledger.unapplied(&file.path(), unapplied);
+        Ok(())
+    }
+
+    /// Its content was right, but for what is beyond its end.
+    fn complete_untouched(&mut self, file: &FileTask) -> io::Result<()> {
+        let dir = self.dirs.get(&self.ctx.target, &file.dir)?;
+        let stat = fsmeta::stat_at(dir, &file.name)?;
+        if stat.size != file.size {
+            let open = self.open(file)?;
+            fsmeta::set_len(&open, file.size)?;
+            file.touch();
+            return self.apply_existing(file, &open, &stat, false);
+        }
+        match fsmeta::open_file_at(dir, &file.name) {
+            Ok(open) => self.apply_existing(file, &open, &stat, false),
+            // A file that may not be read can be described all the same.
+            Err(_) => {
+                let held = fsmeta::open_path_at(dir, &file.name)?;
+                let unapplied = file.attributes.apply_held(MetaTarget::path(&held));
+                self.ctx.ledger.unapplied(&file.path(), unapplied);
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_existing(
+        &self,
+        file: &FileTask,
+        open: &File,
+        stat: &Stat,
+        damaged: bool,
+    ) -> io::Result<()> {
+        let mut attributes = file.attributes.clone();
+        if damaged {
+            attributes.mtime = now(self.ctx);
+        }
+        // Writing has moved the times since it was described.
+        let stat = if file.is_touched() { fsmeta::stat_fd(open)? } else { *stat };
+        self.ctx.ledger.unapplied(&file.path(), attributes.apply_existing(open, &stat));
+        Ok(())
+    }
+}
+
+fn outcome(file: &FileTask) -> Outcome {
+    match file.origin {
+        Origin::New => Outcome::Created,
+        Origin::Replace => Outcome::Replaced,
+        Origin::InPlace if file.is_touched() => Outcome::Replaced,
+        Origin::InPlace => Outcome::Unchanged,
+    }
+}
+
+fn now(ctx: &Context<'_>) -> Time {
+    let clock: &dyn Clock = &*ctx.runtime.clock;
+    let ns = clock.now_ns();
+    let secs = i64::try_from(ns.div_euclid(1_000_000_000)).unwrap_or_default();
+    Time { secs, nanos: ns.rem_euclid(1_000_000_000) as u32 }
+}
+
+/// Gives a folder its metadata, once nothing in it changes any more.
+pub(super) fn finish_dir(ctx: &Context<'_>, closed: &ClosedDir) {
+    let Some(attributes) = &closed.attributes else { return };
+    if ctx.options.dry_run {
+        return;
+    }
+    let path = &closed.dir.path;
+    let applied = ctx
+        .target
+        .open_dir(path, OpenDir::Read)
+        .map(File::from)
+        .and_then(|open| {
+            let stat = fsmeta::stat_fd(&open)?;
+            Ok(attributes.apply_existing(&open, &stat))
+        })
+        .or_else(|error| match error.kind() {
+            // A folder that may not be read can be described all the same.
+            io::ErrorKind::PermissionDenied => {
+                let held = ctx.target.open_dir(path, OpenDir::Path)?;
+                Ok(attributes.apply_held(MetaTarget::path(&held)))
+            }
+            _ => Err(error),
+        });
+    match applied {
+        Ok(unapplied) => ctx.ledger.unapplied(path, unapplied),
+        Err(error) => ctx.local_failure("finish", path, error),
+    }
+}

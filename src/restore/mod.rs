@@ -1,0 +1,159 @@
+//! Restores a snapshot, or a part of one, into a folder.
+//!
+//! ```text
+//! planner (manifest in order, folders) -> windows of work -> threads (segments -> files)
+//!                                      <- hard links and metadata of folders, window by window
+//! ```
+//! Within a window every segment is read and decoded once, whatever files its chunks belong to,
+//! and every chunk is checked against its id before it is written. Nothing is written outside the
+//! target, whatever the manifest says and whatever is in the target: everything is reached through
+//! open folders, and symbolic links are never followed.
+//!
+//! One bad chunk, page or file never stops the rest: what fails is in the report. Only what makes
+//! going on useless ends a restore: a full or read-only disk, storage out of reach, cancellation.
+//! A restore that was interrupted is finished by running it again: what is right stays.
+//!
+//! Not here: choosing the snapshot (`tree`), checking a repository (`verify`).
+
+mod attributes;
+mod context;
+mod delete;
+mod dirs;
+mod entries;
+mod existing;
+mod fetch;
+mod files;
+mod finish;
+mod hardlinks;
+mod ledger;
+mod links;
+mod nodes;
+mod options;
+mod plan;
+mod report;
+mod selection;
+mod target;
+mod verify;
+mod window;
+mod worker;
+
+pub use options::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
+pub use report::{FAILURES_KEPT, RestoreFailure, RestoreReport, UnappliedSummary};
+
+use std::thread;
+
+use crossbeam_channel::unbounded;
+
+use attributes::Owners;
+use context::{Context, Stop};
+use ledger::Ledger;
+use links::Leaders;
+use plan::Planner;
+use selection::Selection;
+use target::Target;
+use worker::Worker;
+
+use crate::error::{Error, Result};
+use crate::fsmeta;
+use crate::model::{FileKind, escape_bytes};
+use crate::repository::{Repository, Snapshot};
+use crate::runtime::{Issue, IssueKind, Phase, Runtime};
+use crate::tree::Manifest;
+
+/// Threads at most: more would only cost memory.
+const THREADS_MAX: usize = 16;
+
+/// Restores `snapshot` as `options` say.
+///
+/// What could not be restored, or not wholly, is in the report, and the program ends with exit
+/// code 3 then ([`RestoreReport::is_complete`]).
+///
+/// # Errors
+/// [`Error::Usage`] for options that make no sense, [`Error::NotFound`] for a subtree that the
+/// snapshot does not have, [`Error::Local`] if the target cannot be used or its disk is full,
+/// [`Error::Cancelled`], and what storage says when it is out of reach.
+pub fn restore(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    runtime: &Runtime,
+) -> Result<RestoreReport> {
+    runtime.cancel.check()?;
+    runtime.progress.phase(Phase::Planning);
+    let mut selection = Selection::new(options)?;
+    for error in repository.load_index()? {
+        let (path, message) = (Vec::new(), format!("part of the index is lost: {error}"));
+        runtime.progress.issue(&Issue { kind: IssueKind::Warning, path, message });
+    }
+    let from = selection.subtree().to_vec();
+    if find_subtree(repository, snapshot, &from)? != FileKind::Dir {
+        selection.widen_to_parent();
+    }
+    if selection.is_everything() {
+        runtime.progress.expect(snapshot.body.entries, snapshot.body.bytes);
+        runtime.progress.expect_no_more();
+    }
+    let target = Target::open(&options.target, options.dry_run)?;
+    let ledger = Ledger::new(runtime.progress.clone(), selection.subtree(), options.verify);
+    let ctx = Context {
+        repository,
+        options,
+        runtime,
+        selection,
+        target,
+        ledger,
+        owners: Owners::new(options.owner),
+        leaders: Leaders::default(),
+        is_root: fsmeta::is_root(),
+        stop: Stop::default(),
+    };
+    run(&ctx, snapshot, &from)?;
+    Ok(ctx.ledger.into_report())
+}
+
+/// What the subtree is. A folder, if that cannot be said because its page is lost.
+fn find_subtree(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<FileKind> {
+    if path.is_empty() {
+        return Ok(FileKind::Dir);
+    }
+    match Manifest::of(snapshot).find(repository, path) {
+        Ok(Some(entry)) => Ok(entry.kind),
+        Ok(None) => Err(Error::NotFound { what: "path", name: format!("/{}", escape_bytes(path)) }),
+        Err(error) if error.is_damage() => Ok(FileKind::Dir),
+        Err(error) => Err(error),
+    }
+}
+
+fn run(ctx: &Context<'_>, snapshot: &Snapshot, from: &[u8]) -> Result<()> {
+    let cpus = thread::available_parallelism().map_or(2, usize::from);
+    let threads = ctx.options.threads.map_or_else(
+        || cpus.max(ctx.repository.storage().concurrency()),
+        std::num::NonZeroUsize::get,
+    );
+    ctx.runtime.progress.phase(Phase::Restoring);
+    thread::scope(|scope| {
+        let (sender, jobs) = unbounded();
+        let workers: Vec<_> = (0..threads.clamp(1, THREADS_MAX))
+            .map(|_| {
+                let jobs = jobs.clone();
+                scope.spawn(move || Worker::new(ctx).work(&jobs))
+            })
+            .collect();
+        // The threads' own ends must be the only ones: a job that nobody takes must not wait.
+        drop(jobs);
+        let mut result = Planner::new(ctx, snapshot, sender.clone()).run(from);
+        if result.is_ok() && ctx.options.verify && !ctx.options.dry_run {
+            ctx.runtime.progress.phase(Phase::CheckingData);
+            result = verify::verify(ctx, snapshot, from, &sender);
+        }
+        if result.is_err() {
+            ctx.stop.halt();
+        }
+        drop(sender);
+        let panicked = workers.into_iter().filter_map(|worker| worker.join().err()).count();
+        if panicked > 0 {
+            return Err(Error::Internal { what: "a thread that restores files panicked".into() });
+        }
+        result
+    })
+}

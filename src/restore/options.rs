@@ -1,0 +1,90 @@
+//! What a restore takes, as plain data.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// How one restore behaves. `Default` is what the command line does with no flags, but for the
+/// target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestoreOptions {
+    /// The folder to restore into; made if it is missing. Symbolic links on the way to it are
+    /// followed, those in it never.
+    pub target: PathBuf,
+    /// A path in the snapshot, raw bytes: the contents of this folder go straight into the target
+    /// (a file goes there under its name). `None` makes all paths of the snapshot again below the
+    /// target.
+    pub subtree: Option<Vec<u8>>,
+    /// Restore only what fits one of these patterns, or lies in a folder that does. Patterns are
+    /// those of [`WalkOptions::exclude`](crate::source::WalkOptions::exclude), for paths in the
+    /// snapshot. With `iinclude` both empty: everything.
+    pub include: Vec<String>,
+    /// The same, upper and lower case being equal.
+    pub iinclude: Vec<String>,
+    /// Leave out what fits one of these patterns.
+    pub exclude: Vec<String>,
+    /// The same, upper and lower case being equal.
+    pub iexclude: Vec<String>,
+    /// What happens to what is there already.
+    pub overwrite: Overwrite,
+    /// Remove what is in restored folders and not in the snapshot.
+    pub delete: bool,
+    /// Change nothing; say what would be done.
+    pub dry_run: bool,
+    /// Read everything again afterwards and compare it with the snapshot.
+    pub verify: bool,
+    /// What becomes of zeros.
+    pub sparse: SparsePolicy,
+    /// Who owns what is restored.
+    pub owner: OwnerPolicy,
+    /// Threads that write files; `None` picks.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// What happens to files that are there already. Folders are never in doubt: what is missing in
+/// them is made. What is neither in the way nor in the snapshot stays
+/// (but see [`RestoreOptions::delete`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overwrite {
+    /// They become what the snapshot says. Their content is read and compared, and only the parts
+    /// that differ are written.
+    #[default]
+    Always,
+    /// The same, but a file with the size and modification time of the snapshot's is taken for
+    /// equal unread.
+    IfChanged,
+    /// Only those that were modified before the snapshot's.
+    IfNewer,
+    /// None: only what is missing is restored.
+    Never,
+}
+
+/// What becomes of long runs of zeros in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SparsePolicy {
+    /// Holes in files that had holes, space set aside in others.
+    #[default]
+    AsRecorded,
+    /// Holes wherever the snapshot knows of zeros.
+    Always,
+    /// Space is set aside in all files.
+    Never,
+}
+
+/// Who owns what is restored. Without root, only what the system permits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerPolicy {
+    /// The user and group of the recorded name, or of the recorded number if this machine does
+    /// not know the name.
+    #[default]
+    ByName,
+    /// The recorded numbers.
+    Numeric,
+    /// Whoever restores.
+    Skip,
+}

@@ -1,0 +1,355 @@
+//! Walks the manifest in order, makes folders, and collects work in windows.
+//!
+//! A window is a stretch of the manifest whose plan fits in bounded memory. While threads work on
+//! one window the next is planned. When all work of a window is done, its hard links are made and
+//! the folders that ended in it get their metadata: nothing in them changes any more.
+
+use std::sync::Arc;
+
+use super::attributes::Attributes;
+use super::context::Context;
+use super::delete::{Deletions, Names};
+use super::files::FileTask;
+use super::ledger::Outcome;
+use super::options::Overwrite;
+use super::target::{Dir, split_path};
+use super::window::{Dispatched, Window};
+use super::worker::{Job, SmallTask, Worker};
+use crate::error::{Error, Result};
+use crate::model::entry::is_within;
+use crate::model::{Entry, FileKind};
+use crate::repository::Snapshot;
+use crate::tree::{Manifest, load_xattrs};
+
+/// Bytes of plan at which the first window is handed over: work begins soon.
+const FIRST_WINDOW_BYTES: usize = 1 << 20;
+
+/// Plans the restore, on the thread that asked for it.
+pub(super) struct Planner<'c, 'r> {
+    pub(super) ctx: &'c Context<'r>,
+    pub(super) manifest: Manifest,
+    pub(super) jobs: crossbeam_channel::Sender<Job>,
+    /// For what the planner does itself.
+    pub(super) worker: Worker<'c, 'r>,
+    pub(super) deletions: Deletions,
+    pub(super) window: Window,
+    pub(super) running: Option<Dispatched>,
+    pub(super) window_bytes: usize,
+    /// Folders whose mode would keep later links from being made: they come at the very end.
+    pub(super) deferred: Vec<ClosedDir>,
+    /// The folders that lead to the entry at hand; the target is the first.
+    levels: Vec<Level>,
+    /// A page of the manifest was lost, so folders may be missing.
+    pages_lost: bool,
+    next_id: u64,
+}
+
+/// A folder on the way to the entry at hand.
+struct Level {
+    /// Relative to the target.
+    path: Box<[u8]>,
+    /// All that is in it is asked for.
+    included: bool,
+    attributes: Option<Attributes>,
+    made: Made,
+    /// What the snapshot has in it, as far as it was met; `None` if nothing in it is deleted.
+    names: Option<Names>,
+}
+
+enum Made {
+    /// Not as long as nothing in it is asked for.
+    NotYet,
+    Yes(Arc<Dir>),
+    /// Something else is there and stays.
+    Skipped,
+    /// It could not be made.
+    Failed,
+}
+
+/// A folder that ended.
+pub(super) struct ClosedDir {
+    pub(super) dir: Arc<Dir>,
+    /// `None` if those it has stay.
+    pub(super) attributes: Option<Attributes>,
+    pub(super) included: bool,
+    pub(super) names: Option<Names>,
+}
+
+/// What to walk to after an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Entry,
+    /// What is after the folder that the entry is.
+    AfterFolder,
+}
+
+impl<'c, 'r> Planner<'c, 'r> {
+    pub(super) fn new(
+        ctx: &'c Context<'r>,
+        snapshot: &Snapshot,
+        jobs: crossbeam_channel::Sender<Job>,
+    ) -> Self {
+        let root = Level {
+            path: Box::default(),
+            included: false,
+            attributes: None,
+            made: Made::Yes(Arc::new(ctx.target.root())),
+            names: None,
+        };
+        let mut planner = Self {
+            ctx,
+            manifest: Manifest::of(snapshot),
+            jobs,
+            worker: Worker::new(ctx),
+            deletions: Deletions::new(ctx, snapshot),
+            window: Window::default(),
+            running: None,
+            window_bytes: FIRST_WINDOW_BYTES,
+            deferred: Vec::new(),
+            levels: Vec::new(),
+            pages_lost: false,
+            next_id: 1,
+        };
+        let subtree = ctx.selection.subtree();
+        planner.levels.push(Level {
+            included: ctx.selection.is_within_included(subtree),
+            names: planner.deletions.names_of(subtree),
+            ..root
+        });
+        planner
+    }
+
+    /// Plans, and sees through, everything from the entry `from` down.
+    ///
+    /// # Errors
+    /// What makes going on useless.
+    pub(super) fn run(mut self, from: &[u8]) -> Result<()> {
+        let mut entries = self.manifest.entries_within(self.ctx.repository, from);
+        while let Some(entry) = entries.next() {
+            self.ctx.check()?;
+            match entry {
+                Ok(entry) => {
+                    let path = (entry.kind == FileKind::Dir).then(|| entry.path.clone());
+                    if self.visit(entry)? == Next::AfterFolder
+                        && let Some(path) = path
+                    {
+                        entries.skip_to_after(&path);
+                    }
+                }
+                Err(error) if error.is_damage() => self.lose_page(&error),
+                Err(error) => return Err(error),
+            }
+            if self.window.weight >= self.window_bytes {
+                self.turn()?;
+            }
+        }
+        while self.levels.len() > 1 {
+            self.close_level();
+        }
+        self.close_level();
+        self.turn()?;
+        self.end()
+    }
+
+    /// A number that no other file or folder has.
+    pub(super) fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn visit(&mut self, entry: Entry) -> Result<Next> {
+        let selection = &self.ctx.selection;
+        let Some(relative) = selection.relative(&entry.path) else { return Ok(Next::Entry) };
+        if relative.is_empty() {
+            return Ok(self.visit_target(&entry));
+        }
+        let relative = relative.to_vec();
+        let (folder, name) = split_path(&relative);
+        let is_dir = entry.kind == FileKind::Dir;
+        if !self.climb_to(folder) {
+            self.ctx.ledger.fail(&relative, "the manifest is damaged: no folder leads to it");
+            return Ok(Next::Entry);
+        }
+        let Some(level) = self.levels.last_mut() else { return Ok(Next::Entry) };
+        if let Some(names) = &mut level.names {
+            self.window.weight += names.push(name);
+        }
+        if selection.excludes(&entry.path, is_dir) {
+            return Ok(Next::AfterFolder);
+        }
+        let included = selection.includes(&entry.path, is_dir, level.included);
+        if is_dir {
+            return Ok(self.visit_dir(&entry, &relative, included));
+        }
+        if !included {
+            return Ok(Next::Entry);
+        }
+        match self.make_levels() {
+            Some(dir) => self.plan_entry(entry, dir, name)?,
+            None if self.is_skipped() => self.ctx.ledger.entry(Outcome::Skipped, &relative),
+            None => self.ctx.ledger.fail(&relative, "its folder could not be made"),
+        }
+        Ok(Next::Entry)
+    }
+
+    /// The entry of the target itself. A folder with other things in it keeps its owner and mode:
+    /// it may be `/tmp`.
+    fn visit_target(&mut self, entry: &Entry) -> Next {
+        if entry.kind == FileKind::Dir && self.ctx.target.was_empty {
+            let attributes = self.attributes(entry);
+            if let Some(root) = self.levels.first_mut() {
+                root.attributes = Some(attributes);
+            }
+        }
+        Next::Entry
+    }
+
+    fn visit_dir(&mut self, entry: &Entry, relative: &[u8], included: bool) -> Next {
+        let attributes = self.attributes(entry);
+        self.window.weight += 2 * relative.len() + 256 + attributes.weight();
+        self.levels.push(Level {
+            path: relative.into(),
+            included,
+            attributes: Some(attributes),
+            made: Made::NotYet,
+            names: self.deletions.names_of(&entry.path),
+        });
+        if included && self.make_levels().is_none() && self.is_skipped() {
+            return Next::AfterFolder;
+        }
+        Next::Entry
+    }
+
+    /// Whether the last folder has no place because something else is there and stays.
+    fn is_skipped(&self) -> bool {
+        self.levels.last().is_some_and(|level| matches!(level.made, Made::Skipped))
+    }
+
+    /// The attributes of an entry; those that are lost are reported.
+    pub(super) fn attributes(&mut self, entry: &Entry) -> Attributes {
+        let xattrs = match load_xattrs(&mut self.worker.reader, entry) {
+            Ok(xattrs) => Some(xattrs),
+            Err(error) => {
+                let path = self.ctx.selection.relative(&entry.path).unwrap_or_default();
+                self.ctx.ledger.fail(path, format!("its attributes are lost: {error}"));
+                None
+            }
+        };
+        Attributes::of(entry, xattrs, &self.ctx.owners)
+    }
+
+    /// Closes the folders that do not lead to `folder`. Returns whether the last one is `folder`
+    /// itself then, as it must be.
+    fn climb_to(&mut self, folder: &[u8]) -> bool {
+        while self.levels.len() > 1
+            && self.levels.last().is_some_and(|level| !is_within(folder, &level.path))
+        {
+            self.close_level();
+        }
+        let Some(level) = self.levels.last() else { return false };
+        if *level.path == *folder {
+            return true;
+        }
+        if !self.pages_lost {
+            return false;
+        }
+        // Folders of a lost page are made all the same, so that what is in them has a place.
+        let included = level.included;
+        let start = level.path.len() + usize::from(!level.path.is_empty());
+        let ends = (start..folder.len()).filter(|at| folder[*at] == b'/').chain([folder.len()]);
+        for end in ends.collect::<Vec<_>>() {
+            let path = &folder[..end];
+            let full = self.ctx.selection.absolute(path);
+            let included = self.ctx.selection.includes(&full, true, included);
+            self.levels.push(Level {
+                path: path.into(),
+                included,
+                attributes: None,
+                made: Made::NotYet,
+                names: None,
+            });
+        }
+        true
+    }
+
+    fn close_level(&mut self) {
+        let Some(level) = self.levels.pop() else { return };
+        if let Made::Yes(dir) = level.made {
+            self.worker.dirs.forget(&dir);
+            let Level { attributes, included, names, .. } = level;
+            self.window.closed.push(ClosedDir { dir, attributes, included, names });
+        }
+    }
+
+    /// Nothing is known of the entries in a page that is lost, only that they may be in any of the
+    /// folders at hand: nothing may be deleted in those.
+    fn lose_page(&mut self, error: &Error) {
+        self.pages_lost = true;
+        for level in &mut self.levels {
+            level.names = None;
+        }
+        let path = self.levels.last().map(|level| &*level.path).unwrap_or_default();
+        let message = format!("entries in it or after it are lost with a page: {error}");
+        self.ctx.ledger.fail(path, message);
+    }
+
+    /// Makes the folders that lead to the entry at hand, where they are not there. Returns the
+    /// last one, or `None` if one could not be made.
+    fn make_levels(&mut self) -> Option<Arc<Dir>> {
+        let last = self.levels.len().checked_sub(1)?;
+        let first = self.levels.iter().rposition(|level| !matches!(level.made, Made::NotYet))?;
+        for at in first + 1..=last {
+            let made = match &self.levels[at - 1].made {
+                Made::Yes(parent) => {
+                    let parent = Arc::clone(parent);
+                    self.make_level(&parent, at)
+                }
+                Made::Skipped => {
+                    self.ctx.ledger.entry(Outcome::Skipped, &self.levels[at].path);
+                    Made::Skipped
+                }
+                Made::Failed | Made::NotYet => {
+                    self.ctx.ledger.fail(&self.levels[at].path, "its folder could not be made");
+                    Made::Failed
+                }
+            };
+            self.levels[at].made = made;
+        }
+        match &self.levels[last].made {
+            Made::Yes(dir) => Some(Arc::clone(dir)),
+            _ => None,
+        }
+    }
+
+    fn make_level(&mut self, parent: &Dir, at: usize) -> Made {
+        let id = self.new_id();
+        let level = &mut self.levels[at];
+        let (_, name) = split_path(&level.path);
+        // One that was there and only leads to something keeps its metadata.
+        let keeps = !level.included || self.ctx.options.overwrite == Overwrite::Never;
+        let mtime = level.attributes.as_ref().map(|attributes| attributes.mtime);
+        let made = match self.worker.make_dir(parent, &level.path, name, mtime) {
+            Ok(made) => made,
+            Err(error) => {
+                self.ctx.local_failure("create", &level.path, error);
+                return Made::Failed;
+            }
+        };
+        self.ctx.ledger.entry(made.outcome, &level.path);
+        match made.outcome {
+            Outcome::Skipped => return Made::Skipped,
+            Outcome::Unchanged if keeps => level.attributes = None,
+            Outcome::Unchanged => self.worker.make_usable(parent, name),
+            _ => level.names = None,
+        }
+        let is_fresh = made.outcome != Outcome::Unchanged;
+        Made::Yes(Arc::new(Dir::new(&level.path, id, is_fresh, made.exists)))
+    }
+
+    /// Gives back the planner's part of a file.
+    pub(super) fn release(&mut self, file: &Arc<FileTask>) {
+        if file.release() {
+            self.window.small.push(SmallTask::Finish(Arc::clone(file)));
+        }
+    }
+}

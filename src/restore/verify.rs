@@ -1,0 +1,270 @@
+//! Reads everything that was restored again and compares it with the snapshot.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::context::Context;
+use super::existing::is_right;
+use super::ledger::Exception;
+use super::links::Leaders;
+use super::nodes::link_target;
+use super::target::{Dir, split_path};
+use super::worker::{Job, Worker};
+use crate::error::{Error, Result};
+use crate::fsmeta::{self, Stat};
+use crate::model::entry::is_within;
+use crate::model::{Content, Entry, FileKind, Piece};
+use crate::repository::Snapshot;
+use crate::tree::{Manifest, Pieces};
+
+/// An entry to compare, or a stretch of a long file.
+pub(super) struct CheckItem {
+    dir: Arc<Dir>,
+    name: Box<[u8]>,
+    entry: Arc<Entry>,
+    parts: Vec<(u64, Piece)>,
+    /// The first stretch: tells of the entry as a whole.
+    is_first: bool,
+}
+
+/// Entries and stretches in one job.
+const JOB_ITEMS: usize = 128;
+/// Bytes in one job, and in one stretch of a file.
+const JOB_BYTES: u64 = 32 << 20;
+
+/// Hands all that was restored to the threads to be compared, and waits for them.
+///
+/// # Errors
+/// What makes going on useless.
+pub(super) fn verify(
+    ctx: &Context<'_>,
+    snapshot: &Snapshot,
+    from: &[u8],
+    jobs: &Sender<Job>,
+) -> Result<()> {
+    // Only what is durable can be read from the disk again.
+    let synced = ctx.target.fd().and_then(fsmeta::sync_file_system);
+    synced.map_err(|error| Error::local("write", ctx.target.join(b""), error))?;
+    let (done, all_done) = crossbeam_channel::bounded(0);
+    let mut batch = Batch { jobs, done, items: Vec::new(), bytes: 0 };
+    let manifest = Manifest::of(snapshot);
+    let mut entries = manifest.entries_within(ctx.repository, from);
+    let mut dir = Arc::new(ctx.target.root());
+    let mut next_id = 0;
+    // The folder at hand that is asked for by name, with all that is in it.
+    let mut included: Option<Vec<u8>> = None;
+    while let Some(entry) = entries.next() {
+        ctx.check()?;
+        // Lost pages were reported when the entries were restored.
+        let Ok(entry) = entry else { continue };
+        let Some(relative) = ctx.selection.relative(&entry.path) else { continue };
+        let is_dir = entry.kind == FileKind::Dir;
+        let exception = ctx.ledger.exception(relative);
+        if ctx.selection.excludes(&entry.path, is_dir)
+            || (is_dir && exception == Some(Exception::Skipped))
+        {
+            entries.skip_to_after(&entry.path);
+            continue;
+        }
+        let in_included = included.as_ref().is_some_and(|folder| is_within(&entry.path, folder));
+        if !ctx.selection.includes(&entry.path, is_dir, in_included) {
+            continue;
+        }
+        if is_dir && !in_included {
+            included = Some(entry.path.clone());
+        }
+        if exception.is_some() || relative.is_empty() {
+            continue;
+        }
+        let (folder, name) = split_path(relative);
+        if *dir.path != *folder {
+            next_id += 1;
+            dir = Arc::new(Dir::new(folder, VERIFY_IDS + next_id, false, true));
+        }
+        let name: Box<[u8]> = name.into();
+        batch.add_entry(ctx, &manifest, &dir, name, entry)?;
+    }
+    batch.flush();
+    drop(batch);
+    // Ends with an error when the last job drops its sender.
+    let _ = all_done.recv();
+    ctx.check()
+}
+
+/// Folders are numbered anew, past all numbers of the restore.
+const VERIFY_IDS: u64 = 1 << 48;
+
+struct Batch<'j> {
+    jobs: &'j Sender<Job>,
+    done: Sender<()>,
+    items: Vec<CheckItem>,
+    bytes: u64,
+}
+
+impl Batch<'_> {
+    fn add_entry(
+        &mut self,
+        ctx: &Context<'_>,
+        manifest: &Manifest,
+        dir: &Arc<Dir>,
+        name: Box<[u8]>,
+        mut entry: Entry,
+    ) -> Result<()> {
+        let path = dir.join(&name);
+        if let Some(first) = &entry.link_to {
+            let leader = ctx.leaders.get(&Leaders::key(first));
+            // Only one name of a group has to be read.
+            if leader.is_none_or(|leader| *leader.path == *path)
+                && let Some(whole) = manifest.find(ctx.repository, first)?
+            {
+                entry.content = whole.content;
+                entry.link_to = None;
+            }
+        }
+        let is_list = matches!(entry.content, Content::List { .. } | Content::None);
+        let mut parts = match &entry.content {
+            Content::Pieces(pieces) => {
+                let mut at = 0;
+                let place = |piece: &Piece| {
+                    let start = at;
+                    at += piece.len();
+                    (start, *piece)
+                };
+                pieces.iter().map(place).collect()
+            }
+            _ => Vec::new(),
+        };
+        let entry = Arc::new(entry);
+        let mut is_first = true;
+        if is_list && entry.kind == FileKind::File && entry.link_to.is_none() {
+            let mut at = 0;
+            let mut bytes = 0;
+            for piece in Pieces::new(ctx.repository, &entry) {
+                let piece = piece?;
+                parts.push((at, piece));
+                at += piece.len();
+                bytes += piece.len();
+                if bytes >= JOB_BYTES {
+                    let parts = std::mem::take(&mut parts);
+                    let (dir, name, entry) = (Arc::clone(dir), name.clone(), Arc::clone(&entry));
+                    self.push(CheckItem { dir, name, entry, parts, is_first }, bytes);
+                    is_first = false;
+                    bytes = 0;
+                    ctx.check()?;
+                }
+            }
+        }
+        if is_first || !parts.is_empty() {
+            let bytes = if is_list { 0 } else { entry.size };
+            self.push(CheckItem { dir: Arc::clone(dir), name, entry, parts, is_first }, bytes);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, item: CheckItem, bytes: u64) {
+        self.items.push(item);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.items.len() >= JOB_ITEMS || self.bytes >= JOB_BYTES {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.bytes = 0;
+        let items = std::mem::take(&mut self.items);
+        if !items.is_empty() {
+            // Without threads the job is dropped, and they have said why they ended.
+            let _ = self.jobs.send(Job::Check { items, done: self.done.clone() });
+        }
+    }
+}
+
+/// What is wrong with something that was restored.
+enum Wrong {
+    Whole(String),
+    Parts(Vec<Range<u64>>),
+}
+
+impl Worker<'_, '_> {
+    /// Compares restored entries with the snapshot.
+    pub(super) fn check(&mut self, items: Vec<CheckItem>) {
+        for item in items {
+            if self.ctx.is_stopped() {
+                return;
+            }
+            let path = item.dir.join(&item.name);
+            match self.check_item(&item) {
+                Ok(None) if item.is_first => self.ctx.ledger.verified(),
+                Ok(None) => {}
+                Ok(Some(Wrong::Whole(text))) => self.ctx.ledger.fail(&path, text),
+                Ok(Some(Wrong::Parts(parts))) => {
+                    let text = "it is not what was written when it is read again";
+                    self.ctx.ledger.fail_parts(&path, text, parts);
+                }
+                Err(error) => self.ctx.local_failure("read again", &path, error),
+            }
+        }
+    }
+
+    fn check_item(&mut self, item: &CheckItem) -> io::Result<Option<Wrong>> {
+        let dir = self.dirs.get(&self.ctx.target, &item.dir)?;
+        let entry = &item.entry;
+        if item.is_first {
+            let stat = fsmeta::stat_at(dir, &item.name)?;
+            if let Some(text) = differs(entry, &stat) {
+                return Ok(Some(Wrong::Whole(text)));
+            }
+            if entry.kind == FileKind::Symlink
+                && entry.link_to.is_none()
+                && fsmeta::read_link_at(dir, &item.name)? != link_target(entry)
+            {
+                return Ok(Some(Wrong::Whole("it leads elsewhere than in the snapshot".into())));
+            }
+        }
+        if entry.kind != FileKind::File || entry.link_to.is_some() || entry.size == 0 {
+            return Ok(None);
+        }
+        let file = fsmeta::open_file_at(dir, &item.name)?;
+        fsmeta::forget_cached(&file);
+        let wrong = self.wrong_parts(item, &file)?;
+        Ok((!wrong.is_empty()).then_some(Wrong::Parts(wrong)))
+    }
+
+    fn wrong_parts(&mut self, item: &CheckItem, file: &File) -> io::Result<Vec<Range<u64>>> {
+        if let Content::Inline(bytes) = &item.entry.content {
+            let mut found = vec![0; bytes.len()];
+            file.read_exact_at(&mut found, 0)?;
+            let right = found == *bytes;
+            return Ok(if right { Vec::new() } else { vec![0..item.entry.size] });
+        }
+        let mut wrong = Vec::new();
+        for (offset, piece) in &item.parts {
+            if self.ctx.is_stopped() {
+                break;
+            }
+            if !is_right(self.ctx.repository, file, *offset, piece, &mut self.buffer)? {
+                wrong.push(*offset..offset + piece.len());
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// What the system says about an entry that the snapshot does not. File systems keep times more
+/// or less finely; owner and mode are in the summary of what the system did not take.
+fn differs(entry: &Entry, stat: &Stat) -> Option<String> {
+    if stat.kind != entry.kind {
+        return Some(format!("it is a {} now", stat.kind.as_str()));
+    }
+    if entry.kind == FileKind::File && stat.size != entry.size {
+        return Some(format!("it has {} bytes in place of {}", stat.size, entry.size));
+    }
+    let seconds_off = stat.mtime.secs.abs_diff(entry.mtime.secs);
+    (entry.kind == FileKind::File && seconds_off > 2)
+        .then(|| "its modification time is another than in the snapshot".into())
+}
