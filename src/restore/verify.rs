@@ -239,8 +239,8 @@ impl Worker<'_, '_> {
         if let Content::Inline(bytes) = &item.entry.content {
             let mut found = vec![0; bytes.len()];
             file.read_exact_at(&mut found, 0)?;
-            let right = found == *bytes;
-            return Ok(if right { Vec::new() } else { vec![0..item.entry.size] });
+            let wrong = (found != *bytes).then_some(0..item.entry.size);
+            return Ok(wrong.into_iter().collect());
         }
         let mut wrong = Vec::new();
         for (offset, piece) in &item.parts {

@@ -347,7 +347,7 @@ fn zero(open: &File, offset: u64, len: u64, file: &FileTask) -> io::Result<()> {
 }
 
 fn write_zeros(open: &File, offset: u64, len: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let end = offset.saturating_add(len);
     let mut at = offset;
     while at < end {

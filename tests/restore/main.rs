@@ -1,0 +1,4 @@
+//! Restores trees and compares them with what was backed up.
+
+mod round_trip;
+mod support;
