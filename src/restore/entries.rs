@@ -44,15 +44,9 @@ impl Planner<'_, '_> {
             }
             // The first of the group is not restored: this one takes its place.
             return match self.with_content_of_first(&entry) {
-                Ok(Some(whole)) => self.plan_content(whole, dir, name, Some(key)),
-                Ok(None) => {
-                    let path = dir.join(name);
-                    self.ctx.ledger.fail(&path, "the entry that it is linked to is missing");
-                    Ok(())
-                }
+                Ok(whole) => self.plan_content(whole, dir, name, Some(key)),
                 Err(error) if error.is_damage() => {
-                    let message = format!("the entry that it is linked to is lost: {error}");
-                    self.ctx.ledger.fail(&dir.join(name), message);
+                    self.ctx.ledger.fail(&dir.join(name), error);
                     Ok(())
                 }
                 Err(error) => Err(error),
@@ -65,20 +59,17 @@ impl Planner<'_, '_> {
     /// An entry that is linked to another, with the content of that one.
     ///
     /// # Errors
-    /// If the manifest cannot be read there.
-    pub(super) fn with_content_of_first(&self, entry: &Entry) -> Result<Option<Entry>> {
-        let Some(first_path) = &entry.link_to else { return Ok(None) };
-        let first = self.manifest.find(self.ctx.repository, first_path)?;
-        Ok(first.filter(|first| first.kind == entry.kind && first.link_to.is_none()).map(|first| {
-            Entry {
-                content: first.content,
-                size: first.size,
-                device: first.device,
-                sparse: first.sparse,
-                link_to: None,
-                ..entry.clone()
-            }
-        }))
+    /// If the manifest cannot be read there, or that one is not there.
+    pub(super) fn with_content_of_first(&self, entry: &Entry) -> Result<Entry> {
+        let first = self.manifest.content_entry(self.ctx.repository, entry)?.into_owned();
+        Ok(Entry {
+            content: first.content,
+            size: first.size,
+            device: first.device,
+            sparse: first.sparse,
+            link_to: None,
+            ..entry.clone()
+        })
     }
 
     pub(super) fn plan_content(

@@ -103,14 +103,8 @@ impl Planner<'_, '_> {
     /// Restores a link as a file of its own, here and now.
     fn restore_alone(&mut self, task: LinkTask, path: &[u8]) {
         let whole = match self.with_content_of_first(&task.entry) {
-            Ok(Some(whole)) => whole,
-            Ok(None) => {
-                return self.ctx.ledger.fail(path, "the entry that it is linked to is missing");
-            }
-            Err(error) => {
-                let text = format!("the entry that it is linked to is lost: {error}");
-                return self.ctx.ledger.fail(path, text);
-            }
+            Ok(whole) => whole,
+            Err(error) => return self.ctx.ledger.fail(path, error),
         };
         // Planned into a window of its own, which never leaves this thread.
         let window = std::mem::take(&mut self.window);

@@ -167,7 +167,7 @@ impl<'c, 'r> Planner<'c, 'r> {
         let (folder, name) = split_path(&relative);
         let is_dir = entry.kind == FileKind::Dir;
         if !self.climb_to(folder) {
-            self.ctx.ledger.fail(&relative, "the manifest is damaged: no folder leads to it");
+            self.ctx.ledger.fail(&relative, "the manifest is damaged: it lies in no folder");
             return Ok(Next::Entry);
         }
         let Some(level) = self.levels.last_mut() else { return Ok(Next::Entry) };
@@ -289,7 +289,7 @@ impl<'c, 'r> Planner<'c, 'r> {
             level.names = None;
         }
         let path = self.levels.last().map(|level| &*level.path).unwrap_or_default();
-        let message = format!("entries in it or after it are lost with a page: {error}");
+        let message = format!("what is in it is not all known: {error}");
         self.ctx.ledger.fail(path, message);
     }
 

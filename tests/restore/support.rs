@@ -19,6 +19,7 @@ use larder::source::SourcePath;
 use larder::storage::{MemoryStorage, SharedStorage};
 
 pub(crate) struct Lab {
+    #[allow(dead_code)]
     pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) repository: Repository,
     pub(crate) runtime: Runtime,
