@@ -38,9 +38,9 @@ pub enum Compression {
 impl Compression {
     /// Fastest backups.
     pub const FAST: Self = Self::Level(FAST);
-    /// Smallest repository that keeps backups bound by reading, not by compressing.
+    /// What zstd's fast strategies give at most: the next level costs twice the time for 6 %.
     pub const DEFAULT: Self = Self::Level(DEFAULT);
-    /// Smallest repository that is still bearable for daily use.
+    /// Eight times slower than the default for 10 to 15 %; higher levels go by their number.
     pub const MAX: Self = Self::Level(MAX);
 }
 
