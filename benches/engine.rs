@@ -16,6 +16,7 @@ use larder::model::{
 use larder::repository::{
     InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentUse, Unlock, WriterOptions,
 };
+use larder::restore::{RestoreOptions, restore};
 use larder::runtime::{Random, Runtime};
 use larder::source::SourcePath;
 use larder::storage::MemoryStorage;
@@ -169,6 +170,19 @@ fn whole(c: &mut Criterion) {
     backup(&repository, &options, &runtime()).expect("backs up");
     group.bench_function("unchanged", |b| {
         b.iter(|| backup(&repository, &options, &runtime()).expect("backs up"));
+    });
+    let snapshot = repository.snapshots().expect("lists").snapshots.pop().expect("there is one");
+    group.bench_function("restore", |b| {
+        b.iter_batched(
+            || tempfile::tempdir().expect("a folder"),
+            |target| {
+                let options =
+                    RestoreOptions { target: target.path().into(), ..RestoreOptions::default() };
+                restore(&repository, &snapshot, &options, &runtime()).expect("restores");
+                target
+            },
+            BatchSize::PerIteration,
+        );
     });
     group.finish();
 }
