@@ -13,7 +13,9 @@ use crate::storage::Location;
 const EXAMPLES: &str = "\
 Examples:
   larder -r /mnt/disk/backup repo init       make a repository
-  larder -r /mnt/disk/backup snapshots       list what is in it
+  larder -r /mnt/disk/backup snapshot /home  back up
+  larder -r /mnt/disk/backup snapshots       list the backups
+  larder -r /mnt/disk/backup restore latest --target /tmp/back
 
 Exit codes:
   0 done   1 failed, or damage found   2 wrong arguments   3 finished, but not all files

@@ -91,6 +91,18 @@ impl Context {
         }
     }
 
+    /// Opens the repository and loads its index, for commands that read what is in snapshots.
+    ///
+    /// # Errors
+    /// As [`Context::open`], and the storage's.
+    pub(crate) fn open_indexed(&self) -> Result<Repository> {
+        let repository = self.open()?;
+        for error in repository.load_index()? {
+            self.out.warn(&format!("a part of the index cannot be used: {error}"));
+        }
+        Ok(repository)
+    }
+
     /// Where this machine keeps its part of a repository.
     pub(crate) fn open_options(&self) -> OpenOptions {
         let repository = &self.global.repository;

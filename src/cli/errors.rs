@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Prints `error` with its causes and what to try next, on standard error.
 pub(crate) fn report(out: &Output, error: &Error) {
     if out.json {
-        to_stderr(&as_json(error).to_string());
+        out.to_stderr(&as_json(error).to_string());
         return;
     }
     let mut text = format!("{} {error}", out.paint(Style::Error, "error:"));
@@ -20,7 +20,7 @@ pub(crate) fn report(out: &Output, error: &Error) {
     if let Some(hint) = error.hint() {
         text.push_str(&format!("\n{} {hint}", out.paint(Style::Hint, "hint:")));
     }
-    to_stderr(&text);
+    out.to_stderr(&text);
 }
 
 fn as_json(error: &Error) -> serde_json::Value {

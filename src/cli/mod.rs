@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 mod context;
+mod entry;
 mod errors;
 mod output;
 mod secrets;

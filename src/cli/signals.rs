@@ -28,7 +28,7 @@ pub(crate) fn install(cancel: CancelToken, out: Arc<Output>) {
             }
             cancel.cancel_by_signal(signal);
             if !out.json && !out.quiet {
-                to_stderr("stopping, and keeping what is done; once more stops at once");
+                out.to_stderr("stopping, and keeping what is done; once more stops at once");
             }
         }
     };

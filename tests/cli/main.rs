@@ -3,7 +3,9 @@
 //! Outputs are compared with snapshots in `snapshots/`, with ids, times and folders replaced. After
 //! a wanted change, `INSTA_UPDATE=always cargo test --test cli` writes them anew.
 
+mod backup;
 mod basics;
 mod repo;
+mod restore;
 #[allow(dead_code)]
 mod support;

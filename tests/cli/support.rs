@@ -41,11 +41,40 @@ impl Person {
 
     /// The program, started in the home folder.
     pub(crate) fn command(&self, line: &str) -> Command {
-        let mut command = Command::cargo_bin("larder").expect("the program is built");
+        Command::from_std(self.process(line))
+    }
+
+    /// The same, for tests that talk with it while it runs.
+    pub(crate) fn process(&self, line: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_larder"));
         command.env_clear().current_dir(self.home());
         command.env("HOME", self.home()).env("PATH", "/usr/bin:/bin").env("TZ", "UTC");
         command.args(line.split_whitespace());
         command
+    }
+
+    /// All files below a folder of the home folder.
+    pub(crate) fn files(&self, name: &str) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.path(name)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let entry = entry.expect("an entry");
+                let is_dir = entry.file_type().expect("a type").is_dir();
+                if is_dir { &mut folders } else { &mut files }.push(entry.path());
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// Makes all files below `data` old: what changed just before a run is read again in the next.
+    pub(crate) fn settle(&self) {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        for path in self.files("data").iter().filter(|path| !path.is_symlink()) {
+            let file = std::fs::File::options().write(true).open(path).expect("a file");
+            file.set_modified(time).expect("a new time");
+        }
     }
 
     /// Runs the program with the words of `line`.
@@ -81,6 +110,12 @@ impl Person {
         let mut text = text.replace(&*self.home().to_string_lossy(), "~");
         for (pattern, replacement) in [
             (r"\b(?:[A-Z0-9]{5}-){7}[A-Z0-9]{5}\b", "CODES-..."),
+            (r"\bin \d+(\.\d+)? s\b", "in <seconds>"),
+            (r" +\b\d+(\.\d+)? ([KMG]i)?B\b", " <size>"),
+            (r" +(Size|Added)\b", " $1"),
+            (r"\b\d+ (entries|chunks|packs|objects)\b", "<number> $1"),
+            (r"folders  \d+ new, \d+ changed, \d+ unmodified", "folders  <numbers>"),
+            (r"(?m)^new       /[^\n]*\n", ""),
             (r"\b[0-9a-f]{64}\b", "<64 digits>"),
             (r"\b[0-9a-f]{32}\b", "<32 digits>"),
             (r"\b[0-9a-f]{8}\b", "<digits>"),
@@ -92,6 +127,17 @@ impl Person {
         }
         text
     }
+}
+
+/// A person with a repository that needs no password, and a folder `data`.
+pub(crate) fn person_with_data() -> Person {
+    let person = Person::new();
+    person.ok("-r repo repo init --encryption none");
+    person.write("data/letter.txt", "Dear Ann,\n");
+    person.write("data/photos/sea.jpg", [7; 3000]);
+    person.write("data/photos/.cache/thumb", "small");
+    std::os::unix::fs::symlink("letter.txt", person.path("data/link")).expect("a link");
+    person
 }
 
 /// Takes the rights of everybody but the owner.

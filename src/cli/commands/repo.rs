@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::cli::Finish;
 use crate::cli::context::{Context, peek};
-use crate::cli::output::{iso_ms, local_ms};
+use crate::cli::output::{Align, Table, iso_ms, local_ms, plural, ratio};
 use crate::cli::secrets::{SecretSource, create_key_file};
+use crate::cli::select::warn_of_bad;
 use crate::crypto::{RecoveryCode, Suite};
 use crate::error::{Error, Result};
 use crate::model::format_bytes;
@@ -18,7 +19,8 @@ use crate::storage;
 const EXAMPLES: &str = "\
 Examples:
   larder -r /mnt/disk/backup repo init
-  larder -r /mnt/disk/backup repo info";
+  larder -r /mnt/disk/backup repo info
+  larder -r /mnt/disk/backup repo stats";
 
 const INIT_EXAMPLES: &str = "\
 Examples:
@@ -34,6 +36,14 @@ Examples:
   larder repo info
   larder repo info --json";
 
+const STATS_EXAMPLES: &str = "\
+Examples:
+  larder repo stats
+  larder repo stats --json
+
+`original` is what all snapshots would take as plain files, `unique` what is left of it without
+repetitions, `stored` what the repository really takes.";
+
 /// Make a repository, or tell about it
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
@@ -46,6 +56,7 @@ pub(crate) struct RepoArgs {
 enum RepoCommand {
     Init(InitArgs),
     Info(InfoArgs),
+    Stats(StatsArgs),
 }
 
 /// Make a new repository
@@ -100,10 +111,16 @@ impl From<KdfArg> for KdfCost {
 #[command(after_help = INFO_EXAMPLES)]
 struct InfoArgs {}
 
+/// Count what is stored, and what deduplication and compression save
+#[derive(Args, Debug)]
+#[command(after_help = STATS_EXAMPLES)]
+struct StatsArgs {}
+
 pub(super) fn run(args: RepoArgs, context: &Context) -> Result<Finish> {
     match args.command {
         RepoCommand::Init(args) => init(args, context),
         RepoCommand::Info(_) => info(context),
+        RepoCommand::Stats(_) => stats(context),
     }
 }
 
@@ -253,6 +270,83 @@ fn info(context: &Context) -> Result<Finish> {
         out.line(format!("{name:<11} {value}"))?;
     }
     Ok(Finish::Done)
+}
+
+/// The object that `repo stats` prints.
+#[derive(Serialize)]
+struct Stats {
+    snapshots: u64,
+    original_bytes: u64,
+    unique_bytes: u64,
+    stored_bytes: u64,
+    objects: u64,
+    chunks: u64,
+    data_packs: u64,
+    data_bytes: u64,
+    meta_packs: u64,
+    meta_bytes: u64,
+    meta_unique_bytes: u64,
+}
+
+fn stats(context: &Context) -> Result<Finish> {
+    let out = &context.out;
+    let repository = context.open_indexed()?;
+    let list = repository.snapshots()?;
+    warn_of_bad(&list, out);
+    let index = repository.index().stats();
+    let (mut objects, mut stored_bytes) = (0, 0);
+    repository.storage().list("", &mut |object| {
+        objects += 1;
+        stored_bytes += object.len;
+    })?;
+    let stats = Stats {
+        snapshots: list.snapshots.len() as u64,
+        original_bytes: list.snapshots.iter().map(|snapshot| snapshot.body.bytes).sum(),
+        unique_bytes: index.data_plain_bytes,
+        stored_bytes,
+        objects,
+        chunks: index.records,
+        data_packs: index.data_packs,
+        data_bytes: index.data_bytes,
+        meta_packs: index.meta_packs,
+        meta_bytes: index.meta_bytes,
+        meta_unique_bytes: index.meta_plain_bytes,
+    };
+    if out.json {
+        out.object(&stats)?;
+    } else {
+        print_stats(&stats, context)?;
+    }
+    Ok(Finish::Done)
+}
+
+fn print_stats(stats: &Stats, context: &Context) -> Result<()> {
+    let saved = |what: &str, original: u64, left: u64| {
+        if original == 0 || left == 0 {
+            String::new()
+        } else {
+            format!("{what} {}", ratio(original, left))
+        }
+    };
+    let mut table = Table::new(&[("", Align::Left), ("Size", Align::Right), ("", Align::Left)]);
+    let mut row = |name: &str, bytes: u64, note: String| {
+        table.row(vec![name.to_owned(), format_bytes(bytes), note]);
+    };
+    row("original", stats.original_bytes, plural(stats.snapshots, "snapshot"));
+    let unique = stats.unique_bytes;
+    row("unique", unique, saved("deduplication", stats.original_bytes, unique));
+    row("in data packs", stats.data_bytes, saved("compression", unique, stats.data_bytes));
+    let pages = saved("compression", stats.meta_unique_bytes, stats.meta_bytes);
+    row("in page packs", stats.meta_bytes, pages);
+    let all = saved("in all", stats.original_bytes, stats.stored_bytes);
+    row("stored", stats.stored_bytes, all);
+    table.print(&context.out)?;
+    context.out.line(format!(
+        "{}, {}, {}",
+        plural(stats.chunks, "chunk"),
+        plural(stats.data_packs + stats.meta_packs, "pack"),
+        plural(stats.objects, "object"),
+    ))
 }
 
 fn encryption(suite: Suite) -> &'static str {

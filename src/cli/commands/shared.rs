@@ -1,12 +1,18 @@
 //! Arguments that several commands share.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::cli::select::{Filter, source_path};
+use crate::cli::output::Output;
+use crate::cli::select::{source_path, warn_of_bad};
 use crate::cli::time::parse_at;
 use crate::error::Result;
 use crate::model::{BackupStrategy, parse_bytes};
+use crate::repository::{Repository, Snapshot};
+use crate::tree::{SnapshotFilter, SnapshotName};
 
 /// Which snapshots.
 #[derive(Args, Clone, Debug, Default)]
@@ -34,14 +40,53 @@ impl FilterArgs {
     ///
     /// # Errors
     /// [`Error::Local`](crate::Error::Local) if a path is relative to a folder that is gone.
-    pub(crate) fn filter(&self) -> Result<Filter> {
+    pub(crate) fn filter(&self) -> Result<SnapshotFilter> {
         let tags = self.tag.iter().map(|group| group.split(',').map(str::to_owned).collect());
-        Ok(Filter {
+        Ok(SnapshotFilter {
             hosts: self.host.clone(),
             tags: tags.collect(),
-            paths: self.path.iter().map(source_path).collect::<Result<_>>()?,
+            paths: self.path.iter().map(|path| source_path(path)).collect::<Result<_>>()?,
             until_ms: self.at,
         })
+    }
+}
+
+/// Reads the name of a snapshot.
+///
+/// # Errors
+/// [`Error::Usage`](crate::Error::Usage).
+pub(super) fn snapshot_name(text: &OsStr) -> Result<SnapshotName> {
+    SnapshotName::parse(text.as_bytes())
+}
+
+/// A snapshot, and the path in it that was named with it.
+pub(super) struct Chosen {
+    pub(super) snapshot: Snapshot,
+    /// As manifests have it; `None` if no path was given.
+    pub(super) path: Option<Vec<u8>>,
+}
+
+impl FilterArgs {
+    /// The one snapshot that `name` or, without a name, `--at` means.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::Error::Usage), [`Error::NotFound`](crate::Error::NotFound),
+    /// [`Error::Ambiguous`](crate::Error::Ambiguous), and what reading the list fails with.
+    pub(super) fn choose(
+        &self,
+        name: Option<&OsStr>,
+        repository: &Repository,
+        out: &Output,
+    ) -> Result<Chosen> {
+        let name = name.map(snapshot_name).transpose()?;
+        let filter = self.filter()?;
+        let list = repository.snapshots()?;
+        warn_of_bad(&list, out);
+        let snapshot = match &name {
+            Some(name) => name.find(&list, &filter)?,
+            None => filter.newest(&list)?,
+        };
+        Ok(Chosen { snapshot: snapshot.clone(), path: name.and_then(|name| name.path) })
     }
 }
 

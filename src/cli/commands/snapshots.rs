@@ -6,14 +6,15 @@ use std::ffi::OsString;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::shared::FilterArgs;
+use super::shared::{FilterArgs, snapshot_name};
 use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::{Align, Table, count, iso_ms, local_ms};
-use crate::cli::select::{SnapshotName, shown_path, shown_roots, warn_of_bad};
+use crate::cli::select::{shown_path, shown_roots, warn_of_bad};
 use crate::error::Result;
 use crate::model::{BackupStrategy, escape_bytes, format_bytes};
 use crate::repository::Snapshot;
+use crate::tree::SnapshotName;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,11 +57,11 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
     let out = &context.out;
     let filter = args.filter.filter()?;
     let names: Vec<SnapshotName> =
-        args.snapshots.iter().map(|name| SnapshotName::parse(name)).collect::<Result<_>>()?;
+        args.snapshots.iter().map(|name| snapshot_name(name)).collect::<Result<_>>()?;
     let list = context.open()?.snapshots()?;
     warn_of_bad(&list, out);
     let mut chosen: Vec<&Snapshot> = if names.is_empty() {
-        list.snapshots.iter().filter(|snapshot| filter.fits(snapshot)).collect()
+        filter.fitting(&list).collect()
     } else {
         names.iter().map(|name| name.find(&list, &filter)).collect::<Result<_>>()?
     };
@@ -97,8 +98,8 @@ fn print_groups(chosen: &[&Snapshot], by: GroupBy, context: &Context) -> Result<
         let host = || format!("host {}", escape_bytes(snapshot.host.as_bytes()));
         let name = match by {
             GroupBy::Host => host(),
-            GroupBy::Paths => shown_roots(snapshot),
-            GroupBy::Series => format!("{}: {}", host(), shown_roots(snapshot)),
+            GroupBy::Paths => shown_roots(snapshot).join(", "),
+            GroupBy::Series => format!("{}: {}", host(), shown_roots(snapshot).join(", ")),
         };
         match groups.iter_mut().find(|(other, _)| *other == name) {
             Some((_, group)) => group.push(snapshot),
@@ -142,7 +143,7 @@ fn print(chosen: &[&Snapshot], context: &Context) -> Result<()> {
             format_bytes(body.bytes),
             format_bytes(body.added_stored),
             escape_bytes(body.tags.join(",").as_bytes()).into_owned(),
-            shown_roots(snapshot),
+            shown_roots(snapshot).join(", "),
         ]);
     }
     table.print(&context.out)?;
@@ -203,7 +204,7 @@ impl SnapshotJson {
             host: snapshot.host.clone(),
             user: snapshot.user.clone(),
             program: snapshot.tool.clone(),
-            paths: body.roots.iter().map(|root| shown_path(&root.0)).collect(),
+            paths: shown_roots(snapshot),
             tags: body.tags.clone(),
             description: body.description.clone(),
             excludes: body.excludes.clone(),

@@ -7,9 +7,12 @@ mod human;
 pub(crate) mod progress;
 mod table;
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 
-use parking_lot::Mutex;
+use indicatif::MultiProgress;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -17,12 +20,16 @@ use crate::error::{Error, Result};
 pub(crate) use human::{count, iso_ms, iso_ns, local_ms, local_ns, plural, ratio};
 pub(crate) use table::{Align, Table};
 
-/// Stands for standard output in errors; see [`is_broken_pipe`].
+/// Stands for standard output in errors.
 const STDOUT_NAME: &str = "standard output";
+
+/// Standard output without the line buffer of the standard library, which would cut `dump` into
+/// pieces.
+type Stdout = BufWriter<Box<dyn Write + Send>>;
 
 /// Where results and messages go, shared by the command and its progress display.
 pub(crate) struct Output {
-    stdout: Mutex<BufWriter<Stdout>>,
+    stdout: Mutex<Stdout>,
     /// `--json`: results and messages are JSON objects.
     pub(crate) json: bool,
     /// `-q`: only results and errors.
@@ -31,6 +38,8 @@ pub(crate) struct Output {
     pub(crate) verbose: bool,
     /// Whether standard error may be coloured.
     color: bool,
+    /// The bars on the screen: whatever else is printed there goes above them.
+    bars: Mutex<Option<MultiProgress>>,
 }
 
 impl Output {
@@ -38,11 +47,12 @@ impl Output {
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool, no_color: bool) -> Self {
         let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         Self {
-            stdout: Mutex::new(BufWriter::with_capacity(64 << 10, io::stdout())),
+            stdout: Mutex::new(BufWriter::with_capacity(64 << 10, raw_stdout())),
             json,
             quiet,
             verbose,
             color: wanted && !json && io::stderr().is_terminal(),
+            bars: Mutex::new(None),
         }
     }
 
@@ -79,9 +89,14 @@ impl Output {
         self.object(&Message { message_type, fields })
     }
 
-    /// Writes raw bytes of the result, for `dump`.
+    /// Writes raw bytes of the result.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
         checked(self.stdout.lock().write_all(bytes))
+    }
+
+    /// Standard output for a result of raw bytes. Nothing else is printed while it is held.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Stdout> {
+        self.stdout.lock()
     }
 
     /// Hands everything written so far to the system.
@@ -93,9 +108,35 @@ impl Output {
     pub(crate) fn warn(&self, text: &str) {
         if self.json {
             let message = serde_json::json!({ "message_type": "warning", "message": text });
-            to_stderr(&message.to_string());
+            self.to_stderr(&message.to_string());
         } else if !self.quiet {
-            to_stderr(&format!("{} {text}", self.paint(Style::Warning, "warning:")));
+            self.to_stderr(&format!("{} {text}", self.paint(Style::Warning, "warning:")));
+        }
+    }
+
+    /// Writes one line to standard error, above the bars.
+    pub(crate) fn to_stderr(&self, line: &str) {
+        self.above_bars(|| to_stderr(line));
+    }
+
+    /// Prints something that may share a screen with the bars.
+    fn above_bars(&self, print: impl FnOnce()) {
+        let bars = self.bars.lock().clone();
+        match bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// From now on `bars` are on the screen.
+    fn show_bars(&self, bars: &MultiProgress) {
+        *self.bars.lock() = Some(bars.clone());
+    }
+
+    /// Takes the bars off the screen.
+    fn clear_bars(&self) {
+        if let Some(bars) = self.bars.lock().take() {
+            let _ = bars.clear();
         }
     }
 
@@ -135,13 +176,20 @@ fn checked(result: io::Result<()>) -> Result<()> {
     result.map_err(|error| Error::local("write", STDOUT_NAME, error))
 }
 
-/// Whether `error` says that nobody reads standard output any more (`larder ls | head`).
-pub(crate) fn is_broken_pipe(error: &Error) -> bool {
-    matches!(error, Error::Local { path, source, .. }
-        if source.kind() == io::ErrorKind::BrokenPipe && path.as_os_str() == STDOUT_NAME)
+fn raw_stdout() -> Box<dyn Write + Send> {
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(stdout) => Box::new(File::from(stdout)),
+        Err(_) => Box::new(io::stdout()),
+    }
 }
 
-/// Writes one line to standard error in one piece. A closed one is nothing to fail for.
+/// Whether `error` says that nobody reads the output any more (`larder ls | head`).
+pub(crate) fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Local { action: "write", source, .. }
+        if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes one line to standard error in one piece, whatever is on the screen. A closed one is nothing to fail for.
 pub(crate) fn to_stderr(line: &str) {
     let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }

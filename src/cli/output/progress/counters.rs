@@ -2,11 +2,38 @@
 //! taken only when somebody wants to see the current file.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 use parking_lot::Mutex;
 
 use crate::runtime::Phase;
+
+/// A count of all the work, taken from the parent or made beside the run.
+#[derive(Default)]
+pub(super) struct Estimate {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    known: AtomicBool,
+}
+
+impl Estimate {
+    /// Tells the count.
+    pub(super) fn set(&self, entries: u64, bytes: u64) {
+        self.entries.store(entries, Relaxed);
+        self.bytes.store(bytes, Relaxed);
+        self.known.store(true, Release);
+    }
+
+    /// Fills in what the run itself does not know yet.
+    fn complete(&self, reading: &mut Reading) {
+        if !reading.complete && self.known.load(Acquire) {
+            reading.complete = true;
+            reading.expected_entries = reading.expected_entries.max(self.entries.load(Relaxed));
+            reading.expected_bytes = reading.expected_bytes.max(self.bytes.load(Relaxed));
+        }
+    }
+}
 
 /// The state of a run as numbers.
 pub(super) struct Counters {
@@ -23,6 +50,7 @@ pub(super) struct Counters {
     /// Set by the display when it would like to know the current file.
     current_wanted: AtomicBool,
     current: Mutex<Vec<u8>>,
+    pub(super) estimate: Estimate,
 }
 
 /// The counters at one moment.
@@ -54,6 +82,7 @@ impl Counters {
             failures: AtomicU64::new(0),
             current_wanted: AtomicBool::new(true),
             current: Mutex::new(Vec::new()),
+            estimate: Estimate::default(),
         }
     }
 
@@ -101,7 +130,7 @@ impl Counters {
 
     pub(super) fn read(&self) -> Reading {
         self.current_wanted.store(true, Relaxed);
-        Reading {
+        let mut reading = Reading {
             phase: usize::from(self.phase.load(Relaxed)),
             // Done is read before expected, so that it never looks larger.
             done_entries: self.done_entries.load(Relaxed),
@@ -113,7 +142,9 @@ impl Counters {
             warnings: self.warnings.load(Relaxed),
             failures: self.failures.load(Relaxed),
             current: self.current.lock().clone(),
-        }
+        };
+        self.estimate.complete(&mut reading);
+        reading
     }
 }
 

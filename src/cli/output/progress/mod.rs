@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
+use unicode_width::UnicodeWidthChar;
 
 use self::counters::Counters;
 use self::view::{Rates, View, format_elapsed};
-use super::{Output, Style, to_stderr};
+use super::{Output, Style};
+use crate::cli::select::shown_path;
 use crate::model::escape_bytes;
 use crate::runtime::{Issue, IssueKind, Phase, Progress};
 
@@ -32,8 +34,37 @@ const LINE_STEP: Duration = Duration::from_secs(10);
 /// How often a `status` object is printed, unless `LARDER_PROGRESS_SECS` says.
 const STATUS_STEP: Duration = Duration::from_secs(1);
 
-/// How many entries a bar is long; it shows a fraction, whatever the work is made of.
-const BAR_LEN: u64 = 1000;
+/// How many letters the bar has.
+const BAR_LEN: usize = 16;
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Files go into the repository.
+    Backup,
+    /// Files come out of it.
+    Restore,
+    /// Objects are looked at.
+    Check,
+}
+
+impl Job {
+    /// What happens to the bytes that storage gets or gives.
+    fn transfer_verb(self) -> &'static str {
+        match self {
+            Self::Backup => "stored",
+            Self::Restore | Self::Check => "fetched",
+        }
+    }
+
+    /// How the path of a report is shown: files as people know them, objects by their names.
+    fn shown(self, path: &[u8]) -> String {
+        match self {
+            Self::Backup | Self::Restore => shown_path(path),
+            Self::Check => escape_bytes(path).into_owned(),
+        }
+    }
+}
 
 /// Shows a run from its start until [`Display::finish`] or drop.
 pub(crate) struct Display {
@@ -43,12 +74,14 @@ pub(crate) struct Display {
 }
 
 impl Display {
-    /// Starts to show a run. `transfer_verb` says what happens to the bytes that go over the line
-    /// to storage: `stored`, `fetched`.
-    pub(crate) fn start(out: &Arc<Output>, transfer_verb: &'static str) -> Self {
+    /// Starts to show a run.
+    pub(crate) fn start(out: &Arc<Output>, job: Job) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let screen = (terminal && !out.quiet && !out.json).then(|| Screen::new(transfer_verb));
-        let sink = Arc::new(Sink { counters: Counters::new(), out: Arc::clone(out), screen });
+        let screen = (terminal && !out.quiet && !out.json).then(|| Screen::new(job));
+        if let Some(screen) = &screen {
+            out.show_bars(&screen.bars);
+        }
+        let sink = Arc::new(Sink { counters: Counters::new(), out: Arc::clone(out), screen, job });
         if out.quiet {
             return Self { sink, stop: None, ticker: None };
         }
@@ -56,7 +89,7 @@ impl Display {
         let shown = Arc::clone(&sink);
         let ticker = std::thread::Builder::new()
             .name("progress".into())
-            .spawn(move || tick(&shown, &stopped, transfer_verb));
+            .spawn(move || tick(&shown, &stopped));
         // Without a thread to draw there is no bar, which is no reason to fail the run.
         Self { sink, stop: Some(stop), ticker: ticker.ok() }
     }
@@ -76,9 +109,7 @@ impl Display {
         if let Some(ticker) = self.ticker.take() {
             let _ = ticker.join();
         }
-        if let Some(screen) = &self.sink.screen {
-            let _ = screen.bars.clear();
-        }
+        self.sink.out.clear_bars();
     }
 }
 
@@ -88,7 +119,7 @@ impl Drop for Display {
     }
 }
 
-fn tick(sink: &Sink, stopped: &Receiver<()>, transfer_verb: &str) {
+fn tick(sink: &Sink, stopped: &Receiver<()>) {
     let start = Instant::now();
     let mut rates = Rates::default();
     let step = match (&sink.screen, sink.out.json) {
@@ -102,10 +133,10 @@ fn tick(sink: &Sink, stopped: &Receiver<()>, transfer_verb: &str) {
             Some(screen) => screen.draw(&view),
             None if sink.out.json => {
                 // The command itself notices a reader that went away.
-                let _ = sink.out.message("status", &view.status());
+                let _ = sink.out.message("status", &view.status(sink.job));
                 let _ = sink.out.flush();
             }
-            None => to_stderr(&view.plain_line(transfer_verb)),
+            None => sink.out.to_stderr(&view.plain_line(sink.job.transfer_verb())),
         }
     }
 }
@@ -122,52 +153,72 @@ struct Screen {
     main: ProgressBar,
     transfer: ProgressBar,
     current: ProgressBar,
-    transfer_verb: &'static str,
+    job: Job,
 }
 
 impl Screen {
-    fn new(transfer_verb: &'static str) -> Self {
+    fn new(job: Job) -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
-        let text = |template: &str| {
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("=> ")
-        };
-        let add = |template: &str| {
-            let bar = bars.add(ProgressBar::new(BAR_LEN));
-            bar.set_style(text(template));
+        let line = || {
+            let bar = bars.add(ProgressBar::no_length());
+            let style = ProgressStyle::with_template("{msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar
         };
-        Self {
-            main: add("{prefix} [{bar:24}] {wide_msg}"),
-            transfer: add("  {wide_msg}"),
-            current: add("  {wide_msg}"),
-            bars,
-            transfer_verb,
-        }
+        let (main, transfer, current) = (line(), line(), line());
+        Self { main, transfer, current, bars, job }
     }
 
     fn draw(&self, view: &View) {
-        let fraction = view.fraction();
-        let percent = fraction.map_or(String::new(), |part| format!("{:3.0} %  ", part * 100.0));
-        self.main.set_prefix(format_elapsed(view.elapsed));
-        self.main.set_position((fraction.unwrap_or(0.0) * BAR_LEN as f64) as u64);
-        let main = view.main_text();
         let phase = view.phase_text();
-        let main =
-            if main.is_empty() { format!("{phase} ...") } else { format!("{percent}{main}") };
-        self.main.set_message(main);
-        let second: Vec<String> = [view.transfer_text(self.transfer_verb), view.issues_text()]
-            .into_iter()
-            .flatten()
-            .collect();
-        self.transfer.set_message(if second.is_empty() {
-            phase.to_owned()
+        let mut main = vec![format_elapsed(view.elapsed)];
+        if let Some(fraction) = view.fraction() {
+            main.push(format!("{} {:3.0} %", bar(fraction), (fraction * 100.0).floor()));
+        }
+        main.push(
+            Some(view.main_text()).filter(|text| !text.is_empty()).unwrap_or_else(|| phase.into()),
+        );
+        let width = screen_width();
+        self.main.set_message(cut(&main.join("  "), width));
+        let second: Vec<String> =
+            [view.transfer_text(self.job.transfer_verb()), view.issues_text()]
+                .into_iter()
+                .flatten()
+                .collect();
+        let second = if second.is_empty() {
+            format!("  {phase}")
         } else {
-            format!("{phase}: {}", second.join(", "))
-        });
-        self.current.set_message(view.current_text().into_owned());
+            format!("  {phase}: {}", second.join(", "))
+        };
+        self.transfer.set_message(cut(&second, width));
+        let current = view.current_text(self.job).unwrap_or_default();
+        self.current.set_message(cut(&format!("  {current}"), width));
     }
+}
+
+/// How many letters fit on a line of the terminal. A line that wraps could not be taken away.
+fn screen_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map_or(80, |size| usize::from(size.ws_col)).max(20) - 1
+}
+
+/// The beginning of `text` that fits into `width`.
+fn cut(text: &str, width: usize) -> String {
+    let mut room = width;
+    let fits = |c: &char| {
+        let needed = c.width().unwrap_or(0);
+        let fits = needed <= room;
+        room = room.saturating_sub(needed);
+        fits
+    };
+    text.chars().take_while(fits).collect()
+}
+
+/// `[=======>        ]`: plain letters, which every terminal has.
+fn bar(fraction: f64) -> String {
+    let filled = ((fraction * BAR_LEN as f64) as usize).min(BAR_LEN);
+    let head = if filled < BAR_LEN { ">" } else { "" };
+    format!("[{:<BAR_LEN$}]", format!("{}{head}", "=".repeat(filled)))
 }
 
 /// Where the engine's reports arrive.
@@ -175,16 +226,7 @@ struct Sink {
     counters: Counters,
     out: Arc<Output>,
     screen: Option<Screen>,
-}
-
-impl Sink {
-    /// Prints above the bars.
-    fn above(&self, print: impl FnOnce()) {
-        match &self.screen {
-            Some(screen) => screen.bars.suspend(print),
-            None => print(),
-        }
-    }
+    job: Job,
 }
 
 impl Progress for Sink {
@@ -198,6 +240,15 @@ impl Progress for Sink {
 
     fn expect_no_more(&self) {
         self.counters.expect_no_more();
+    }
+
+    fn estimate(&self, entries: u64, bytes: u64) {
+        self.counters.estimate.set(entries, bytes);
+    }
+
+    /// A line in a log is not worth a second walk.
+    fn wants_estimate(&self) -> bool {
+        self.screen.is_some() || (self.out.json && !self.out.quiet)
     }
 
     fn done(&self, entries: u64, bytes: u64) {
@@ -223,20 +274,19 @@ impl Progress for Sink {
                 ("failed", "error:", Style::Error)
             }
         };
-        let path = escape_bytes(&issue.path);
+        let path = (!issue.path.is_empty()).then(|| self.job.shown(&issue.path));
         if self.out.json {
             let object = json!({
                 "message_type": "issue", "kind": kind, "path": path, "message": issue.message,
             });
-            to_stderr(&object.to_string());
+            self.out.to_stderr(&object.to_string());
         } else if !(self.out.quiet && issue.kind == IssueKind::Warning) {
             let word = self.out.paint(style, word);
-            let line = if issue.path.is_empty() {
-                format!("{word} {}", issue.message)
-            } else {
-                format!("{word} `{path}`: {}", issue.message)
+            let line = match path {
+                None => format!("{word} {}", issue.message),
+                Some(path) => format!("{word} `{path}`: {}", issue.message),
             };
-            self.above(|| to_stderr(&line));
+            self.out.to_stderr(&line);
         }
     }
 
@@ -244,12 +294,12 @@ impl Progress for Sink {
         if !self.out.verbose {
             return;
         }
-        let path = escape_bytes(path);
+        let path = self.job.shown(path);
         // Failures to print come back at the command's own next line.
         if self.out.json {
             let _ = self.out.message("detail", &json!({ "action": verb, "path": path }));
         } else if self.screen.is_some() {
-            self.above(|| {
+            self.out.above_bars(|| {
                 let _ = self.out.line(format!("{verb:<9} {path}"));
                 let _ = self.out.flush();
             });

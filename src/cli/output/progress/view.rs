@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Job;
 use super::counters::{PHASES, Reading};
 use crate::cli::output::{count, plural};
-use crate::model::{escape_bytes, format_bytes, format_duration};
+use crate::model::{format_bytes, format_duration};
 
 /// What opening and closing a file costs, in bytes that could be read meanwhile. It lets the
 /// remaining time be right for many small files as well as for few large ones.
@@ -159,8 +160,10 @@ impl View {
         }
     }
 
-    pub(super) fn current_text(&self) -> std::borrow::Cow<'_, str> {
-        escape_bytes(&self.reading.current)
+    /// The current file, or nothing before the first.
+    pub(super) fn current_text(&self, job: Job) -> Option<String> {
+        let current = &self.reading.current;
+        (!current.is_empty()).then(|| job.shown(current))
     }
 
     /// One line for a log, without the current file.
@@ -180,7 +183,7 @@ impl View {
     }
 
     /// The object of a `status` message.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self, job: Job) -> Status {
         let reading = &self.reading;
         Status {
             phase: PHASES.get(reading.phase).map_or("working", |(name, _)| name),
@@ -195,7 +198,7 @@ impl View {
             transferred_bytes: reading.transferred_bytes,
             warnings: reading.warnings,
             errors: reading.failures,
-            current: (!reading.current.is_empty()).then(|| self.current_text().into_owned()),
+            current: self.current_text(job),
         }
     }
 }

@@ -1,0 +1,171 @@
+//! `larder check`: looks for damage.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use super::shared::snapshot_name;
+use crate::cli::Finish;
+use crate::cli::context::Context;
+use crate::cli::output::progress::{Display, Job};
+use crate::cli::output::{Style, local_ms, plural};
+use crate::cli::select::warn_of_bad;
+use crate::error::Result;
+use crate::model::{BackupId, escape_bytes, format_bytes};
+use crate::repository::Repository;
+use crate::tree::SnapshotFilter;
+use crate::verify::{
+    CheckOptions, CheckReport, HitPart, HitRange, HitSnapshot, ReadData, Severity, Subset, check,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  larder check                               structure: snapshots, pages, index, packs
+  larder check --read-data                   every stored byte too
+  larder check --read-data-subset 5%         a twentieth, another one each time
+  larder check --read-data-subset 1/7        the first of seven parts, for Mondays
+  larder check latest                        only what one snapshot needs
+
+Damage is named with the snapshots and files that it hits, and the exit code is 1.";
+
+/// Look for damage
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CheckArgs {
+    /// Snapshots to check, instead of the whole repository
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
+    /// Read and verify all stored data
+    #[arg(long)]
+    read_data: bool,
+
+    /// Read and verify a part: `5%` at random, `1/7` the first of seven, `10G` at random
+    #[arg(long, value_name = "PART", conflicts_with = "read_data")]
+    read_data_subset: Option<Subset>,
+}
+
+pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
+    let repository = context.open()?;
+    let options = CheckOptions {
+        read_data: match args.read_data_subset {
+            Some(subset) => ReadData::Subset(subset),
+            None if args.read_data => ReadData::All,
+            None => ReadData::None,
+        },
+        snapshots: args.chosen(&repository, context)?,
+        ..CheckOptions::default()
+    };
+    let report = check_shown(&repository, &options, context)?;
+    if context.out.json {
+        context.out.message("summary", &report)?;
+    } else {
+        print(&report, context)?;
+    }
+    Ok(if report.is_clean() { Finish::Done } else { Finish::Damaged })
+}
+
+impl CheckArgs {
+    fn chosen(&self, repository: &Repository, context: &Context) -> Result<Option<Vec<BackupId>>> {
+        if self.snapshots.is_empty() {
+            return Ok(None);
+        }
+        let list = repository.snapshots()?;
+        warn_of_bad(&list, &context.out);
+        let all = SnapshotFilter::default();
+        let ids = self.snapshots.iter().map(|name| Ok(snapshot_name(name)?.find(&list, &all)?.id));
+        ids.collect::<Result<_>>().map(Some)
+    }
+}
+
+/// Checks with progress on the screen.
+pub(super) fn check_shown(
+    repository: &Repository,
+    options: &CheckOptions,
+    context: &Context,
+) -> Result<CheckReport> {
+    let display = Display::start(&context.out, Job::Check);
+    let report = check(repository, options, &context.runtime(&display));
+    display.finish();
+    report
+}
+
+/// Tells people what a check found.
+pub(super) fn print(report: &CheckReport, context: &Context) -> Result<()> {
+    let out = &context.out;
+    for finding in &report.findings {
+        if finding.severity != Severity::Damage && out.quiet {
+            continue;
+        }
+        out.line(finding.to_string())?;
+        if let Some(hint) = &finding.hint {
+            out.line(format!("{} {hint}", out.paint(Style::Hint, "hint:")))?;
+        }
+    }
+    if report.left_out > 0 {
+        out.line(format!("... and {} more", plural(report.left_out, "finding")))?;
+    }
+    report.hits.snapshots.iter().try_for_each(|hit| print_hit(hit, context))?;
+    if report.hits.left_out > 0 {
+        out.line(format!("... and {} more", plural(report.hits.left_out, "file")))?;
+    }
+    let checked = &report.checked;
+    let mut looked_at = format!(
+        "{}, {}, {}, {}",
+        plural(checked.snapshots, "snapshot"),
+        plural(checked.entries, "entry"),
+        plural(checked.chunks, "chunk"),
+        plural(checked.packs, "pack"),
+    );
+    if checked.packs_read > 0 {
+        let read = format_bytes(checked.bytes_read);
+        looked_at.push_str(&format!("; {read} read in {}", plural(checked.packs_read, "pack")));
+    }
+    if report.is_clean() {
+        let warnings = match report.warnings {
+            0 => String::new(),
+            number => format!(", {}", plural(number, "warning")),
+        };
+        out.note(format!("no damage found{warnings}: {looked_at}"))?;
+        if checked.packs_read == 0 {
+            out.note("stored bytes were not read: `larder check --read-data` does that too")?;
+        }
+        return Ok(());
+    }
+    let hit = plural(report.hits.snapshots.len() as u64, "snapshot");
+    out.line(format!(
+        "damage found: {}, {hit} hit ({looked_at})",
+        plural(report.damaged, "finding")
+    ))
+}
+
+fn print_hit(hit: &HitSnapshot, context: &Context) -> Result<()> {
+    let out = &context.out;
+    out.line(format!(
+        "snapshot {} of host {}, {}: {} hit, {} lost",
+        hit.id.short(),
+        escape_bytes(hit.host.as_bytes()),
+        local_ms(hit.time_ms),
+        plural(hit.file_count, "file"),
+        format_bytes(hit.lost_bytes),
+    ))?;
+    for file in &hit.files {
+        let what = match (file.part, file.lost_bytes) {
+            (HitPart::Attributes, _) => "its extended attributes".to_owned(),
+            (HitPart::Content, 0) => "its list of contents".to_owned(),
+            (HitPart::Content, bytes) => format_bytes(bytes),
+        };
+        out.line(format!("  {} lacks {what}", file.path))?;
+    }
+    hit.ranges.iter().try_for_each(|range| out.line(format!("  {}", range_text(range))))
+}
+
+fn range_text(range: &HitRange) -> String {
+    let entries = range.entries.map_or("all".to_owned(), |number| plural(number, "entry"));
+    match (&range.after, &range.last) {
+        (Some(after), Some(last)) => format!("{entries} after {after} up to {last}"),
+        (Some(after), None) => format!("{entries} after {after}"),
+        (None, Some(last)) => format!("{entries} up to {last}"),
+        (None, None) => format!("{entries}: nothing of its tree can be read"),
+    }
+}

@@ -1,0 +1,347 @@
+//! `larder snapshot`: backs up.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::shared::{size, strategy};
+use crate::archive::{BackupOptions, BackupReport, BackupStats, StdinSource, backup};
+use crate::cli::Finish;
+use crate::cli::context::Context;
+use crate::cli::output::progress::{Display, Job};
+use crate::cli::output::{count, plural};
+use crate::codec::Compression;
+use crate::error::{Error, Result};
+use crate::model::entry::is_valid_path;
+use crate::model::{BackupStrategy, format_bytes, format_duration};
+use crate::repository::Repository;
+use crate::source::{FileId, SourceListKind, SourcePath, WalkOptions, read_source_list};
+use crate::tree::clean_path;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder snapshot /home /etc
+  larder snapshot ~/work --exclude '*.o' --exclude target/ --tag work
+  larder snapshot / --one-file-system --exclude-caches
+  larder snapshot /home --strategy full --description 'before the move'
+  larder snapshot /home --dry-run -v              what would be stored
+  find . -newer list -print0 | larder snapshot --files-from-raw -
+  pg_dump db | larder snapshot --stdin db.sql
+
+A pattern without `/` fits a name in any folder, one that begins with `/` a whole path, any other
+the last parts of a path. `*` and `?` stay within a name, `**` crosses folders; `/` at the end
+means folders only, `!` in front takes back what an earlier pattern left out.
+
+Files that cannot be read are named and counted; the snapshot is made without them, and the exit
+code is 3. A run that was interrupted keeps what it stored, and the next one goes on from there.";
+
+/// Back up files and folders
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SnapshotArgs {
+    /// Files and folders; a symbolic link is stored as a link unless it ends in `/`
+    #[arg(value_name = "PATH",
+          required_unless_present_any = ["files_from", "files_from_verbatim", "files_from_raw", "stdin"])]
+    paths: Vec<PathBuf>,
+
+    /// Which earlier snapshot tells what need not be read again: `full` reads everything,
+    /// `differential` compares with the newest full one. Each makes a complete snapshot
+    #[arg(long, value_name = "STRATEGY", default_value = "incremental", value_parser = strategy())]
+    strategy: BackupStrategy,
+
+    /// Tag of the snapshot (may be repeated)
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    tag: Vec<String>,
+
+    /// Host name of the snapshot, instead of this machine's
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// A line of text about the snapshot
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+
+    /// Read everything and say what would be stored, but store nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+
+    /// How hard to compress: fast, default, max, none or a zstd level from 1 to 22
+    #[arg(long, value_name = "HOW", default_value_t)]
+    compression: Compression,
+
+    #[command(flatten)]
+    select: SelectArgs,
+
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+/// What is taken and what is left out.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What to back up")]
+struct SelectArgs {
+    /// Leave out what fits the pattern (may be repeated)
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+
+    /// The same, upper and lower case being equal
+    #[arg(long, value_name = "PATTERN")]
+    iexclude: Vec<String>,
+
+    /// Leave out what fits a pattern in the file, one a line
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+
+    /// The same, upper and lower case being equal
+    #[arg(long, value_name = "FILE")]
+    iexclude_file: Vec<PathBuf>,
+
+    /// Leave out what is in folders marked by a CACHEDIR.TAG
+    #[arg(long)]
+    exclude_caches: bool,
+
+    /// Leave out what is in folders that hold this file; with `:HEADER`, if it begins so
+    #[arg(long, value_name = "NAME[:HEADER]")]
+    exclude_if_present: Vec<String>,
+
+    /// Leave out files larger than this, such as `500M`
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    exclude_larger_than: Option<u64>,
+
+    /// Leave out files and folders with the nodump flag
+    #[arg(long)]
+    exclude_nodump: bool,
+
+    /// Leave out what `.gitignore` files say
+    #[arg(long)]
+    git_ignore: bool,
+
+    /// Stay in the file systems of the given paths
+    #[arg(short = 'x', long)]
+    one_file_system: bool,
+
+    /// Take the paths that fit the patterns in the file, one a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    files_from: Vec<PathBuf>,
+
+    /// Take the paths in the file, one a line, as they are; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    files_from_verbatim: Vec<PathBuf>,
+
+    /// Take the paths in the file, each with a NUL after it; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    files_from_raw: Vec<PathBuf>,
+
+    /// Back up standard input as a file of this name
+    #[arg(long, value_name = "NAME",
+          conflicts_with_all = ["paths", "files_from", "files_from_verbatim", "files_from_raw"])]
+    stdin: Option<PathBuf>,
+}
+
+/// How files are looked at.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "How to read")]
+struct ReadArgs {
+    /// Keep the times of last access
+    #[arg(long)]
+    with_atime: bool,
+
+    /// Do not read a file again only because its ctime changed
+    #[arg(long)]
+    ignore_ctime: bool,
+
+    /// Do not read a file again only because its inode number changed
+    #[arg(long)]
+    ignore_inode: bool,
+}
+
+pub(super) fn run(args: SnapshotArgs, context: &Context) -> Result<Finish> {
+    let dry_run = args.dry_run;
+    let mut options = args.options()?;
+    let repository = context.open()?;
+    options.walk.exclude_ids = own_cache(&repository, context);
+    let report = backup_shown(&repository, &options, context)?;
+    if context.out.json {
+        context.out.message("summary", &Summary::new(&report, dry_run))?;
+    } else {
+        print(&report, context)?;
+    }
+    Ok(Finish::with_failed(report.stats.errors))
+}
+
+/// Backs up with progress on the screen.
+pub(super) fn backup_shown(
+    repository: &Repository,
+    options: &BackupOptions,
+    context: &Context,
+) -> Result<BackupReport> {
+    let display = Display::start(&context.out, Job::Backup);
+    let report = backup(repository, options, &context.runtime(&display));
+    display.finish();
+    report
+}
+
+impl SnapshotArgs {
+    fn options(self) -> Result<BackupOptions> {
+        Ok(BackupOptions {
+            sources: self.select.sources(&self.paths)?,
+            stdin: self.select.stdin.as_deref().map(stdin_source).transpose()?.map(Arc::new),
+            walk: self.select.walk(),
+            strategy: self.strategy,
+            tags: self.tag,
+            description: self.description.unwrap_or_default(),
+            host: self.host,
+            compression: self.compression,
+            with_atime: self.read.with_atime,
+            ignore_ctime: self.read.ignore_ctime,
+            ignore_inode: self.read.ignore_inode,
+            dry_run: self.dry_run,
+            ..BackupOptions::default()
+        })
+    }
+}
+
+impl SelectArgs {
+    fn sources(&self, paths: &[PathBuf]) -> Result<Vec<SourcePath>> {
+        let mut sources: Vec<SourcePath> =
+            paths.iter().map(|path| SourcePath::new(path)).collect::<Result<_>>()?;
+        let lists = [
+            (&self.files_from, SourceListKind::Patterns),
+            (&self.files_from_verbatim, SourceListKind::Verbatim),
+            (&self.files_from_raw, SourceListKind::Raw),
+        ];
+        for (files, kind) in lists {
+            for file in files {
+                let list = read_list(file)?;
+                let base = std::env::current_dir()
+                    .map_err(|error| Error::local("find", "the current folder", error))?;
+                sources.extend(read_source_list(&list, kind, &base)?);
+            }
+        }
+        if sources.is_empty() && self.stdin.is_none() {
+            return Err(Error::usage("the lists name nothing to back up"));
+        }
+        Ok(sources)
+    }
+
+    fn walk(self) -> WalkOptions {
+        WalkOptions {
+            exclude: self.exclude,
+            iexclude: self.iexclude,
+            exclude_file: self.exclude_file,
+            iexclude_file: self.iexclude_file,
+            exclude_caches: self.exclude_caches,
+            exclude_if_present: self.exclude_if_present,
+            exclude_larger_than: self.exclude_larger_than,
+            exclude_nodump: self.exclude_nodump,
+            git_ignore: self.git_ignore,
+            one_file_system: self.one_file_system,
+            ..WalkOptions::default()
+        }
+    }
+}
+
+fn read_list(file: &Path) -> Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        let mut list = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut list);
+        return read.map(|_| list).map_err(|error| Error::local("read", "standard input", error));
+    }
+    fs::read(file).map_err(|error| Error::local("read", file, error))
+}
+
+fn stdin_source(name: &Path) -> Result<StdinSource> {
+    let bytes = clean_path(name.as_os_str().as_bytes());
+    if bytes.is_empty() || !is_valid_path(&bytes) {
+        return Err(Error::usage_hint(
+            format!("`{}` is no name for a file", name.display()),
+            "give a name such as `db.sql`",
+        ));
+    }
+    Ok(StdinSource { name: bytes, reader: Mutex::new(Box::new(std::io::stdin())) })
+}
+
+/// The local cache of the repository: it changes while it is read, and can be made again.
+pub(super) fn own_cache(repository: &Repository, context: &Context) -> Vec<FileId> {
+    let cache_dir = context.open_options().cache_dir;
+    let folder = cache_dir.map(|dir| dir.join(repository.id().to_string()));
+    let meta = folder.and_then(|folder| fs::metadata(folder).ok());
+    meta.map(|meta| FileId { dev: meta.dev(), inode: meta.ino() }).into_iter().collect()
+}
+
+/// Tells people what a run did.
+pub(super) fn print(report: &BackupReport, context: &Context) -> Result<()> {
+    let out = &context.out;
+    let stats = &report.stats;
+    let kind = match report.parent {
+        Some(parent) => format!("{}, compared with {}", report.strategy, parent.short()),
+        None => report.strategy.to_string(),
+    };
+    let time = format_duration(report.duration);
+    out.note(match &report.snapshot {
+        Some(snapshot) => format!("snapshot {} saved in {time} ({kind})", snapshot.id.short()),
+        None => format!("nothing was saved in {time}: this was a dry run ({kind})"),
+    })?;
+    let new_changed = |new, changed, unmodified| {
+        format!("{} new, {} changed, {} unmodified", count(new), count(changed), count(unmodified))
+    };
+    let files = new_changed(stats.files_new, stats.files_changed, stats.files_unmodified);
+    out.note(format!("  files    {files}"))?;
+    let folders = new_changed(stats.folders_new, stats.folders_changed, stats.folders_unmodified);
+    out.note(format!("  folders  {folders}"))?;
+    let read = format_bytes(stats.bytes_read);
+    out.note(format!("  source   {}, of which {read} was read", format_bytes(stats.bytes_total)))?;
+    let added = format_bytes(stats.bytes_added);
+    if report.snapshot.is_some() {
+        out.note(format!("  added    {added}, stored as {}", format_bytes(stats.bytes_stored)))?;
+    } else {
+        out.note(format!("  new      {added} before compression"))?;
+    }
+    if report.lost_packs > 0 {
+        out.warn(&format!(
+            "storage lost {}: what the sources still have of it was stored again; \
+             `larder check` shows which snapshots are hit",
+            plural(report.lost_packs, "pack"),
+        ));
+    }
+    if stats.errors > 0 && !out.quiet {
+        out.warn(&format!("{} could not be read, see above", plural(stats.errors, "entry")));
+    }
+    Ok(())
+}
+
+/// The `summary` of a run in JSON.
+#[derive(Serialize)]
+struct Summary<'a> {
+    snapshot_id: Option<String>,
+    dry_run: bool,
+    strategy: BackupStrategy,
+    parent: Option<String>,
+    #[serde(flatten)]
+    stats: &'a BackupStats,
+    seconds: f64,
+    lost_packs: u64,
+    adopted_packs: u64,
+}
+
+impl<'a> Summary<'a> {
+    fn new(report: &'a BackupReport, dry_run: bool) -> Self {
+        Self {
+            snapshot_id: report.snapshot.as_ref().map(|snapshot| snapshot.id.to_string()),
+            dry_run,
+            strategy: report.strategy,
+            parent: report.parent.map(|parent| parent.to_string()),
+            stats: &report.stats,
+            seconds: report.duration.as_secs_f64(),
+            lost_packs: report.lost_packs,
+            adopted_packs: report.adopted_packs,
+        }
+    }
+}
