@@ -1,0 +1,14 @@
+//! The engine under stress: random trees, crashes at every write, failing storage, damaged objects,
+//! several writers, awkward sources. What must never happen is that older snapshots suffer, that
+//! wrong bytes come back, or that a run which was stopped leaves the next one stuck.
+//!
+//! `LARDER_TEST_LONG=1` runs more of everything.
+
+mod crash;
+#[path = "../support/mod.rs"]
+mod support;
+
+/// How many rounds of something random are run: few in the test command, many when asked to.
+fn rounds(short: u64, long: u64) -> u64 {
+    if std::env::var_os("LARDER_TEST_LONG").is_some() { long } else { short }
+}

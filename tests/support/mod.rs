@@ -1,0 +1,18 @@
+//! What the tests of the engine stand on.
+//!
+//! [`Lab`] is the one place that builds a repository for tests; [`LiveTree`] is a folder with
+//! everything that a file system can hold, made from a seed and edited at random; [`TreeCopy`] is
+//! what a tree or a snapshot holds, as plain data, for comparison.
+
+mod dice;
+mod edit;
+mod lab;
+mod live;
+mod live_copy;
+mod snapshot_copy;
+mod tree_copy;
+
+pub(crate) use dice::Dice;
+pub(crate) use lab::{Lab, LabOptions, ManifestCopy, PASSWORD};
+pub(crate) use live::LiveTree;
+pub(crate) use tree_copy::{Body, Node, TreeCopy};

@@ -1,0 +1,73 @@
+//! What a tree holds, as plain data: the one form in which live folders and snapshots are compared.
+
+use std::collections::BTreeMap;
+
+use larder::model::{FileKind, Time, Xattr, escape_bytes};
+
+/// All that a backup has to keep of one entry. Not here: change time and inode number, which no
+/// restore can bring back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) kind: FileKind,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+    pub(crate) mtime: Time,
+    pub(crate) body: Body,
+    pub(crate) xattrs: Vec<Xattr>,
+    /// The first name of its hard-link group, if that is another one.
+    pub(crate) same_as: Option<Vec<u8>>,
+}
+
+/// What is in an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    Nothing,
+    Bytes { len: u64, hash: blake3::Hash },
+    Target(Vec<u8>),
+    Device(u32, u32),
+}
+
+/// A tree by path below its root, which is the empty path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TreeCopy(pub(crate) BTreeMap<Vec<u8>, Node>);
+
+impl TreeCopy {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn get(&self, path: &[u8]) -> Option<&Node> {
+        self.0.get(path)
+    }
+
+    /// Bytes of all files, each once.
+    pub(crate) fn bytes(&self) -> u64 {
+        let nodes = self.0.values().filter(|node| node.same_as.is_none());
+        nodes.map(|node| if let Body::Bytes { len, .. } = node.body { len } else { 0 }).sum()
+    }
+
+    /// What is in one and not, or otherwise, in the other.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (path, node) in &self.0 {
+            match other.0.get(path) {
+                None => found.push(format!("`{}` is missing", escape_bytes(path))),
+                Some(theirs) if theirs != node => {
+                    found.push(format!("`{}`\n  is {theirs:?}\n  not {node:?}", escape_bytes(path)));
+                }
+                Some(_) => {}
+            }
+        }
+        let more = other.0.keys().filter(|path| !self.0.contains_key(*path));
+        found.extend(more.map(|path| format!("`{}` should not be there", escape_bytes(path))));
+        found
+    }
+
+    /// Fails, with the first differences, unless `other` is the same tree.
+    #[track_caller]
+    pub(crate) fn assert_same(&self, other: &Self, what: impl std::fmt::Display) {
+        let found = self.differences(other);
+        let shown = found.len().min(5);
+        assert!(found.is_empty(), "{what}: {} differences\n{}", found.len(), found[..shown].join("\n"));
+    }
+}
