@@ -4,13 +4,13 @@
 //! Order: pack tables, shards, and only when all of them are durable the deletes of what they
 //! replace. A crash in between leaves records twice, which harms nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
 use super::Repository;
 use super::index::LevelBuilder;
-use super::object::{make_object, seal_record};
+use super::object::{hash_in_name, make_object, seal_record};
 use crate::crypto::{Class, SealKind, Unit, object_hash, seal};
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::{HEADER_LEN, Header, ObjectType};
@@ -30,6 +30,16 @@ const DELTAS_MAX: usize = 32;
 /// A run is merged with newer records if it has at most this many times as many: so each record
 /// is written again only a few times while a repository grows.
 const MERGE_RATIO: u64 = 8;
+
+/// A complete run in the repository.
+#[derive(Default)]
+struct Run {
+    /// Its shards and tables.
+    objects: Vec<ObjectHash>,
+    /// What it replaced.
+    supersedes: Vec<ObjectHash>,
+    records: u64,
+}
 
 impl Repository {
     /// Merges index deltas into a run if there are many. Returns how many objects were replaced.
@@ -55,17 +65,21 @@ impl Repository {
         }
         runtime.progress.phase(Phase::MergingIndex);
         let mut builder = self.index.collect_objects(&*self.storage, &replaced)?;
-        for (objects, records) in self.runs(of_type(ObjectType::IndexRun))? {
-            if records > MERGE_RATIO * builder.records_len() {
+        let runs = self.runs(of_type(ObjectType::IndexRun))?;
+        for run in &runs {
+            if run.records > MERGE_RATIO * builder.records_len() {
                 break;
             }
-            let run = self.index.collect_objects(&*self.storage, &objects)?;
-            builder.absorb(run);
-            replaced.extend(objects);
+            builder.absorb(self.index.collect_objects(&*self.storage, &run.objects)?);
+            replaced.extend(&run.objects);
         }
         runtime.cancel.check()?;
         self.write_run(builder, &replaced, runtime)?;
-        for object in &replaced {
+        // What an interrupted merge replaced, but did not get to delete, goes too.
+        let mut listed = HashSet::new();
+        self.storage.list("index/", &mut |meta| listed.extend(hash_in_name(&meta.name)))?;
+        let left = runs.iter().flat_map(|run| &run.supersedes).filter(|old| listed.contains(*old));
+        for object in replaced.iter().chain(left) {
             match self.storage.delete(&format!("index/{object}")) {
                 Ok(()) => {}
                 // Storage that refuses deletes keeps both; records twice are harmless.
@@ -76,26 +90,23 @@ impl Repository {
         Ok(replaced.len())
     }
 
-    /// The complete runs: their objects and their number of records, small ones first.
-    fn runs(
-        &self,
-        shards: impl Iterator<Item = ObjectHash>,
-    ) -> Result<Vec<(Vec<ObjectHash>, u64)>> {
-        let mut runs: HashMap<BackupId, (Vec<ObjectHash>, u64)> = HashMap::new();
+    /// The complete runs, small ones first.
+    fn runs(&self, shards: impl Iterator<Item = ObjectHash>) -> Result<Vec<Run>> {
+        let mut runs: HashMap<BackupId, Run> = HashMap::new();
         for shard in shards {
             let directory = self.index.run_directory(&*self.storage, shard)?;
-            let (objects, records) = runs.entry(directory.run_id).or_default();
-            objects.push(shard);
-            *records += directory.records;
-            let tables = directory.tables.0.as_chunks::<32>().0;
-            objects.extend(tables.iter().map(|table| ObjectHash(*table)));
+            let run = runs.entry(directory.run_id).or_default();
+            run.objects.push(shard);
+            run.objects.extend(names(&directory.tables));
+            run.supersedes.extend(names(&directory.supersedes));
+            run.records += directory.records;
         }
         let mut runs: Vec<_> = runs.into_values().collect();
-        for (objects, _) in &mut runs {
-            objects.sort();
-            objects.dedup();
+        for run in &mut runs {
+            run.objects.sort();
+            run.objects.dedup();
         }
-        runs.sort_by_key(|(_, records)| *records);
+        runs.sort_by_key(|run| run.records);
         Ok(runs)
     }
 
@@ -184,6 +195,10 @@ impl Repository {
 
 fn too_many(_: std::num::TryFromIntError) -> Error {
     Error::Internal { what: "the index has more parts than its numbers allow".into() }
+}
+
+fn names(hashes: &Bin) -> impl Iterator<Item = ObjectHash> {
+    hashes.0.as_chunks().0.iter().map(|hash| ObjectHash(*hash))
 }
 
 fn concat(objects: &[ObjectHash]) -> Vec<u8> {

@@ -80,8 +80,13 @@ impl Index {
             }
         }
         if !objects.is_empty() {
-            let builder = collect(objects, &listed, &mut loaded.bad)?;
+            let (builder, incomplete) = collect(objects)?;
             self.add_level(builder)?;
+            // An interrupted merge leaves a run without some of its parts, the new or the old one.
+            // All that it says is known from elsewhere then, and nothing is wrong.
+            let is_lost =
+                |run: &IncompleteRun| run.ids.iter().any(|id| self.find_all(id).is_empty());
+            loaded.bad.extend(incomplete.into_iter().filter(is_lost).map(|run| run.error));
         }
         Ok(Some(loaded))
     }
@@ -99,7 +104,8 @@ impl Index {
         let objects = self.open_objects(storage, hashes, &mut bad)?;
         let vanished = || Error::Busy { what: "the index is being merged by somebody else".into() };
         let objects = objects.ok_or_else(vanished)?;
-        let builder = collect(objects, &HashSet::new(), &mut bad)?;
+        let (builder, incomplete) = collect(objects)?;
+        bad.extend(incomplete.into_iter().map(|run| run.error));
         bad.into_iter().next().map_or(Ok(builder), Err)
     }
 
@@ -254,12 +260,14 @@ impl Index {
     }
 }
 
+/// Shards of a run that lacks other shards, or tables.
+struct IncompleteRun {
+    error: Error,
+    ids: Vec<[u8; 32]>,
+}
+
 /// Turns index objects into one builder: deltas, complete runs, less what was dropped.
-fn collect(
-    objects: Vec<(ObjectHash, IndexObject)>,
-    listed: &HashSet<ObjectHash>,
-    bad: &mut Vec<Error>,
-) -> Result<LevelBuilder> {
+fn collect(objects: Vec<(ObjectHash, IndexObject)>) -> Result<(LevelBuilder, Vec<IncompleteRun>)> {
     let mut builder = LevelBuilder::default();
     let mut dropped: HashSet<ObjectHash> = HashSet::new();
     let mut tables: HashMap<ObjectHash, PackTable> = HashMap::new();
@@ -287,22 +295,19 @@ fn collect(
         }
         builder.cover(hash, ObjectType::IndexDelta);
     }
+    let mut incomplete = Vec::new();
     for shards in runs.into_values() {
-        if let Err(error) = add_run(&mut builder, &shards, &tables, &dropped) {
-            // An interrupted merge leaves a run without some of its parts, and everything that
-            // it would have replaced: then nothing is wrong.
-            let replaced = shards.iter().find(|(_, directory, _)| directory.shard == 0);
-            let replaced = replaced.map_or(&[][..], |(_, d, _)| d.supersedes.0.as_chunks().0);
-            let unfinished = replaced.iter().all(|object| listed.contains(&ObjectHash(*object)));
-            if !unfinished || replaced.is_empty() {
-                bad.push(error);
+        match add_run(&mut builder, &shards, &tables, &dropped) {
+            Ok(()) => {}
+            Err(error) => {
+                let records = shards.iter().flat_map(|(_, _, records)| records);
+                let ids = records.map(|record| record.id).collect();
+                incomplete.push(IncompleteRun { error, ids });
             }
         }
     }
-    for hash in tables.into_keys() {
-        builder.cover(hash, ObjectType::PackTable);
-    }
-    Ok(builder)
+    // Tables count as read only with their run: it may not be there yet.
+    Ok((builder, incomplete))
 }
 
 fn add_run(
@@ -356,6 +361,9 @@ fn add_run(
             }
         }
         builder.cover(*hash, ObjectType::IndexRun);
+    }
+    for name in names {
+        builder.cover(name, ObjectType::PackTable);
     }
     Ok(())
 }
