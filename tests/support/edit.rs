@@ -66,9 +66,8 @@ impl LiveTree {
     }
 
     fn rename(&mut self, path: &Path) {
-        let folders = self.all(|other| {
-            other.is_dir() && !other.is_symlink() && !other.starts_with(path)
-        });
+        let folders =
+            self.all(|other| other.is_dir() && !other.is_symlink() && !other.starts_with(path));
         let folder = self.dice.pick(&folders);
         let to = folder.join(format!("renamed{}", self.dice.below(1 << 30)));
         fs::rename(path, to).expect("renames");

@@ -289,11 +289,7 @@ impl Lab {
 
     /// The snapshot remembered as `name`, and what it has to hold.
     #[track_caller]
-    pub(crate) fn remembered(
-        &self,
-        repository: &Repository,
-        name: &str,
-    ) -> (Snapshot, &TreeCopy) {
+    pub(crate) fn remembered(&self, repository: &Repository, name: &str) -> (Snapshot, &TreeCopy) {
         let (id, copy) = self.remembered.get(name).expect("was remembered");
         let list = repository.snapshots().expect("lists snapshots");
         let found = list.snapshots.into_iter().find(|snapshot| snapshot.id == *id);
@@ -379,7 +375,8 @@ impl ManifestCopy {
         let differs = |pair: &(&Entry, &Entry)| pair.0 != pair.1;
         assert_eq!(self.entries.len(), other.entries.len(), "{what}: number of entries");
         let pairs = || self.entries.iter().zip(&other.entries);
-        if let Some((a, b)) = pairs().filter(differs).find(|(a, _)| is_within(&a.path, &self.source))
+        if let Some((a, b)) =
+            pairs().filter(differs).find(|(a, _)| is_within(&a.path, &self.source))
         {
             panic!("{what}: an entry differs:\n{a:?}\n{b:?}");
         }

@@ -132,7 +132,17 @@ impl LiveTree {
 
     fn new_name(&mut self) -> OsString {
         const TRAPS: [&[u8]; 12] = [
-            b"a", b"a.b", b"a-b", b"a b", b"b", b"\xff", b"\x01", b"new\nline", b"A", b"-rf", b"~",
+            b"a",
+            b"a.b",
+            b"a-b",
+            b"a b",
+            b"b",
+            b"\xff",
+            b"\x01",
+            b"new\nline",
+            b"A",
+            b"-rf",
+            b"~",
             b"\xc3\xa4",
         ];
         self.made += 1;

@@ -1,7 +1,7 @@
 //! Reads a snapshot into memory through the reading layers, checking everything on the way.
 
-use std::path::Path;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use larder::error::{Error, Result};
 use larder::model::entry::is_within;
@@ -114,7 +114,7 @@ fn file(repository: &Repository, reader: &mut Reader<'_>, entry: &Entry) -> Resu
 }
 
 fn zeros(hasher: &mut blake3::Hasher, mut len: u64) {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     while len > 0 {
         let step = len.min(ZEROS.len() as u64);
         hasher.update(&ZEROS[..step as usize]);

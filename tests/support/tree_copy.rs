@@ -53,7 +53,8 @@ impl TreeCopy {
             match other.0.get(path) {
                 None => found.push(format!("`{}` is missing", escape_bytes(path))),
                 Some(theirs) if theirs != node => {
-                    found.push(format!("`{}`\n  is {theirs:?}\n  not {node:?}", escape_bytes(path)));
+                    found
+                        .push(format!("`{}`\n  is {theirs:?}\n  not {node:?}", escape_bytes(path)));
                 }
                 Some(_) => {}
             }
@@ -68,6 +69,11 @@ impl TreeCopy {
     pub(crate) fn assert_same(&self, other: &Self, what: impl std::fmt::Display) {
         let found = self.differences(other);
         let shown = found.len().min(5);
-        assert!(found.is_empty(), "{what}: {} differences\n{}", found.len(), found[..shown].join("\n"));
+        assert!(
+            found.is_empty(),
+            "{what}: {} differences\n{}",
+            found.len(),
+            found[..shown].join("\n")
+        );
     }
 }
