@@ -10,6 +10,7 @@ mod layout;
 mod manifest;
 mod reader;
 mod select;
+mod tarball;
 
 pub use content::{Pieces, load_xattrs};
 pub use diff::{DiffSide, DiffSummary, Difference, DifferenceKind, Fields, Tally, diff};
@@ -19,6 +20,7 @@ pub use layout::Gap;
 pub use manifest::{Counts, Manifest};
 pub use reader::{FileReader, Part};
 pub use select::{SnapshotFilter, SnapshotName, clean_path, parse_path};
+pub use tarball::{TarStats, write_tar};
 
 #[cfg(test)]
 mod testing;

@@ -3,12 +3,16 @@
 mod ahead;
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 use super::Manifest;
 use super::layout::{Gap, Layout};
 use crate::error::{Error, Result};
 use crate::model::{ChunkId, Content, Entry, FileKind, Piece, escape_bytes};
 use crate::repository::{Reader, Repository};
+
+/// More runs of data than this are not listed: the list would take much memory.
+const DATA_RUNS_MAX: usize = 1 << 16;
 
 /// A file of a snapshot. Every byte that it returns was checked against its chunk's id.
 ///
@@ -45,7 +49,8 @@ impl<'r> FileReader<'r> {
     /// Opens the file `entry` of `manifest`; a hard link leads to the content of its group.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it is no regular file, and what [`Manifest::content_entry`] gives.
+    /// [`Error::Usage`] if it is no regular file, [`Error::Damaged`] for a size that no file can
+    /// have, and what [`Manifest::content_entry`] gives.
     pub fn open(repository: &'r Repository, manifest: &Manifest, entry: &Entry) -> Result<Self> {
         if entry.kind != FileKind::File {
             let path = escape_bytes(&entry.path);
@@ -53,6 +58,10 @@ impl<'r> FileReader<'r> {
             return Err(Error::usage(format!("`/{path}` is a {kind}, not a file")));
         }
         let entry = manifest.content_entry(repository, entry)?;
+        if i64::try_from(entry.size).is_err() {
+            let path = escape_bytes(&entry.path);
+            return Err(Error::damaged("manifest", format!("the size of `/{path}` is impossible")));
+        }
         let content = match &entry.content {
             Content::Inline(bytes) => FileContent::Inline(bytes.clone()),
             _ => FileContent::Stored { layout: Layout::new(&entry), last: None },
@@ -116,6 +125,34 @@ impl<'r> FileReader<'r> {
                 Ok(copy_start(bytes.unwrap_or_default(), buf))
             }
         }
+    }
+
+    /// Where the file has data and no holes, in order; what cannot be known counts as data. `None`
+    /// for a file without holes, or with more than 65,536 runs of data.
+    pub fn data_runs(&mut self) -> Option<Vec<Range<u64>>> {
+        let FileContent::Stored { layout, .. } = &mut self.content else { return None };
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        let (mut at, mut has_holes) = (0, false);
+        while at < self.size && runs.len() <= DATA_RUNS_MAX {
+            let start = at;
+            let is_hole = match layout.locate(&mut self.reader, at) {
+                Ok((piece, start)) => {
+                    at = start + piece.len();
+                    matches!(piece, Piece::Hole(_))
+                }
+                Err(gap) => {
+                    at = gap.end;
+                    false
+                }
+            };
+            has_holes |= is_hole;
+            match runs.last_mut() {
+                _ if is_hole => {}
+                Some(last) if last.end == start => last.end = at,
+                _ => runs.push(start..at),
+            }
+        }
+        (has_holes && runs.len() <= DATA_RUNS_MAX).then_some(runs)
     }
 
     /// Hands everything from the current position to the end to `sink`, part by part, in order;
