@@ -13,10 +13,11 @@ pub(super) struct Runs {
 
 impl Runs {
     /// The runs of data of a file, or all of it where there are no holes.
-    pub(super) fn new(holes_between: Option<Vec<Range<u64>>>, size: u64) -> Self {
-        let is_sparse = holes_between.is_some();
+    pub(super) fn new(data: Option<Vec<Range<u64>>>, size: u64) -> Self {
+        let is_sparse = data.is_some();
+        let data = data.unwrap_or_else(|| std::iter::once(0..size).collect());
         let mut runs: Vec<Range<u64>> = Vec::new();
-        for run in holes_between.unwrap_or_else(|| Vec::from([0..size])) {
+        for run in data {
             // GNU tar starts every run on a block of the archive, other readers do not: whole
             // blocks are the same to all.
             let start = run.start / BLOCK * BLOCK;
