@@ -38,9 +38,9 @@ pub enum Compression {
 impl Compression {
     /// Fastest backups.
     pub const FAST: Self = Self::Level(FAST);
-    /// What zstd's fast strategies give at most: the next level costs twice the time for 6 %.
+    /// What zstd's fast strategies give at most: level 5 costs twice the time for 3 to 8 %.
     pub const DEFAULT: Self = Self::Level(DEFAULT);
-    /// Eight times slower than the default for 10 to 15 %; higher levels go by their number.
+    /// Eight times slower than the default for 8 to 15 %; higher levels go by their number.
     pub const MAX: Self = Self::Level(MAX);
 }
 
