@@ -25,3 +25,6 @@ pub const FORMAT_VERSION: u16 = 1;
 pub const DRAFT: u16 = 1;
 /// Most bytes that the plaintext of a unit may have, whatever a stored length says.
 pub const PLAIN_LEN_MAX: u32 = 256 << 20;
+
+#[cfg(test)]
+mod tests;
