@@ -399,7 +399,7 @@ fn pages() -> Vec<Sample> {
         other("page::InnerRecord", page::encode_inner(2, &children), |bytes| {
             page::decode_inner(bytes, 2, "page").map(|children| page::encode_inner(2, &children))
         }),
-        other("page/entry::XattrsPage", page::encode_xattrs(&xattrs), |bytes| {
+        other("page/xattrs::XattrsPage", page::encode_xattrs(&xattrs), |bytes| {
             page::decode_xattrs(bytes, "page").map(|list| page::encode_xattrs(&list))
         }),
         other("list::LeafRecord", list::encode_leaf(&pieces), list_again(0)),
