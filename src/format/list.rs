@@ -1,6 +1,6 @@
 //! List pages: the pieces of files that have too many for their entry (SPEC.md, section 11).
 
-use super::record::{Bin, decode, encode, names32, record};
+use super::record::{Bin, Few, decode, encode, names32, record};
 use crate::error::{Error, Result};
 use crate::model::{ChunkId, PageId, Piece};
 
@@ -15,7 +15,7 @@ record! {
         /// Ids of the chunks.
         ids: Bin,
         /// Lengths of chunks, and of holes as negative numbers.
-        lengths: Vec<i64>,
+        lengths: Few<i64>,
     }
 }
 
@@ -37,7 +37,7 @@ record! {
         /// 16 plus the level.
         level: u8,
         /// The pages below, in file order.
-        children: Vec<ListChild>,
+        children: Few<ListChild>,
     }
 }
 
@@ -52,12 +52,12 @@ pub enum ListPage {
 /// Encodes a leaf.
 pub fn encode_leaf(pieces: &[Piece]) -> Vec<u8> {
     let (ids, lengths) = split(pieces);
-    encode(&LeafRecord { level: LEVEL_BASE, ids, lengths })
+    encode(&LeafRecord { level: LEVEL_BASE, ids, lengths: Few(lengths) })
 }
 
 /// Encodes an inner page of `level` 1 and more.
 pub fn encode_inner(level: u8, children: &[ListChild]) -> Vec<u8> {
-    encode(&InnerRecord { level: LEVEL_BASE + level, children: children.to_vec() })
+    encode(&InnerRecord { level: LEVEL_BASE + level, children: Few(children.to_vec()) })
 }
 
 /// Reads a list page of the given level.
@@ -72,13 +72,13 @@ pub fn decode_list(bytes: &[u8], level: u8, name: &str) -> Result<ListPage> {
         if leaf.level != stored_level {
             return Err(damaged());
         }
-        join(&leaf.ids, &leaf.lengths).map(ListPage::Leaf).ok_or_else(damaged)
+        join(&leaf.ids, &leaf.lengths.0).map(ListPage::Leaf).ok_or_else(damaged)
     } else {
         let inner: InnerRecord = decode(bytes, name)?;
-        if inner.level != stored_level || inner.children.is_empty() {
+        if inner.level != stored_level || inner.children.0.is_empty() {
             return Err(damaged());
         }
-        Ok(ListPage::Inner(inner.children))
+        Ok(ListPage::Inner(inner.children.0))
     }
 }
 

@@ -6,7 +6,7 @@ mod xattrs;
 
 use std::sync::Arc;
 
-use super::record::{Bin, decode, encode, record};
+use super::record::{Bin, Few, decode, encode, record};
 use crate::error::{Error, Result};
 use crate::model::entry::{compare_paths, is_valid_path};
 use crate::model::{Entry, Owner, PageId};
@@ -37,9 +37,9 @@ record! {
         /// Always 0.
         level: u8,
         /// Owners in order of first use.
-        owners: Vec<OwnerRecord>,
+        owners: Few<OwnerRecord>,
         /// The entries.
-        entries: Vec<EntryRecord>,
+        entries: Few<EntryRecord>,
     }
 }
 
@@ -65,7 +65,7 @@ record! {
         /// 1 and more.
         level: u8,
         /// The pages below, in order.
-        children: Vec<Child>,
+        children: Few<Child>,
     }
 }
 
@@ -92,7 +92,7 @@ pub fn encode_leaf(entries: &[Entry]) -> Vec<u8> {
             group: o.group.as_slice().into(),
         })
         .collect();
-    encode(&LeafRecord { level: 0, owners, entries: records })
+    encode(&LeafRecord { level: 0, owners: Few(owners), entries: Few(records) })
 }
 
 /// Reads a leaf page.
@@ -107,18 +107,19 @@ pub fn decode_leaf(bytes: &[u8], name: &str) -> Result<Vec<Entry>> {
     }
     let owners: Vec<Arc<Owner>> = leaf
         .owners
+        .0
         .into_iter()
         .map(|o| Arc::new(Owner { uid: o.uid, gid: o.gid, user: o.user.0, group: o.group.0 }))
         .collect();
-    let mut entries: Vec<Entry> = Vec::with_capacity(leaf.entries.len());
+    let mut entries: Vec<Entry> = Vec::with_capacity(leaf.entries.0.len());
     let mut path_bytes = 0;
-    for record in leaf.entries {
+    for record in leaf.entries.0 {
         let entry = record
             .into_entry(entries.last(), &owners)
             .ok_or_else(|| damaged("an entry is malformed"))?;
         // Front coding must not blow a small page up into gigabytes of paths.
         path_bytes += entry.path.len();
-        if path_bytes > 8 * PAGE_LEN_MAX as usize {
+        if path_bytes > PAGE_LEN_MAX as usize {
             return Err(damaged("its paths are too long together"));
         }
         if !is_valid_path(&entry.path) {
@@ -134,7 +135,7 @@ pub fn decode_leaf(bytes: &[u8], name: &str) -> Result<Vec<Entry>> {
 
 /// Encodes an inner page of `level` 1 and more.
 pub fn encode_inner(level: u8, children: &[Child]) -> Vec<u8> {
-    encode(&InnerRecord { level, children: children.to_vec() })
+    encode(&InnerRecord { level, children: Few(children.to_vec()) })
 }
 
 /// Reads an inner page of the given level.
@@ -143,11 +144,11 @@ pub fn encode_inner(level: u8, children: &[Child]) -> Vec<u8> {
 /// [`Error::Damaged`], naming `name`, if it is none, or its paths are invalid or out of order.
 pub fn decode_inner(bytes: &[u8], level: u8, name: &str) -> Result<Vec<Child>> {
     let inner: InnerRecord = decode(bytes, name)?;
-    let ordered = inner.children.is_sorted_by(|a, b| compare_paths(&a.last.0, &b.last.0).is_lt());
-    if inner.level != level || level == 0 || inner.children.is_empty() || !ordered {
+    let ordered = inner.children.0.is_sorted_by(|a, b| compare_paths(&a.last.0, &b.last.0).is_lt());
+    if inner.level != level || level == 0 || inner.children.0.is_empty() || !ordered {
         return Err(Error::damaged(name, "it is no inner page of this level"));
     }
-    Ok(inner.children)
+    Ok(inner.children.0)
 }
 
 /// The weight of an entry for the page cut rule.

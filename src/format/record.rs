@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Visitor};
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
@@ -75,6 +75,44 @@ impl<'de> Deserialize<'de> for Bin {
             }
         }
         deserializer.deserialize_byte_buf(BinVisitor)
+    }
+}
+
+/// Most elements of a page: what the least allowed page rules can lead to, and more.
+pub const ELEMENTS_MAX: usize = 1 << 16;
+
+/// An array of at most [`ELEMENTS_MAX`] elements. A small element takes many times its bytes in
+/// memory, so a page is not only bounded by its length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Few<T>(pub Vec<T>);
+
+impl<T: Serialize> Serialize for Few<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FewVisitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
+            type Value = Few<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an array of at most {ELEMENTS_MAX} elements")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Few<T>, A::Error> {
+                // Nothing is taken for what the header claims; pages have some 80 elements.
+                let mut elements = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(256));
+                while let Some(element) = seq.next_element()? {
+                    if elements.len() == ELEMENTS_MAX {
+                        return Err(serde::de::Error::invalid_length(ELEMENTS_MAX + 1, &self));
+                    }
+                    elements.push(element);
+                }
+                Ok(Few(elements))
+            }
+        }
+        deserializer.deserialize_seq(FewVisitor(std::marker::PhantomData))
     }
 }
 
