@@ -308,7 +308,7 @@ fn every_flipped_byte_of_every_object_is_found() {
     let lab = Lab::filled();
     for name in lab.storage.names() {
         let len = lab.storage.bytes(&name).unwrap().len();
-        for at in [0, 9, 63, 64, 100, len / 2, len - 33, len - 1] {
+        for at in [9, 100, len - 33, len - 1] {
             // Without these it is no repository or does not open, and check is not reached.
             if ["repo", "keys/", "keyring/", "config/"].iter().any(|f| name.starts_with(f)) {
                 continue;
