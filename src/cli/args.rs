@@ -12,6 +12,7 @@ use crate::storage::Location;
 
 const EXAMPLES: &str = "\
 Examples:
+  larder quickstart ~/Documents              the first backup, with keys and a recovery kit
   larder -r /mnt/disk/backup repo init       make a repository
   larder -r /mnt/disk/backup snapshot /home  back up
   larder -r /mnt/disk/backup snapshots       list the backups

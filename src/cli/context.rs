@@ -72,7 +72,7 @@ impl Context {
         if repo.suite == 0 {
             return open(&Unlock::Nothing);
         }
-        if let Some(key_file) = key_file_of(repo.repo_id).filter(|path| path.is_file()) {
+        if let Some(key_file) = key_file_of(repo.repo_id).ok().filter(|path| path.is_file()) {
             let unlock = SecretSource::KeyFile(key_file).unlock(&shown, &self.out)?;
             match open(&unlock) {
                 Err(Error::WrongKey { .. }) => {}
@@ -136,9 +136,11 @@ pub(crate) fn peek(storage: &dyn Storage) -> Result<RepoRecord> {
 }
 
 /// Where the key file of a repository is that `quickstart` made.
-pub(crate) fn key_file_of(repository: RepoId) -> Option<PathBuf> {
-    let folder = folders().ok()?.config_dir().join("larder/keys");
-    Some(folder.join(format!("{repository}.key")))
+///
+/// # Errors
+/// [`Error::Usage`] if the user has no home folder.
+pub(crate) fn key_file_of(repository: RepoId) -> Result<PathBuf> {
+    Ok(folders()?.config_dir().join(format!("larder/keys/{repository}.key")))
 }
 
 fn folders() -> Result<impl BaseStrategy> {

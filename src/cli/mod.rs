@@ -3,9 +3,6 @@
 //! Each command's file reads the same way: its arguments, what they become for the library, the
 //! call, and what is printed. Nothing here decides about backups.
 
-// Some of this is for commands whose engine is on its way.
-#![allow(dead_code, unused_imports)]
-
 mod args;
 mod commands;
 mod context;
@@ -15,6 +12,7 @@ mod output;
 mod secrets;
 mod select;
 mod signals;
+mod tar;
 mod time;
 
 use std::ffi::OsString;

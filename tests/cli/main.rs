@@ -5,6 +5,8 @@
 
 mod backup;
 mod basics;
+mod quickstart;
+mod reading;
 mod repo;
 mod restore;
 #[allow(dead_code)]

@@ -57,11 +57,7 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
         ..CheckOptions::default()
     };
     let report = check_shown(&repository, &options, context)?;
-    if context.out.json {
-        context.out.message("summary", &report)?;
-    } else {
-        print(&report, context)?;
-    }
+    tell(&report, context)?;
     Ok(if report.is_clean() { Finish::Done } else { Finish::Damaged })
 }
 
@@ -90,8 +86,12 @@ pub(super) fn check_shown(
     report
 }
 
-/// Tells people what a check found.
-pub(super) fn print(report: &CheckReport, context: &Context) -> Result<()> {
+/// Says what a check found.
+pub(super) fn tell(report: &CheckReport, context: &Context) -> Result<()> {
+    if context.out.json { context.out.message("summary", report) } else { print(report, context) }
+}
+
+fn print(report: &CheckReport, context: &Context) -> Result<()> {
     let out = &context.out;
     for finding in &report.findings {
         if finding.severity != Severity::Damage && out.quiet {

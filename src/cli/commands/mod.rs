@@ -2,9 +2,13 @@
 
 mod check;
 mod completions;
+mod diff;
+mod dump;
+mod find;
 mod key;
 mod ls;
 mod man;
+mod quickstart;
 mod repo;
 mod restore;
 mod shared;
@@ -20,12 +24,16 @@ use crate::error::Result;
 /// All commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Quickstart(quickstart::QuickstartArgs),
     Repo(repo::RepoArgs),
     Key(key::KeyArgs),
     #[command(visible_alias = "backup")]
     Snapshot(Box<snapshot::SnapshotArgs>),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(ls::LsArgs),
+    Find(Box<find::FindArgs>),
+    Diff(diff::DiffArgs),
+    Dump(dump::DumpArgs),
     Restore(Box<restore::RestoreArgs>),
     Check(check::CheckArgs),
     Completions(completions::CompletionsArgs),
@@ -36,11 +44,15 @@ impl Command {
     /// Does what the command says.
     pub(crate) fn run(self, context: &Context) -> Result<Finish> {
         match self {
+            Self::Quickstart(args) => quickstart::run(&args, context),
             Self::Repo(args) => repo::run(args, context),
             Self::Key(args) => key::run(args, context),
             Self::Snapshot(args) => snapshot::run(*args, context),
             Self::Snapshots(args) => snapshots::run(&args, context),
             Self::Ls(args) => ls::run(&args, context),
+            Self::Find(args) => find::run(*args, context),
+            Self::Diff(args) => diff::run(&args, context),
+            Self::Dump(args) => dump::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Completions(args) => completions::run(args, context),

@@ -168,12 +168,17 @@ pub(super) fn run(args: SnapshotArgs, context: &Context) -> Result<Finish> {
     let repository = context.open()?;
     options.walk.exclude_ids = own_cache(&repository, context);
     let report = backup_shown(&repository, &options, context)?;
-    if context.out.json {
-        context.out.message("summary", &Summary::new(&report, dry_run))?;
-    } else {
-        print(&report, context)?;
-    }
+    tell(&report, dry_run, context)?;
     Ok(Finish::with_failed(report.stats.errors))
+}
+
+/// Says what a run did.
+pub(super) fn tell(report: &BackupReport, dry_run: bool, context: &Context) -> Result<()> {
+    if context.out.json {
+        context.out.message("summary", &Summary::new(report, dry_run))
+    } else {
+        print(report, context)
+    }
 }
 
 /// Backs up with progress on the screen.
@@ -276,8 +281,7 @@ pub(super) fn own_cache(repository: &Repository, context: &Context) -> Vec<FileI
     meta.map(|meta| FileId { dev: meta.dev(), inode: meta.ino() }).into_iter().collect()
 }
 
-/// Tells people what a run did.
-pub(super) fn print(report: &BackupReport, context: &Context) -> Result<()> {
+fn print(report: &BackupReport, context: &Context) -> Result<()> {
     let out = &context.out;
     let stats = &report.stats;
     let kind = match report.parent {

@@ -1,0 +1,184 @@
+//! `larder diff`: compares two snapshots.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::shared::snapshot_name;
+use crate::cli::Finish;
+use crate::cli::context::Context;
+use crate::cli::entry::EntryJson;
+use crate::cli::output::{Output, count};
+use crate::cli::select::{shown_path, warn_of_bad};
+use crate::error::Result;
+use crate::model::{escape_bytes, format_bytes};
+use crate::tree::{
+    DiffSide, DiffSummary, Difference, DifferenceKind, Fields, Manifest, SnapshotFilter, Tally,
+    diff,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  larder diff latest~1 latest
+  larder diff 4f1c:etc 9b20:etc
+  larder diff latest~7 latest --metadata --json
+
+Each line begins with what happened: + added, - removed, M other content, T of another kind,
+U only other metadata (which, is said behind).";
+
+/// Compare two snapshots
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DiffArgs {
+    /// The older snapshot
+    #[arg(value_name = "A[:PATH]")]
+    old: OsString,
+
+    /// The newer snapshot
+    #[arg(value_name = "B[:PATH]")]
+    new: OsString,
+
+    /// List files too of which only owner, mode, times or attributes changed
+    #[arg(long)]
+    metadata: bool,
+}
+
+pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Finish> {
+    let out = &context.out;
+    let (old, new) = (snapshot_name(&args.old)?, snapshot_name(&args.new)?);
+    let repository = context.open_indexed()?;
+    let list = repository.snapshots()?;
+    warn_of_bad(&list, out);
+    let all = SnapshotFilter::default();
+    let manifests = (Manifest::of(old.find(&list, &all)?), Manifest::of(new.find(&list, &all)?));
+    let (old_folder, new_folder) = (old.path.unwrap_or_default(), new.path.unwrap_or_default());
+    let whole = old_folder == new_folder;
+    let summary = diff(
+        &repository,
+        DiffSide { manifest: manifests.0, folder: &old_folder },
+        DiffSide { manifest: manifests.1, folder: &new_folder },
+        &mut |difference| {
+            context.cancel.check()?;
+            if difference.kind == DifferenceKind::Metadata && !args.metadata {
+                return Ok(());
+            }
+            // Different folders are compared by what is in them, so their own paths say nothing.
+            let entry = difference.new.or(difference.old);
+            let path = match entry.filter(|_| whole) {
+                Some(entry) => shown_path(&entry.path),
+                None => escape_bytes(difference.path).into_owned(),
+            };
+            print(difference, path, out)
+        },
+    )?;
+    if out.json {
+        out.message("summary", &SummaryJson::new(&summary))?;
+    } else {
+        print_summary(&summary, out)?;
+    }
+    Ok(Finish::Done)
+}
+
+fn print(difference: &Difference<'_>, path: String, out: &Output) -> Result<()> {
+    let (letter, change) = match difference.kind {
+        DifferenceKind::Added => ('+', "added"),
+        DifferenceKind::Removed => ('-', "removed"),
+        DifferenceKind::Modified => ('M', "modified"),
+        DifferenceKind::TypeChanged => ('T', "type_changed"),
+        DifferenceKind::Metadata => ('U', "metadata"),
+    };
+    let fields = fields(difference.fields);
+    if out.json {
+        let old = difference.old.map(EntryJson::new);
+        let new = difference.new.map(EntryJson::new);
+        return out.message("change", &Change { change, path, fields, old, new });
+    }
+    if difference.kind == DifferenceKind::Metadata {
+        return out.line(format!("{letter}  {path}  ({})", fields.join(", ")));
+    }
+    out.line(format!("{letter}  {path}"))
+}
+
+fn fields(fields: Fields) -> Vec<&'static str> {
+    let all = [
+        (fields.mode, "mode"),
+        (fields.owner, "owner"),
+        (fields.mtime, "mtime"),
+        (fields.xattrs, "xattrs"),
+        (fields.flags, "flags"),
+        (fields.links, "links"),
+    ];
+    all.into_iter().filter(|(differs, _)| *differs).map(|(_, name)| name).collect()
+}
+
+/// A `change` in JSON.
+#[derive(Serialize)]
+struct Change {
+    change: &'static str,
+    path: String,
+    fields: Vec<&'static str>,
+    old: Option<EntryJson>,
+    new: Option<EntryJson>,
+}
+
+fn print_summary(summary: &DiffSummary, out: &Output) -> Result<()> {
+    let rows: [(&str, fn(&Tally) -> u64); 3] = [
+        ("files", |tally| tally.files),
+        ("folders", |tally| tally.dirs),
+        ("others", |tally| tally.others),
+    ];
+    for (name, of) in rows {
+        let parts = [
+            (of(&summary.added), "added"),
+            (of(&summary.removed), "removed"),
+            (of(&summary.modified), "modified"),
+            (of(&summary.type_changed), "of another kind"),
+            (of(&summary.metadata), "with other metadata"),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{} {what}", count(number)))
+            .collect();
+        if !parts.is_empty() {
+            out.note(format!("{name:<8} {}", parts.join(", ")))?;
+        }
+    }
+    let (added, removed) = (format_bytes(summary.added_bytes), format_bytes(summary.removed_bytes));
+    out.note(format!("bytes    {added} added, {removed} removed"))
+}
+
+/// The `summary` in JSON.
+#[derive(Serialize)]
+struct SummaryJson {
+    added: TallyJson,
+    removed: TallyJson,
+    modified: TallyJson,
+    metadata: TallyJson,
+    type_changed: TallyJson,
+    added_bytes: u64,
+    removed_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct TallyJson {
+    files: u64,
+    folders: u64,
+    others: u64,
+}
+
+impl SummaryJson {
+    fn new(summary: &DiffSummary) -> Self {
+        let tally = |t: &Tally| TallyJson { files: t.files, folders: t.dirs, others: t.others };
+        Self {
+            added: tally(&summary.added),
+            removed: tally(&summary.removed),
+            modified: tally(&summary.modified),
+            metadata: tally(&summary.metadata),
+            type_changed: tally(&summary.type_changed),
+            added_bytes: summary.added_bytes,
+            removed_bytes: summary.removed_bytes,
+        }
+    }
+}
