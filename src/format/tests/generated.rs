@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::samples::{Sample, entries, samples};
+use super::pages::entries;
+use super::samples::{Sample, samples};
 use crate::crypto::Suite;
 use crate::format::header::Header;
 use crate::format::list;
