@@ -187,7 +187,7 @@ pub fn open_dir_beneath(root: impl AsFd, path: &[u8], purpose: OpenDir) -> io::R
     }
     path.split(|byte| *byte == b'/').try_for_each(check_name)?;
     #[cfg(target_os = "linux")]
-    if let Some(result) = open_in_one_call(&root, path, purpose) {
+    if let Some(result) = open_in_few_calls(&root, path, purpose) {
         return result;
     }
     let mut at: Option<OwnedFd> = None;
@@ -202,17 +202,44 @@ pub fn open_dir_beneath(root: impl AsFd, path: &[u8], purpose: OpenDir) -> io::R
     at.ok_or_else(|| invalid("an empty path".into()))
 }
 
-/// Opens it with `openat2`; `None` if that cannot be used.
+/// Opens it with `openat2`, as much of a long path at a time as the system takes; `None` if that
+/// cannot be used.
+#[cfg(target_os = "linux")]
+fn open_in_few_calls(
+    root: impl AsFd,
+    path: &[u8],
+    purpose: OpenDir,
+) -> Option<io::Result<OwnedFd>> {
+    let mut at: Option<OwnedFd> = None;
+    let mut rest = path;
+    while rest.len() >= PATH_BYTES_MAX {
+        let end = rest[..PATH_BYTES_MAX].iter().rposition(|byte| *byte == b'/')?;
+        let dir = match &at {
+            None => open_in_one_call(&root, &rest[..end], OpenDir::Path)?,
+            Some(dir) => open_in_one_call(dir, &rest[..end], OpenDir::Path)?,
+        };
+        match dir {
+            Ok(dir) => at = Some(dir),
+            Err(error) => return Some(Err(error)),
+        }
+        rest = &rest[end + 1..];
+    }
+    match &at {
+        None => open_in_one_call(root, rest, purpose),
+        Some(dir) => open_in_one_call(dir, rest, purpose),
+    }
+}
+
+/// PATH_MAX, the NUL included.
+#[cfg(target_os = "linux")]
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Opens it with one `openat2`; `None` if that cannot be used.
 #[cfg(target_os = "linux")]
 fn open_in_one_call(root: impl AsFd, path: &[u8], purpose: OpenDir) -> Option<io::Result<OwnedFd>> {
     use rustix::fs::ResolveFlags;
     use rustix::io::Errno;
 
-    // PATH_MAX, the NUL included.
-    const PATH_BYTES_MAX: usize = 4096;
-    if path.len() >= PATH_BYTES_MAX {
-        return None;
-    }
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let flags = match purpose {
         OpenDir::Read => flags | OFlags::RDONLY,

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::context::Context;
+use super::files::Identity;
 use super::ledger::Outcome;
 use super::plan::ClosedDir;
 use super::target::split_path;
@@ -44,15 +45,16 @@ impl Deletions {
         }
     }
 
-    /// A list for the names in a folder of the snapshot; `None` if nothing in it may be deleted.
-    pub(super) fn names_of(&self, path: &[u8]) -> Option<Names> {
-        self.roots.iter().any(|root| is_within(path, root)).then(Names::default)
+    /// Whether something in a folder of the snapshot may be deleted.
+    pub(super) fn may_delete_in(&self, path: &[u8]) -> bool {
+        self.roots.iter().any(|root| is_within(path, root))
     }
 
     /// Removes what is in a folder of the target and not among `names`.
     pub(super) fn clean(&self, ctx: &Context<'_>, closed: &ClosedDir, names: &Names) {
         let dir = &closed.dir;
-        if !dir.exists || dir.is_fresh {
+        let path = ctx.selection.absolute(&dir.path);
+        if !dir.exists || dir.is_fresh || !self.may_delete_in(&path) {
             return;
         }
         if let Err(error) = self.try_clean(ctx, closed, names) {
@@ -103,6 +105,7 @@ impl Deletions {
 /// A folder that is being emptied.
 struct Frame {
     path: Vec<u8>,
+    identity: Identity,
     /// What is in it and was not looked at yet.
     names: Vec<Vec<u8>>,
     /// Something in it stays, and so does it.
@@ -120,8 +123,12 @@ pub(super) fn delete_tree(ctx: &Context<'_>, path: &[u8]) -> io::Result<bool> {
     let (folder, name) = split_path(path);
     let top = ctx.target.open_dir(folder, OpenDir::Path)?;
     let dev = fsmeta::stat_at(&top, name)?.dev;
-    let mut frames =
-        vec![Frame { path: folder.to_vec(), names: vec![name.to_vec()], stays: false }];
+    let mut frames = vec![Frame {
+        path: folder.to_vec(),
+        identity: Identity::from(&fsmeta::stat_fd(&top)?),
+        names: vec![name.to_vec()],
+        stays: false,
+    }];
     let mut open = top;
     while let Some(frame) = frames.last_mut() {
         if ctx.is_stopped() {
@@ -132,8 +139,12 @@ pub(super) fn delete_tree(ctx: &Context<'_>, path: &[u8]) -> io::Result<bool> {
             let Some(emptied) = frames.pop().filter(|_| !frames.is_empty()) else {
                 return Ok(!stays);
             };
-            let (above, name) = split_path(&emptied.path);
-            open = ctx.target.open_dir(above, OpenDir::Path)?;
+            let (_, name) = split_path(&emptied.path);
+            open = fsmeta::open_dir_at(&open, b"..", OpenDir::Path)?;
+            let above = Identity::from(&fsmeta::stat_fd(&open)?);
+            if frames.last().is_none_or(|frame| frame.identity != above) {
+                return Err(io::Error::other("somebody moved it while it was deleted"));
+            }
             if !stays {
                 if !ctx.options.dry_run {
                     fsmeta::remove_dir_at(&open, name)?;
@@ -160,7 +171,8 @@ pub(super) fn delete_tree(ctx: &Context<'_>, path: &[u8]) -> io::Result<bool> {
             let mut names = Vec::new();
             fsmeta::read_dir_names(&open, &mut Vec::new(), |name, _| names.push(name.to_vec()))?;
             names.sort_unstable_by(|a, b| b.cmp(a));
-            frames.push(Frame { path, names, stays: false });
+            let identity = Identity::from(&found);
+            frames.push(Frame { path, identity, names, stays: false });
         } else {
             if !ctx.options.dry_run {
                 remove_file(&open, &name)?;
@@ -202,6 +214,16 @@ impl Names {
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len());
         name.len() + size_of::<usize>()
+    }
+
+    /// Whether a folder of the target holds nothing else.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn are_all_in(&self, dir: impl AsFd) -> io::Result<bool> {
+        let mut all = true;
+        fsmeta::read_dir_names(dir, &mut Vec::new(), |name, _| all &= self.contains(name))?;
+        Ok(all)
     }
 
     fn is_empty(&self) -> bool {

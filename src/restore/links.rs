@@ -87,8 +87,10 @@ pub(super) fn link(
                 && attributes.kind == FileKind::File =>
         {
             let file = fsmeta::open_file_at(&leader_dir, leader_name)?;
+            let flags = fsmeta::read_flags(&file)?;
             fsmeta::clear_protection(&file)?;
             let linked = fsmeta::hard_link_at(&leader_dir, leader_name, &dir, name);
+            let attributes = Attributes { flags, ..attributes.clone() };
             attributes.apply_existing(&file, &fsmeta::stat_fd(&file)?);
             linked
         }

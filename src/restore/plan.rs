@@ -52,7 +52,7 @@ struct Level {
     included: bool,
     attributes: Option<Attributes>,
     made: Made,
-    /// What the snapshot has in it, as far as it was met; `None` if nothing in it is deleted.
+    /// What the snapshot has in it; `None` if nobody asks, or nobody knows.
     names: Option<Names>,
 }
 
@@ -72,6 +72,7 @@ pub(super) struct ClosedDir {
     /// `None` if those it has stay.
     pub(super) attributes: Option<Attributes>,
     pub(super) included: bool,
+    /// What the snapshot has in it; `None` if nobody asks, or nobody knows.
     pub(super) names: Option<Names>,
 }
 
@@ -113,7 +114,7 @@ impl<'c, 'r> Planner<'c, 'r> {
         let subtree = ctx.selection.subtree();
         planner.levels.push(Level {
             included: ctx.selection.is_within_included(subtree),
-            names: planner.deletions.names_of(subtree),
+            names: Some(Names::default()),
             ..root
         });
         planner
@@ -192,10 +193,9 @@ impl<'c, 'r> Planner<'c, 'r> {
         Ok(Next::Entry)
     }
 
-    /// The entry of the target itself. A folder with other things in it keeps its owner and mode:
-    /// it may be `/tmp`.
     fn visit_target(&mut self, entry: &Entry) -> Next {
-        if entry.kind == FileKind::Dir && self.ctx.target.was_empty {
+        let keeps = self.ctx.options.overwrite == Overwrite::Never && !self.ctx.target.was_empty;
+        if entry.kind == FileKind::Dir && !keeps {
             let attributes = self.attributes(entry);
             if let Some(root) = self.levels.first_mut() {
                 root.attributes = Some(attributes);
@@ -212,7 +212,7 @@ impl<'c, 'r> Planner<'c, 'r> {
             included,
             attributes: Some(attributes),
             made: Made::NotYet,
-            names: self.deletions.names_of(&entry.path),
+            names: self.deletions.may_delete_in(&entry.path).then(Names::default),
         });
         if included && self.make_levels().is_none() && self.is_skipped() {
             return Next::AfterFolder;
@@ -275,7 +275,6 @@ impl<'c, 'r> Planner<'c, 'r> {
     fn close_level(&mut self) {
         let Some(level) = self.levels.pop() else { return };
         if let Made::Yes(dir) = level.made {
-            self.worker.dirs.forget(&dir);
             let Level { attributes, included, names, .. } = level;
             self.window.closed.push(ClosedDir { dir, attributes, included, names });
         }
@@ -343,7 +342,11 @@ impl<'c, 'r> Planner<'c, 'r> {
             _ => level.names = None,
         }
         let is_fresh = made.outcome != Outcome::Unchanged;
-        Made::Yes(Arc::new(Dir::new(&level.path, id, is_fresh, made.exists)))
+        let dir = Arc::new(Dir::new(&level.path, id, is_fresh, made.exists));
+        if made.exists {
+            self.worker.dirs.enter(&self.ctx.target, parent, &dir);
+        }
+        Made::Yes(dir)
     }
 
     /// Gives back the planner's part of a file.

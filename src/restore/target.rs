@@ -142,11 +142,15 @@ impl DirCache {
         Ok(fd.as_fd())
     }
 
-    /// Closes a folder that was replaced or is done with.
-    pub(super) fn forget(&mut self, dir: &Dir) {
-        let slot = &mut self.slots[dir.id as usize % DIRS_OPEN];
-        if slot.as_ref().is_some_and(|(id, _)| *id == dir.id) {
-            *slot = None;
+    /// Opens a folder that is in another: the way from the target may be long.
+    pub(super) fn enter(&mut self, target: &Target, parent: &Dir, dir: &Dir) {
+        let (_, name) = split_path(&dir.path);
+        let opened = self
+            .get(target, parent)
+            .and_then(|parent| fsmeta::open_dir_at(parent, name, OpenDir::Path));
+        // What went wrong shows when the folder is needed.
+        if let Ok(fd) = opened {
+            self.slots[dir.id as usize % DIRS_OPEN] = Some((dir.id, fd));
         }
     }
 }

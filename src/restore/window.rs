@@ -11,6 +11,7 @@ use super::hardlinks::LinkTask;
 use super::plan::{ClosedDir, Planner};
 use super::worker::{Job, SmallTask};
 use crate::error::Result;
+use crate::fsmeta::OpenDir;
 use crate::model::Piece;
 
 /// What was planned and not handed over yet.
@@ -183,12 +184,28 @@ impl Planner<'_, '_> {
         if let Some(names) = &closed.names {
             self.deletions.clean(self.ctx, &closed, names);
         }
+        if closed.dir.path.is_empty() && !self.is_target_ours(&closed) {
+            return;
+        }
         const ALL: u32 = 0o700;
         let shuts_us_out = |mode: u32| !self.ctx.is_root && mode & ALL != ALL;
         match &closed.attributes {
             Some(attributes) if shuts_us_out(attributes.mode) => self.deferred.push(closed),
             _ => finish_dir(self.ctx, &closed),
         }
+    }
+}
+
+impl Planner<'_, '_> {
+    /// Whether the target has only what this restore, or one before, put there. One with other
+    /// things in it keeps its owner and mode: it may be `/tmp`.
+    fn is_target_ours(&self, closed: &ClosedDir) -> bool {
+        let names = closed.names.as_ref();
+        self.ctx.target.was_empty
+            || names.is_some_and(|names| {
+                let dir = self.ctx.target.open_dir(b"", OpenDir::Read);
+                dir.and_then(|dir| names.are_all_in(&dir)).unwrap_or(false)
+            })
     }
 }
 

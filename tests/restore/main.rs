@@ -1,4 +1,11 @@
 //! Restores trees and compares them with what was backed up.
 
+mod damage;
+mod deletion;
+mod existing;
+mod hostile;
+mod properties;
 mod round_trip;
+mod selection;
 mod support;
+mod system;

@@ -6,13 +6,7 @@ use std::process::Command;
 
 use larder::fsmeta;
 
-use crate::support::Lab;
-
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    larder::runtime::Random::seeded(seed).fill(&mut bytes);
-    bytes
-}
+use crate::support::{Lab, noise};
 
 /// A tree with something of everything.
 fn furnish(lab: &Lab) {

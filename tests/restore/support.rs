@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use larder::archive::{BackupOptions, backup};
+use larder::format::page::{Child, encode_inner, encode_leaf};
 use larder::fsmeta::{self, OpenDir};
-use larder::model::FileKind;
+use larder::model::entry::compare_paths;
+use larder::model::{ChunkId, Content, Entry, FileKind, Owner, PageId, Time, XattrsRef};
 use larder::repository::{
-    InitOptions, KdfCost, OpenOptions, Password, Repository, Snapshot, Unlock,
+    InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentUse, Snapshot, Unlock,
+    WriterOptions,
 };
 use larder::restore::{RestoreOptions, RestoreReport, restore};
 use larder::runtime::{Random, Runtime};
@@ -19,7 +22,6 @@ use larder::source::SourcePath;
 use larder::storage::{MemoryStorage, SharedStorage};
 
 pub(crate) struct Lab {
-    #[allow(dead_code)]
     pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) repository: Repository,
     pub(crate) runtime: Runtime,
@@ -39,6 +41,15 @@ impl Lab {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("src")).expect("makes the source");
         Self { storage, repository, runtime, folder }
+    }
+
+    /// The repository opened anew: nothing of it is in memory.
+    pub(crate) fn reopen(&mut self) {
+        let shared: SharedStorage = Arc::clone(&self.storage) as SharedStorage;
+        let unlock = Unlock::Password(Password::new("pw"));
+        self.repository = Repository::open(shared, &unlock, &OpenOptions::default(), &self.runtime)
+            .expect("opens");
+        self.repository.load_index().expect("loads");
     }
 
     /// A path in the source.
@@ -93,6 +104,87 @@ impl Lab {
         report
     }
 
+    /// Restores on another thread that is the user `nobody`.
+    pub(crate) fn restore_as_nobody(
+        &self,
+        snapshot: &Snapshot,
+        options: &RestoreOptions,
+    ) -> RestoreReport {
+        use rustix::process::{Gid, Uid};
+        use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+        std::thread::scope(|scope| {
+            let restored = scope.spawn(|| {
+                let (uid, gid) = (Uid::from_raw(65_534), Gid::from_raw(65_534));
+                set_thread_groups(&[]).expect("sets groups");
+                set_thread_res_gid(gid, gid, gid).expect("sets the group");
+                set_thread_res_uid(uid, uid, uid).expect("sets the user");
+                restore(&self.repository, snapshot, options, &self.runtime)
+            });
+            restored.join().expect("does not panic").expect("restores")
+        })
+    }
+
+    /// Stores a chunk in a pack of its own, even if it is stored already.
+    pub(crate) fn put_chunk(&self, bytes: &[u8]) -> ChunkId {
+        let id = self.repository.constants().chunk_id(bytes);
+        self.put(SegmentUse::Files, &id.0, bytes);
+        id
+    }
+
+    /// Stores a page in a pack of its own.
+    pub(crate) fn put_page(&self, bytes: &[u8]) -> PageId {
+        let id = self.repository.constants().page_id(bytes);
+        self.put(SegmentUse::Pages, &id.0, bytes);
+        id
+    }
+
+    fn put(&self, used_for: SegmentUse, id: &[u8; 32], bytes: &[u8]) {
+        let writer = self.repository.pack_writer(&WriterOptions::default(), &self.runtime);
+        let mut segments = writer.segment_writer(used_for);
+        segments.push(id, bytes).expect("pushes");
+        segments.flush().expect("flushes");
+        drop(segments);
+        writer.finish().expect("finishes");
+    }
+
+    /// A snapshot whose manifest has these leaves, be they valid or not.
+    pub(crate) fn handmade(&self, leaves: &[Vec<Entry>]) -> Snapshot {
+        let mut leaves = leaves.to_vec();
+        leaves.iter_mut().for_each(|leaf| leaf.sort_by(|a, b| compare_paths(&a.path, &b.path)));
+        leaves.sort_by(|a, b| compare_paths(&a[0].path, &b[0].path));
+        let mut snapshot = self.backup();
+        let children: Vec<Child> = leaves
+            .iter()
+            .map(|entries| Child {
+                last: entries.last().expect("not empty").path[..].into(),
+                page: self.put_page(&encode_leaf(entries)),
+                entries: entries.len() as u64,
+                files: 0,
+                bytes: 0,
+            })
+            .collect();
+        (snapshot.body.root, snapshot.body.depth) = match &children[..] {
+            [only] => (only.page, 0),
+            _ => (self.put_page(&encode_inner(1, &children)), 1),
+        };
+        snapshot
+    }
+
+    /// Options that restore a handmade snapshot.
+    pub(crate) fn whole(&self) -> RestoreOptions {
+        RestoreOptions { subtree: None, ..self.options() }
+    }
+
+    /// Only names and kinds are compared.
+    pub(crate) fn assert_same_names(&self) {
+        let names = |path| {
+            let all = describe(path).into_iter();
+            let kind = |text: String| text.split(' ').next().unwrap_or_default().to_string();
+            all.map(|(path, text)| (path, kind(text))).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&self.src("")), names(&self.out("")));
+    }
+
     pub(crate) fn assert_identical(&self) {
         let (src, out) = (describe(&self.src("")), describe(&self.out("")));
         for (path, text) in &src {
@@ -102,6 +194,42 @@ impl Lab {
             assert!(src.contains_key(path), "{} is too much", path.escape_ascii());
         }
     }
+}
+
+/// An entry of a handmade manifest.
+pub(crate) fn entry(path: &str, kind: FileKind) -> Entry {
+    Entry {
+        path: path.into(),
+        kind,
+        mode: if kind == FileKind::Dir { 0o755 } else { 0o644 },
+        owner: Arc::new(Owner::default()),
+        mtime: Time { secs: 1_000_000, nanos: 7 },
+        ctime: Time::default(),
+        atime: None,
+        inode: 1,
+        nlink: 1,
+        size: 0,
+        content: Content::None,
+        link_to: None,
+        sparse: false,
+        torn: false,
+        inode_flags: 0,
+        xattrs: XattrsRef::None,
+        device: None,
+    }
+}
+
+/// A file of a handmade manifest with its bytes in the manifest.
+pub(crate) fn inline(path: &str, bytes: &[u8]) -> Entry {
+    let content = Content::Inline(bytes.to_vec());
+    Entry { size: bytes.len() as u64, content, ..entry(path, FileKind::File) }
+}
+
+/// Bytes that do not compress.
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    Random::seeded(seed).fill(&mut bytes);
+    bytes
 }
 
 /// Everything that is kept of every entry in a tree, as text, by path.
