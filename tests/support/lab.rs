@@ -30,6 +30,9 @@ use super::{LiveTree, TreeCopy};
 pub(crate) const PASSWORD: &str = "a password that must never be stored";
 
 /// What a lab may differ in.
+///
+/// Tests that move many megabytes use [`Suite::None`]: without optimisation AES is slow, and what
+/// they are about is the same.
 #[derive(Clone)]
 pub(crate) struct LabOptions {
     pub(crate) suite: Suite,
@@ -43,7 +46,7 @@ pub(crate) struct LabOptions {
 
 impl Default for LabOptions {
     fn default() -> Self {
-        Self { suite: Suite::Aes256, pack_target: 64 << 10, classes: None, entries: 30 }
+        Self { suite: Suite::Aes256, pack_target: 64 << 10, classes: None, entries: 20 }
     }
 }
 

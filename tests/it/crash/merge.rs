@@ -1,6 +1,7 @@
 //! The merge of index objects, stopped and watched at every moment.
 
 use larder::chunker::{ChunkerParams, SizeClass};
+use larder::crypto::Suite;
 use larder::repository::{OpenOptions, Repository};
 use larder::storage::record::apply;
 
@@ -11,7 +12,8 @@ use crate::support::{Lab, LabOptions};
 /// once over deltas and an older run.
 #[test]
 fn interrupted_index_merge_loses_nothing() {
-    let mut lab = Lab::with(4, LabOptions { entries: 5, ..LabOptions::default() });
+    let mut lab =
+        Lab::with(4, LabOptions { entries: 5, suite: Suite::None, ..LabOptions::default() });
     for generation in 0..2 {
         for n in 0..4 {
             lab.tree().edit(3);
@@ -54,7 +56,10 @@ fn merge(lab: &Lab) {
 fn clients_that_look_in_during_a_merge_miss_nothing() {
     let params = ChunkerParams::for_average(256).expect("parameters");
     let classes = Some(vec![SizeClass { below: u64::MAX, params }]);
-    let mut lab = Lab::with(5, LabOptions { entries: 0, classes, ..LabOptions::default() });
+    let mut lab = Lab::with(
+        5,
+        LabOptions { entries: 0, suite: Suite::None, classes, ..LabOptions::default() },
+    );
     lab.tree().add_noise("many chunks", 10 << 20);
     lab.backup_named("first");
     lab.tree().add_noise("more", 1 << 20);

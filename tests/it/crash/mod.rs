@@ -4,6 +4,7 @@ mod merge;
 mod states;
 
 use larder::chunker::{ChunkerParams, SizeClass};
+use larder::crypto::Suite;
 use larder::error::Error;
 use larder::storage::MemoryStorage;
 use larder::storage::record::Write;
@@ -48,7 +49,8 @@ fn interrupted_init_can_be_repeated() {
 /// Stop a backup after every write in turn: older snapshots stay whole and the next run completes.
 #[test]
 fn interrupted_backup_never_harms_older_snapshots() {
-    let mut lab = Lab::with(2, LabOptions { entries: 15, ..LabOptions::default() });
+    let mut lab =
+        Lab::with(2, LabOptions { entries: 15, suite: Suite::None, ..LabOptions::default() });
     lab.backup_named("before");
     lab.tree().edit(10);
     for n in 0..5 {
@@ -70,8 +72,16 @@ fn interruption_between_two_deltas_of_a_run_keeps_what_the_first_names() {
     let chunk = 1 << 20;
     let params = ChunkerParams::for_average(2 << 20).expect("parameters");
     let classes = Some(vec![SizeClass { below: u64::MAX, params }]);
-    let mut lab =
-        Lab::with(3, LabOptions { entries: 5, pack_target: 1, classes, ..LabOptions::default() });
+    let mut lab = Lab::with(
+        3,
+        LabOptions {
+            entries: 5,
+            suite: Suite::None,
+            pack_target: 1,
+            classes,
+            ..LabOptions::default()
+        },
+    );
     lab.backup_named("before");
     for n in 0..66_u64 {
         let path = lab.tree().path(format!("file{n}"));
