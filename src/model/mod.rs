@@ -3,6 +3,7 @@
 pub mod entry;
 mod file;
 pub mod id;
+mod moment;
 mod name;
 mod strategy;
 mod units;
@@ -10,6 +11,7 @@ mod units;
 pub use entry::{Content, Entry, Owner, Piece, XattrsRef};
 pub use file::{FileKind, Time, Xattr};
 pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};
+pub use moment::{DayEdge, parse_time};
 pub use name::{escape_bytes, unescape, unescape_bytes};
 pub use strategy::BackupStrategy;
 pub use units::{format_bytes, format_duration, parse_bytes};
