@@ -24,7 +24,6 @@ const LINES_MAX: usize = 450;
 
 /// Files that may be longer, and why.
 const LONG_FILES: &[(&str, &str)] = &[
-    ("format/tests/samples.rs", "a sample of every record"),
     ("fsmeta/tests.rs", "one case per kind of metadata"),
     ("verify/tests.rs", "one case per kind of damage"),
 ];
