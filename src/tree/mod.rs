@@ -1,4 +1,5 @@
-//! A snapshot's manifest, read page by page (SPEC.md, section 11), and how snapshots are named.
+//! Read-only views of snapshots: the manifest, read page by page (SPEC.md, section 11), the content
+//! of files, and how snapshots are named, searched, compared and written as archives.
 //!
 //! Not here: writing manifests (`archive`), live directories (`source`).
 
