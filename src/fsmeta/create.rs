@@ -1,7 +1,7 @@
 //! Makes, links, renames and removes entries, by directory and name, without following symbolic
 //! links.
 //!
-//! New entries are open to their owner alone until [`apply`](super::apply) gives them their mode.
+//! New entries are open to their owner alone until [`apply`](super::apply()) gives them their mode.
 
 use std::fs::File;
 use std::io;

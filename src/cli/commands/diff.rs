@@ -123,23 +123,22 @@ struct Change {
 }
 
 fn print_summary(summary: &DiffSummary, out: &Output) -> Result<()> {
-    let rows: [(&str, fn(&Tally) -> u64); 3] = [
-        ("files", |tally| tally.files),
-        ("folders", |tally| tally.dirs),
-        ("others", |tally| tally.others),
-    ];
-    for (name, of) in rows {
-        let parts = [
-            (of(&summary.added), "added"),
-            (of(&summary.removed), "removed"),
-            (of(&summary.modified), "modified"),
-            (of(&summary.type_changed), "of another kind"),
-            (of(&summary.metadata), "with other metadata"),
-        ];
-        let parts: Vec<String> = parts
-            .into_iter()
-            .filter(|(number, _)| *number > 0)
-            .map(|(number, what)| format!("{} {what}", count(number)))
+    let (added, removed) = (&summary.added, &summary.removed);
+    let (modified, other) = (&summary.modified, &summary.type_changed);
+    let metadata = &summary.metadata;
+    let counts =
+        |of: fn(&Tally) -> u64| [of(added), of(removed), of(modified), of(other), of(metadata)];
+    let what = ["added", "removed", "modified", "of another kind", "with other metadata"];
+    for (name, counts) in [
+        ("files", counts(|tally| tally.files)),
+        ("folders", counts(|tally| tally.dirs)),
+        ("others", counts(|tally| tally.others)),
+    ] {
+        let parts: Vec<String> = counts
+            .iter()
+            .zip(what)
+            .filter(|(number, _)| **number > 0)
+            .map(|(number, what)| format!("{} {what}", count(*number)))
             .collect();
         if !parts.is_empty() {
             out.note(format!("{name:<8} {}", parts.join(", ")))?;

@@ -39,7 +39,7 @@ impl FilterArgs {
     /// The same for the list of snapshots.
     ///
     /// # Errors
-    /// [`Error::Local`](crate::Error::Local) if a path is relative to a folder that is gone.
+    /// [`Error::Local`](crate::error::Error::Local) if a path is relative to a folder that is gone.
     pub(crate) fn filter(&self) -> Result<SnapshotFilter> {
         let tags = self.tag.iter().map(|group| group.split(',').map(str::to_owned).collect());
         Ok(SnapshotFilter {
@@ -54,7 +54,7 @@ impl FilterArgs {
 /// Reads the name of a snapshot.
 ///
 /// # Errors
-/// [`Error::Usage`](crate::Error::Usage).
+/// [`Error::Usage`](crate::error::Error::Usage).
 pub(super) fn snapshot_name(text: &OsStr) -> Result<SnapshotName> {
     SnapshotName::parse(text.as_bytes())
 }
@@ -70,8 +70,8 @@ impl FilterArgs {
     /// The one snapshot that `name` or, without a name, `--at` means.
     ///
     /// # Errors
-    /// [`Error::Usage`](crate::Error::Usage), [`Error::NotFound`](crate::Error::NotFound),
-    /// [`Error::Ambiguous`](crate::Error::Ambiguous), and what reading the list fails with.
+    /// [`Error::Usage`](crate::error::Error::Usage), [`Error::NotFound`](crate::error::Error::NotFound),
+    /// [`Error::Ambiguous`](crate::error::Error::Ambiguous), and what reading the list fails with.
     pub(super) fn choose(
         &self,
         name: Option<&OsStr>,
