@@ -12,9 +12,11 @@ use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
 use crate::cli::output::{count, plural};
-use crate::cli::select::shown_path;
+use crate::cli::select::{roots, shown_path};
 use crate::error::Result;
+use crate::model::entry::is_within;
 use crate::model::{format_bytes, format_duration};
+use crate::repository::Snapshot;
 use crate::restore::{
     Overwrite, OwnerPolicy, RestoreOptions, RestoreReport, SparsePolicy, restore,
 };
@@ -176,6 +178,9 @@ pub(super) fn run(args: RestoreArgs, context: &Context) -> Result<Finish> {
     };
     let start = Instant::now();
     let display = Display::start(out, Job::Restore);
+    if let Some((entries, bytes)) = expected(&chosen.snapshot, &options) {
+        display.progress().estimate(entries, bytes);
+    }
     let report = restore(&repository, &chosen.snapshot, &options, &context.runtime(&display));
     display.finish();
     let report = report?;
@@ -192,6 +197,15 @@ pub(super) fn run(args: RestoreArgs, context: &Context) -> Result<Finish> {
         print(&summary, args.verify, context)?;
     }
     Ok(Finish::with_failed(report.failed))
+}
+
+/// What a restore of all sources will take, where only the folders above them are left out.
+fn expected(snapshot: &Snapshot, options: &RestoreOptions) -> Option<(u64, u64)> {
+    let folder = options.subtree.as_deref()?;
+    let patterns = [&options.include, &options.iinclude, &options.exclude, &options.iexclude];
+    let is_all = patterns.iter().all(|patterns| patterns.is_empty())
+        && roots(snapshot).iter().all(|root| is_within(root, folder));
+    is_all.then_some((snapshot.body.entries, snapshot.body.bytes))
 }
 
 /// The `summary` of a restore in JSON.

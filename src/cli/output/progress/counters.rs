@@ -87,6 +87,17 @@ impl Counters {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
+        // Stored data is looked at after everything else, and counted anew.
+        if phase == Phase::CheckingData {
+            self.complete.store(false, Relaxed);
+            let counters = [
+                &self.expected_entries,
+                &self.expected_bytes,
+                &self.done_entries,
+                &self.done_bytes,
+            ];
+            counters.iter().for_each(|counter| counter.store(0, Relaxed));
+        }
         self.phase.store(phase_index(phase), Relaxed);
     }
 

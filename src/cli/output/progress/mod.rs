@@ -136,7 +136,7 @@ fn tick(sink: &Sink, stopped: &Receiver<()>) {
                 let _ = sink.out.message("status", &view.status(sink.job));
                 let _ = sink.out.flush();
             }
-            None => sink.out.to_stderr(&view.plain_line(sink.job.transfer_verb())),
+            None => sink.out.to_stderr(&view.plain_line(sink.job)),
         }
     }
 }
@@ -176,7 +176,9 @@ impl Screen {
             main.push(format!("{} {:3.0} %", bar(fraction), (fraction * 100.0).floor()));
         }
         main.push(
-            Some(view.main_text()).filter(|text| !text.is_empty()).unwrap_or_else(|| phase.into()),
+            Some(view.main_text(self.job))
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| phase.into()),
         );
         let width = screen_width();
         self.main.set_message(cut(&main.join("  "), width));

@@ -106,8 +106,10 @@ impl View {
     }
 
     /// `1.23 GiB of 2.90 GiB, 12,345 of 86,629 files, 340 MiB/s, 5 s left`.
-    pub(super) fn main_text(&self) -> String {
+    pub(super) fn main_text(&self, job: Job) -> String {
         let reading = &self.reading;
+        let is_data = PHASES.get(reading.phase).is_some_and(|(name, _)| *name == "checking_data");
+        let noun = if job == Job::Check && is_data { "packs" } else { "entries" };
         let more = if reading.complete { "" } else { "+" };
         let mut parts = Vec::new();
         if reading.expected_bytes > 0 || reading.done_bytes > 0 {
@@ -119,7 +121,7 @@ impl View {
         }
         if reading.expected_entries > 0 || reading.done_entries > 0 {
             parts.push(format!(
-                "{} of {}{more} entries",
+                "{} of {}{more} {noun}",
                 count(reading.done_entries),
                 count(reading.expected_entries.max(reading.done_entries))
             ));
@@ -167,13 +169,14 @@ impl View {
     }
 
     /// One line for a log, without the current file.
-    pub(super) fn plain_line(&self, verb: &str) -> String {
+    pub(super) fn plain_line(&self, job: Job) -> String {
         let percent = self.fraction().map(|part| format!("{:.0} %", (part * 100.0).floor()));
-        let main = Some(self.main_text()).filter(|text| !text.is_empty());
-        let parts: Vec<String> = [percent, main, self.transfer_text(verb), self.issues_text()]
-            .into_iter()
-            .flatten()
-            .collect();
+        let main = Some(self.main_text(job)).filter(|text| !text.is_empty());
+        let parts: Vec<String> =
+            [percent, main, self.transfer_text(job.transfer_verb()), self.issues_text()]
+                .into_iter()
+                .flatten()
+                .collect();
         let elapsed = format_elapsed(self.elapsed);
         if parts.is_empty() {
             format!("[{elapsed}] {}", self.phase_text())
@@ -257,7 +260,7 @@ mod tests {
     fn a_line_has_everything_but_the_file() {
         let view = Rates::default().view(halfway(), Duration::from_secs(10));
         assert_eq!(
-            view.plain_line("stored"),
+            view.plain_line(Job::Backup),
             "[0:10] backing up: 50 %, 1.00 GiB of 2.00 GiB, 1,000 of 2,000 entries, 102 MiB/s, \
              10 s left, stored 300 MiB, 30.0 MiB/s, 2 errors"
         );
@@ -268,7 +271,7 @@ mod tests {
         let reading = Reading { complete: false, failures: 0, transferred_bytes: 0, ..halfway() };
         let view = Rates::default().view(reading, Duration::from_secs(10));
         assert_eq!(
-            view.plain_line("stored"),
+            view.plain_line(Job::Backup),
             "[0:10] backing up: 1.00 GiB of 2.00 GiB+, 1,000 of 2,000+ entries, 102 MiB/s"
         );
     }
