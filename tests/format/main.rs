@@ -3,4 +3,9 @@
 
 mod allocation;
 mod foreign;
+mod golden;
+mod second_reader;
+#[allow(dead_code, unused_imports)]
+#[path = "../support/mod.rs"]
+mod support;
 mod vectors;

@@ -64,6 +64,36 @@ impl TreeCopy {
         found
     }
 
+    /// All of it as JSON, by escaped path; bytes are hex. Owners are left out: whoever restores
+    /// without root becomes the owner.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let nodes = self.0.iter().map(|(path, node)| {
+            let mut value = serde_json::json!({
+                "kind": node.kind.as_str(),
+                "mode": format!("{:o}", node.mode),
+                "mtime": format!("{}.{:09}", node.mtime.secs, node.mtime.nanos),
+            });
+            match &node.body {
+                Body::Nothing => {}
+                Body::Bytes { len, hash } => {
+                    value["size"] = (*len).into();
+                    value["blake3"] = hash.to_hex().as_str().into();
+                }
+                Body::Target(target) => value["target"] = escape_bytes(target).into(),
+                Body::Device(major, minor) => value["device"] = [*major, *minor].into(),
+            }
+            for xattr in &node.xattrs {
+                value["xattrs"][&*escape_bytes(&xattr.name)] = hex(&xattr.value).into();
+            }
+            if let Some(first) = &node.same_as {
+                value["same_as"] = escape_bytes(first).into();
+            }
+            (escape_bytes(path).into_owned(), value)
+        });
+        serde_json::Value::Object(nodes.collect())
+    }
+
     /// Fails, with the first differences, unless `other` is the same tree.
     #[track_caller]
     pub(crate) fn assert_same(&self, other: &Self, what: impl std::fmt::Display) {
