@@ -12,7 +12,6 @@ mod output;
 mod secrets;
 mod select;
 mod signals;
-mod tar;
 mod time;
 
 use std::ffi::OsString;

@@ -2,20 +2,22 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, IsTerminal, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::shared::FilterArgs;
 use crate::cli::Finish;
 use crate::cli::context::Context;
+use crate::cli::output::Output;
 use crate::cli::select::{find_entry, shown_path};
-use crate::cli::tar::{TarWriter, Written, write_zeros};
 use crate::error::{Error, Result};
 use crate::model::{Entry, FileKind};
 use crate::repository::Repository;
-use crate::tree::{FileReader, Manifest, Part};
+use crate::runtime::{Issue, Progress, Runtime};
+use crate::tree::{FileReader, Manifest, Part, write_tar};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -123,38 +125,26 @@ impl Dump<'_> {
     }
 
     fn archive(&self, output: &mut dyn Write) -> Result<Finish> {
-        let out = &self.context.out;
+        // A bar would only disturb what reads the archive; what is missing in it must be said.
+        let warnings = Arc::new(Warnings(Arc::clone(&self.context.out)));
+        let runtime = Runtime { progress: warnings, ..self.context.quiet_runtime() };
         let folder = &self.entry.path;
-        let mut archive = TarWriter::new(self.repository, self.manifest, folder, output);
-        let mut failed = 0;
-        let mut fail = |what: &str, error: Error| {
-            failed += 1;
-            out.warn(&format!("`{what}`: {error}"));
-        };
-        for entry in self.manifest.entries_within(self.repository, folder) {
-            self.context.cancel.check()?;
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) if error.is_damage() => {
-                    fail("some entries are missing from the archive", error);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let path = shown_path(&entry.path);
-            match archive.add(&entry) {
-                Ok(Written::Whole) => {}
-                Ok(Written::Gaps(error)) => fail(&path, error),
-                Ok(Written::LeftOut) => {
-                    out.warn(&format!("`{path}` is a {}: tar has none", entry.kind.as_str()));
-                }
-                Err(error) if error.is_damage() => fail(&path, error),
-                Err(error) => return Err(error),
-            }
-        }
-        archive.finish()?;
-        Ok(Finish::with_failed(failed))
+        let stats = write_tar(self.repository, &self.manifest, folder, output, &runtime)?;
+        Ok(Finish::with_failed(stats.failed))
     }
+}
+
+/// Prints what could not be read, and nothing else.
+struct Warnings(Arc<Output>);
+
+impl Progress for Warnings {
+    fn issue(&self, issue: &Issue) {
+        self.0.warn(&format!("`{}`: {}", shown_path(&issue.path), issue.message));
+    }
+}
+
+fn write_zeros(output: &mut dyn Write, len: u64) -> io::Result<()> {
+    io::copy(&mut io::repeat(0).take(len), output).map(|_| ())
 }
 
 /// Leaves a hole; the file has its full length already.
