@@ -14,6 +14,7 @@ mod object;
 mod open;
 mod pack;
 mod reader;
+mod recover;
 mod session;
 mod slots;
 mod snapshots;
@@ -40,7 +41,9 @@ use crate::model::{RepoId, SlotId};
 use crate::runtime::Random;
 use crate::storage::SharedStorage;
 use keys::Keys;
+use parking_lot::Mutex;
 use reader::SegmentCache;
+use recover::Recovery;
 use state::StateFolder;
 
 /// The names at the top of a repository (SPEC.md, section 3).
@@ -71,6 +74,7 @@ pub struct Repository {
     state: StateFolder,
     slot_id: SlotId,
     random: Random,
+    recovery: Mutex<Recovery>,
 }
 
 impl Repository {

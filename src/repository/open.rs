@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::Repository;
 use super::generations::{load_config, load_keyring};
 use super::index::Index;
@@ -116,6 +118,7 @@ impl Repository {
             state,
             slot_id,
             random: runtime.random.clone(),
+            recovery: Mutex::default(),
         })
     }
 }

@@ -115,7 +115,11 @@ impl Reader<'_> {
     ) -> Result<Vec<u8>> {
         let name = || super::super::model::ChunkId(*id).to_string();
         let mut failure = None;
-        for location in self.repository.index.find_all(id) {
+        let mut locations = self.repository.index.find_all(id);
+        if locations.is_empty() && self.repository.recover_index()? {
+            locations = self.repository.index.find_all(id);
+        }
+        for location in locations {
             match self.part(&location) {
                 Ok(bytes) if is_good(self.repository, &bytes) => return Ok(bytes),
                 Ok(_) => {

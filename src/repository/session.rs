@@ -193,6 +193,7 @@ impl Repository {
     fn survey(&self) -> Result<Findings> {
         let mut findings = Findings::default();
         let mut ghosts = self.condemned_packs(&mut findings.bad)?;
+        self.index.forget_recovered();
         findings.bad.extend(self.index.load(&*self.storage)?.bad);
         let listed = self.list_packs()?;
         let known: HashMap<ObjectHash, u64> =

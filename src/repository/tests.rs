@@ -236,3 +236,22 @@ fn many_deltas_become_one_run_and_nothing_is_lost() {
     assert_eq!(last.index().stats().records, 3503);
     assert!(all.iter().all(|id| last.reader().chunk(*id).is_ok()));
 }
+
+#[test]
+fn a_lost_index_is_made_up_from_packs_while_reading() {
+    let storage = Arc::new(MemoryStorage::new());
+    let chunks = samples();
+    let ids = store(&init(&storage), &chunks);
+    for name in storage.names().iter().filter(|name| name.starts_with("index/")) {
+        storage.delete(name).expect("deletes");
+    }
+    let repository = open(&storage, &password("pw")).expect("opens");
+    repository.load_index().expect("loads");
+    for (id, chunk) in ids.iter().zip(&chunks) {
+        assert_eq!(&repository.reader().chunk(*id).expect("reads"), chunk);
+    }
+    let strict = open(&storage, &password("pw")).expect("opens");
+    strict.load_index().expect("loads");
+    strict.forbid_recovery();
+    assert!(matches!(strict.reader().chunk(ids[0]), Err(Error::NotFound { .. })));
+}

@@ -42,6 +42,8 @@ pub fn check(
     options: &CheckOptions,
     runtime: &Runtime,
 ) -> Result<CheckReport> {
+    // What is missing in the index must be seen, not made up for.
+    repository.forbid_recovery();
     let collector = Collector::new(options.findings_max);
     runtime.progress.phase(Phase::CheckingStructure);
     let pool = structure_pool(repository)?;

@@ -233,11 +233,34 @@ impl Index {
         }
     }
 
+    /// Puts what was collected to use in this process only.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if there is no memory for it.
+    pub(crate) fn add_in_memory(&self, builder: LevelBuilder) -> Result<()> {
+        let level = builder.build(&[], self.repo_id, None)?;
+        self.levels.write().all.push((Arc::new(level), LevelUse::Recovered));
+        Ok(())
+    }
+
+    /// Forgets what was made up from packs: a session takes them in for good.
+    pub(crate) fn forget_recovered(&self) {
+        for (_, used) in &mut self.levels.write().all {
+            if *used == LevelUse::Recovered {
+                *used = LevelUse::Retired;
+            }
+        }
+    }
+
     /// Makes a level of what was collected, merged with small ones, and puts it to use.
     pub(super) fn add_level(&self, builder: LevelBuilder) -> Result<()> {
         let mut levels = self.levels.write();
-        let mut active: Vec<Arc<Level>> =
-            levels.iter().map(|(_, level)| Arc::clone(level)).collect();
+        let mut active: Vec<Arc<Level>> = levels
+            .all
+            .iter()
+            .filter(|(_, used)| *used == LevelUse::Active)
+            .map(|(level, _)| Arc::clone(level))
+            .collect();
         active.sort_by_key(|level| level.record_count());
         let mut size = builder.records.len() as u64;
         let mut merged = Vec::new();

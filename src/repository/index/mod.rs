@@ -129,6 +129,9 @@ struct Levels {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LevelUse {
     Active,
+    /// Made up from packs that no index object names: never merged, gone before a session looks
+    /// for such packs.
+    Recovered,
     Retired,
 }
 
@@ -270,7 +273,7 @@ impl Levels {
         self.all
             .iter()
             .enumerate()
-            .filter(|(_, (_, used))| *used == LevelUse::Active)
+            .filter(|(_, (_, used))| *used != LevelUse::Retired)
             .map(|(number, (level, _))| (number as u32, level))
     }
 

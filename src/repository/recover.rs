@@ -1,0 +1,67 @@
+//! Reading without an index, or with a part of it: what no index object names is looked up in the
+//! packs themselves.
+//!
+//! Nothing is written: the next backup takes such packs into the index for good.
+
+use super::Repository;
+use super::index::LevelBuilder;
+use crate::error::{Error, Result};
+use crate::storage::in_parallel;
+
+/// Whether the packs may be asked, and were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// Not yet, but when something is missing.
+    #[default]
+    Possible,
+    /// They were: nothing more is to be found.
+    Done,
+    /// A check wants to see the index as it is.
+    Forbidden,
+}
+
+impl Repository {
+    /// Has missing index entries reported as missing, without asking the packs.
+    pub fn forbid_recovery(&self) {
+        *self.recovery.lock() = Recovery::Forbidden;
+    }
+
+    /// Reads the directories of all packs that the index does not know, once in the life of this
+    /// repository. Returns whether that found any. Packs that cannot be read are passed over: they
+    /// may be of a run that goes on just now.
+    ///
+    /// # Errors
+    /// The storage's, if packs cannot be listed.
+    pub(super) fn recover_index(&self) -> Result<bool> {
+        // Other readers wait, and look again when it is done.
+        let mut recovery = self.recovery.lock();
+        match *recovery {
+            Recovery::Forbidden => return Ok(false),
+            Recovery::Done => return Ok(true),
+            Recovery::Possible => {}
+        }
+        let known: std::collections::HashSet<_> =
+            self.index.packs().into_iter().map(|(_, info)| info.hash).collect();
+        let unknown: Vec<_> =
+            self.list_packs()?.into_iter().filter(|(hash, _)| !known.contains(hash)).collect();
+        let directories = in_parallel(&*self.storage, &unknown, |(hash, (len, pack_type))| {
+            self.pack_directory(*hash, *len, *pack_type)
+        });
+        let mut builder = LevelBuilder::default();
+        for ((hash, (len, _)), directory) in unknown.iter().zip(directories) {
+            match directory {
+                Ok(directory) => builder.add_directory(*hash, *len, &directory)?,
+                Err(error @ (Error::Damaged { .. } | Error::Storage(_))) => {
+                    tracing::warn!("not used to fill up the index: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if builder.records_len() > 0 {
+            tracing::warn!("the index is incomplete; {} packs were asked", unknown.len());
+            self.index.add_in_memory(builder)?;
+        }
+        *recovery = Recovery::Done;
+        Ok(true)
+    }
+}
