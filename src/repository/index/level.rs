@@ -8,9 +8,10 @@
 //! it is first touched. A block that fails answers "not found" (so its chunks are stored again)
 //! and marks the file, which is made anew at the next open.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use memmap2::Mmap;
 use xorf::{BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
@@ -110,6 +111,13 @@ pub(super) fn prefix(id: &[u8; 32], bits: u64) -> usize {
     if bits == 0 { 0 } else { (top >> (32 - bits)) as usize }
 }
 
+/// The first bytes of an id, as a number of the same order.
+fn leading(id: &[u8; 32]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&id[..8]);
+    u64::from_be_bytes(bytes)
+}
+
 /// The number that stands for an id in a filter. Not the bytes that choose the filter.
 pub(super) fn filter_key(id: &[u8; 32]) -> u64 {
     let mut bytes = [0; 8];
@@ -207,12 +215,12 @@ impl Level {
         if !self.checked.is_empty() && len > 0 {
             for block in start / BLOCK_LEN..=(start + len - 1) / BLOCK_LEN {
                 let (byte, bit) = (&self.checked[block / 8], 1 << (block % 8));
-                if byte.load(Ordering::Relaxed) & bit == 0 {
+                if byte.load(Relaxed) & bit == 0 {
                     if !self.block_is_good(block) {
-                        self.doubtful.store(true, Ordering::Relaxed);
+                        self.doubtful.store(true, Relaxed);
                         return None;
                     }
-                    byte.fetch_or(bit, Ordering::Relaxed);
+                    byte.fetch_or(bit, Relaxed);
                 }
             }
         }
@@ -274,9 +282,17 @@ impl Level {
             return None;
         }
         let limit = high;
+        // The first eight bytes decide nearly always, and compare as one number.
+        let key = leading(id);
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.id_at(middle)? < id { low = middle + 1 } else { high = middle }
+            let other = self.id_at(middle)?;
+            let is_less = match leading(other).cmp(&key) {
+                Ordering::Less => true,
+                Ordering::Equal => other < id,
+                Ordering::Greater => false,
+            };
+            if is_less { low = middle + 1 } else { high = middle }
         }
         (low < limit && self.id_at(low)? == id).then_some(low as u64)
     }
@@ -364,7 +380,7 @@ impl Level {
 
 impl Drop for Level {
     fn drop(&mut self) {
-        if self.doubtful.load(Ordering::Relaxed) {
+        if self.doubtful.load(Relaxed) {
             self.remove_file();
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn write_in_memory(
     Level::map(file, None, repo_id)
 }
 
-/// About 16 records share a fan-out slot, and a quarter of a million a filter.
+/// About four records share a fan-out slot, and a quarter of a million a filter.
 fn bits_for(records: u64, per_slot: u64, max: u64) -> u64 {
     u64::from((records / per_slot).max(1).ilog2()).min(max)
 }
@@ -86,7 +86,7 @@ fn write_level(
         packs: packs.len() as u64,
         segments,
         records: 0,
-        fan_bits: bits_for(merged.records_max(), 16, 22),
+        fan_bits: bits_for(merged.records_max(), 4, 22),
         filter_bits: bits_for(merged.records_max(), 1 << 18, 16),
         filter_len: 0,
     };
