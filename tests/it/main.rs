@@ -5,6 +5,7 @@
 //! `LARDER_TEST_LONG=1` runs more of everything.
 
 mod crash;
+mod property;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,11 +16,13 @@ use larder::model::{BackupId, BackupStrategy, Entry, PageId};
 use larder::repository::{
     InitOptions, KdfCost, OpenOptions, Password, Repository, Snapshot, Unlock,
 };
+use larder::restore::{OwnerPolicy, RestoreOptions, restore};
 use larder::runtime::{Clock, Random, Runtime, SystemClock, TestClock};
 use larder::source::SourcePath;
 use larder::storage::fault::{Fault, On, Rule};
 use larder::storage::{FaultStorage, MemoryStorage, RecordStorage, SharedStorage};
 use larder::tree::Manifest;
+use larder::verify::{CheckOptions, CheckReport, ReadData, check};
 use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 
@@ -33,7 +35,7 @@ pub(crate) const PASSWORD: &str = "a password that must never be stored";
 ///
 /// Tests that move many megabytes use [`Suite::None`]: without optimisation AES is slow, and what
 /// they are about is the same.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct LabOptions {
     pub(crate) suite: Suite,
     /// Bytes of a pack: small, so that small trees make several.
@@ -42,19 +44,33 @@ pub(crate) struct LabOptions {
     pub(crate) classes: Option<Vec<SizeClass>>,
     /// Entries of the tree at the beginning, beside one sample of each kind.
     pub(crate) entries: u64,
+    pub(crate) time: LabTime,
+}
+
+/// Which time it is in a lab. The times of its files are always real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LabTime {
+    /// An hour after the files were written, and a minute more with each run: nothing counts as
+    /// racy, and the times of a file alone decide whether it is read.
+    Later,
+    /// Now: everything was written a moment ago, and nothing is trusted.
+    Now,
 }
 
 impl Default for LabOptions {
     fn default() -> Self {
-        Self { suite: Suite::Aes256, pack_target: 64 << 10, classes: None, entries: 20 }
+        Self {
+            suite: Suite::Aes256,
+            pack_target: 64 << 10,
+            classes: None,
+            entries: 20,
+            time: LabTime::Later,
+        }
     }
 }
 
 /// A live tree and a repository in memory that fails on command. What the engine does goes through
 /// `storage` (faults), `record` (what really happened) and ends in `memory`.
-///
-/// The clock runs an hour ahead of the files' real times and moves on with each run. So nothing
-/// counts as racy, and what is skipped is decided by the times alone.
 pub(crate) struct Lab {
     pub(crate) memory: Arc<MemoryStorage>,
     pub(crate) record: Arc<RecordStorage>,
@@ -163,8 +179,12 @@ impl Lab {
     pub(crate) fn runtime(&self) -> Runtime {
         let draw = self.draws.fetch_add(1, Ordering::Relaxed);
         self.clock.advance_ms(60_000);
+        let clock: Arc<dyn Clock> = match self.options.time {
+            LabTime::Later => Arc::clone(&self.clock) as Arc<dyn Clock>,
+            LabTime::Now => Arc::new(SystemClock),
+        };
         Runtime {
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            clock,
             random: Random::seeded(self.seed.wrapping_mul(1_000_003).wrapping_add(draw)),
             ..Runtime::default()
         }
@@ -299,13 +319,39 @@ impl Lab {
         (found.unwrap_or_else(|| panic!("snapshot `{name}` is gone")), copy)
     }
 
+    /// Restores the tree of a snapshot into an empty folder and copies what is there then.
+    ///
+    /// # Errors
+    /// Those of the restore. What it could not restore makes it fail here.
+    pub(crate) fn restore(&self, repository: &Repository, snapshot: &Snapshot) -> Result<TreeCopy> {
+        let target = tempfile::tempdir_in(self.home.path()).expect("a temporary folder");
+        let options = RestoreOptions {
+            target: target.path().join("restored"),
+            subtree: Some(self.source().as_os_str().as_bytes()[1..].to_vec()),
+            owner: OwnerPolicy::Numeric,
+            ..RestoreOptions::default()
+        };
+        let report = restore(repository, snapshot, &options, &self.runtime())?;
+        assert!(report.is_complete(), "{:?}", report.failures);
+        Ok(TreeCopy::of_folder(&options.target))
+    }
+
+    /// Looks at everything that is stored, to the last byte.
+    ///
+    /// # Errors
+    /// Those of opening and of the check.
+    pub(crate) fn try_check(&self) -> Result<CheckReport> {
+        let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
+        check(&self.try_open()?, &options, &self.runtime())
+    }
+
     /// What was remembered as `name` comes back to the last attribute.
     #[track_caller]
     pub(crate) fn assert_restores_identical(&self, name: &str) {
         let repository = self.open();
         let (snapshot, copy) = self.remembered(&repository, name);
-        let read = self.read(&repository, &snapshot).expect("reads a snapshot");
-        copy.assert_same(&read, name);
+        let restored = self.restore(&repository, &snapshot).expect("restores a snapshot");
+        copy.assert_same(&restored, name);
     }
 
     /// All that was remembered comes back, every other snapshot can be read to its end, and nothing

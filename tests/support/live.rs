@@ -55,8 +55,8 @@ impl LiveTree {
         fs::write(at("tiny"), b"tiny").expect("writes");
         fs::write(at("zeros"), vec![0; 200_000]).expect("writes");
         fs::write(at("text"), self.dice.text(90_000)).expect("writes");
-        fs::write(at("noise"), self.dice.noise(700_001)).expect("writes");
-        self.sparse_file(&at("sparse"), 5 << 20);
+        fs::write(at("noise"), self.dice.noise(600_001)).expect("writes");
+        self.sparse_file(&at("sparse"), 2 << 20);
         fs::hard_link(at("text"), at("a further name")).expect("links");
         fs::hard_link(at("text"), self.path("another further name")).expect("links");
         std::os::unix::fs::symlink("text", at("link")).expect("links");
@@ -99,7 +99,7 @@ impl LiveTree {
                 make_special(&path, *self.dice.pick(&KINDS));
             }
             10 => {
-                let len = self.dice.below(3 << 20);
+                let len = self.dice.below(2 << 20);
                 self.sparse_file(&path, len);
             }
             _ => fs::write(&path, self.content()).expect("writes a file"),
@@ -112,9 +112,9 @@ impl LiveTree {
     /// Random bytes of a random sort, mostly short.
     pub(super) fn content(&self) -> Vec<u8> {
         let len = match self.dice.below(12) {
-            0 => self.dice.below(2_500_000),
-            1 => self.dice.below(300_000),
-            2..=4 => *self.dice.pick(&[0, 1, 255, 256, 257, 4096, 65_535, 65_536, 65_537]),
+            0 if self.dice.once_in(4) => self.dice.below(2_500_000),
+            0 => self.dice.below(300_000),
+            1..=4 => *self.dice.pick(&[0, 1, 255, 256, 257, 4096, 65_535, 65_536, 65_537]),
             _ => self.dice.len(20_000),
         } as usize;
         match self.dice.below(6) {
