@@ -4,7 +4,9 @@
 //!
 //! `LARDER_TEST_LONG=1` runs more of everything.
 
+mod cancel;
 mod crash;
+mod faults;
 mod property;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
