@@ -6,6 +6,7 @@
 
 mod cancel;
 mod crash;
+mod damage;
 mod faults;
 mod property;
 #[allow(dead_code)]

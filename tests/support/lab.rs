@@ -227,7 +227,11 @@ impl Lab {
     }
 
     pub(crate) fn try_open(&self) -> Result<Repository> {
-        Repository::open(self.shared(), &self.unlock(), &self.open_options(), &self.runtime())
+        self.try_open_with(&self.unlock())
+    }
+
+    pub(crate) fn try_open_with(&self, unlock: &Unlock) -> Result<Repository> {
+        Repository::open(self.shared(), unlock, &self.open_options(), &self.runtime())
     }
 
     /// The repository, opened anew, with its index.
@@ -322,6 +326,11 @@ impl Lab {
         let list = repository.snapshots().expect("lists snapshots");
         let found = list.snapshots.into_iter().find(|snapshot| snapshot.id == *id);
         (found.unwrap_or_else(|| panic!("snapshot `{name}` is gone")), copy)
+    }
+
+    /// Everything that was remembered: name, snapshot and what it has to hold.
+    pub(crate) fn all_remembered(&self) -> impl Iterator<Item = (&str, BackupId, &TreeCopy)> {
+        self.remembered.iter().map(|(name, (id, copy))| (name.as_str(), *id, copy))
     }
 
     /// Restores the tree of a snapshot into an empty folder and copies what is there then.
