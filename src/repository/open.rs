@@ -54,7 +54,7 @@ impl Repository {
                 what: "it was encrypted and is not any more".into(),
             });
         }
-        let (slots, _) = load_slots(&*storage, repo.repo_id)?;
+        let (slots, bad_slots) = load_slots(&*storage, repo.repo_id)?;
         let last_used = remembered.as_ref().and_then(|s| s.slot_id);
         // An unencrypted repository opens whatever was given, an encrypted one never by itself.
         let nothing = Unlock::Nothing;
@@ -62,7 +62,16 @@ impl Repository {
         if repo.suite != 0 && matches!(unlock, Unlock::Nothing) {
             return Err(Error::KeyNeeded { location: storage.location().into() });
         }
-        let opened = unlock_slots(&slots, unlock, last_used, storage.location())?;
+        let opened = unlock_slots(&slots, unlock, last_used, storage.location()).map_err(
+            |error| match (error, bad_slots.into_iter().next()) {
+                // Nothing could be tried: that says nothing about the password.
+                (Error::WrongKey { tried: 0, .. }, Some(bad)) => bad,
+                (Error::WrongKey { tried: 0, .. }, None) if slots.is_empty() => {
+                    Error::NotFound { what: "key slot", name: "keys/".into() }
+                }
+                (error, _) => error,
+            },
+        )?;
         let suite = Suite::from_number(repo.suite)
             .ok_or_else(|| Error::damaged("repo", "its suite is unknown"))?;
         let keyring = load_keyring(&*storage, &opened.roots, repo.repo_id, suite)?;

@@ -196,7 +196,6 @@ impl Examination {
         let is_clean = match error {
             Error::RepositoryMissing { .. } => self.kind == Kind::Repo && self.is_lost,
             Error::UnsupportedFormat { .. } => matches!(self.kind, Kind::Repo | Kind::Config),
-            Error::WrongKey { .. } => self.kind == Kind::Key,
             Error::Damaged { .. } | Error::NotFound { .. } => true,
             _ => false,
         };
