@@ -8,10 +8,12 @@ mod cancel;
 mod crash;
 mod damage;
 mod faults;
+mod leaks;
 mod property;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
+mod writers;
 
 /// How many rounds of something random are run: few in the test command, many when asked to.
 fn rounds(short: u64, long: u64) -> u64 {

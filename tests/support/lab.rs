@@ -165,6 +165,33 @@ impl Lab {
         self.on(self.memory.fork())
     }
 
+    /// Another client with another tree on the same storage.
+    pub(crate) fn beside(&self, seed: u64) -> Self {
+        let mut tree = LiveTree::new(self.home.path().join(format!("source-{seed}")), seed);
+        tree.grow(self.options.entries);
+        Self {
+            memory: Arc::clone(&self.memory),
+            disk: Arc::clone(&self.disk),
+            record: Arc::clone(&self.record),
+            storage: Arc::clone(&self.storage),
+            clock: Arc::clone(&self.clock),
+            options: self.options.clone(),
+            tree: Arc::new(Mutex::new(tree)),
+            home: Arc::clone(&self.home),
+            state: self.home.path().join(format!("state-of-{seed}")),
+            seed,
+            draws: Arc::new(AtomicU64::new(0)),
+            remembered: BTreeMap::new(),
+        }
+    }
+
+    /// The files that this client keeps on its machine.
+    pub(crate) fn local_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = std::fs::read_dir(&self.state).expect("lists the state").flatten();
+        let files = entries.map(|entry| entry.path()).filter(|path| path.is_file());
+        files.map(|path| (path.clone(), std::fs::read(path).expect("reads"))).collect()
+    }
+
     /// The tree, to change it.
     pub(crate) fn tree(&self) -> MutexGuard<'_, LiveTree> {
         self.tree.lock()
@@ -281,8 +308,9 @@ impl Lab {
         self.complete(self.try_backup_with(|options, _| options.strategy = strategy))
     }
 
+    /// A run that was tried has to have succeeded, without errors.
     #[track_caller]
-    fn complete(&self, ran: Result<BackupReport>) -> BackupReport {
+    pub(crate) fn complete(&self, ran: Result<BackupReport>) -> BackupReport {
         let report = ran.expect("backs up");
         assert!(report.is_complete(), "{:?}", report.stats);
         report

@@ -13,6 +13,6 @@ mod snapshot_copy;
 mod tree_copy;
 
 pub(crate) use dice::Dice;
-pub(crate) use lab::{Lab, LabOptions, LabTime, ManifestCopy};
+pub(crate) use lab::{Lab, LabOptions, LabTime, ManifestCopy, PASSWORD};
 pub(crate) use live::LiveTree;
 pub(crate) use tree_copy::TreeCopy;

@@ -72,8 +72,16 @@ fn interruption_between_two_deltas_of_a_run_keeps_what_the_first_names() {
     let chunk = 1 << 20;
     let params = ChunkerParams::for_average(2 << 20).expect("parameters");
     let classes = Some(vec![SizeClass { below: u64::MAX, params }]);
-    let mut lab =
-        Lab::with(3, LabOptions { entries: 5, suite: Suite::None, pack_target: 1, classes });
+    let mut lab = Lab::with(
+        3,
+        LabOptions {
+            entries: 5,
+            suite: Suite::None,
+            pack_target: 1,
+            classes,
+            ..LabOptions::default()
+        },
+    );
     lab.backup_named("before");
     for n in 0..66_u64 {
         let path = lab.tree().path(format!("file{n}"));
