@@ -131,7 +131,6 @@ impl Worker<'_> {
             }
             other => other?,
         }
-        add(&self.collector.counts.packs_read, 1);
         self.runtime.progress.done(1, 0);
         Ok(())
     }
@@ -147,6 +146,7 @@ impl Worker<'_> {
             add(&self.collector.counts.bytes_read, piece.len() as u64);
             self.runtime.progress.done(0, piece.len() as u64);
         }
+        add(&self.collector.counts.packs_read, 1);
         if hasher.finalize() == pack.info.hash.0 {
             Ok(())
         } else {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::crypto::Suite;
+use crate::error::StorageErrorKind;
 use crate::format::list::{
     ListChild, encode_inner as encode_list_inner, encode_leaf as encode_list,
 };
@@ -17,7 +18,8 @@ use crate::repository::{
     SegmentWriter, Unlock, WriterOptions,
 };
 use crate::runtime::Random;
-use crate::storage::{MemoryStorage, SharedStorage, Storage};
+use crate::storage::fault::{Fault, On, Rule};
+use crate::storage::{FaultStorage, MemoryStorage, SharedStorage, Storage};
 
 /// A repository with hand-made snapshots, in memory.
 struct Lab {
@@ -590,6 +592,55 @@ fn only_the_chosen_snapshots_are_walked_and_only_their_packs_read() {
     let unknown = check(&lab.open(), &options(BackupId([9; 16])), &runtime(1));
     assert!(matches!(unknown, Err(Error::NotFound { what: "snapshot", .. })));
     assert_ne!(first, second);
+}
+
+impl Lab {
+    /// A check during which reads of objects below `prefix` fail.
+    fn check_with_failing_reads(
+        &self,
+        prefix: &str,
+        kind: StorageErrorKind,
+    ) -> Result<CheckReport> {
+        let storage = Arc::new(FaultStorage::new(self.shared()));
+        let shared: SharedStorage = storage.clone();
+        let repository =
+            Repository::open(shared, &self.unlock(), &OpenOptions::default(), &runtime(2))?;
+        storage.inject(Rule {
+            on: On::Get,
+            prefix: prefix.into(),
+            nth: 1,
+            times: u64::MAX,
+            fault: Fault::Fail(kind),
+        });
+        let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
+        check(&repository, &options, &runtime(3))
+    }
+}
+
+/// A bad sector below one object must not hide what is wrong with the others.
+#[test]
+fn unreadable_objects_are_damage_and_the_rest_is_checked() {
+    let lab = Lab::filled();
+    for folder in ["data/", "meta/", "index/", "snapshots/", "keys/", "config/"] {
+        let name = lab.names(folder).remove(0);
+        let report = lab.check_with_failing_reads(&name, StorageErrorKind::Permanent).unwrap();
+        assert!(report.findings.iter().any(|f| f.object == name), "{:?}", report.findings);
+        assert!(!report.is_clean());
+    }
+    let name = lab.names("data/").remove(0);
+    let report = lab.check_with_failing_reads(&name, StorageErrorKind::Permanent).unwrap();
+    assert_eq!(report.checked.packs_read, 3);
+    assert!(!report.hits.snapshots.is_empty());
+}
+
+/// What could not be asked is not called damaged.
+#[test]
+fn storage_out_of_reach_ends_a_check() {
+    let lab = Lab::filled();
+    for folder in ["data/", "meta/", "index/", "snapshots/", "keys/"] {
+        let result = lab.check_with_failing_reads(folder, StorageErrorKind::Temporary);
+        assert!(matches!(result, Err(Error::Storage(_))), "{folder}");
+    }
 }
 
 #[test]

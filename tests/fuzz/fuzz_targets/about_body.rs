@@ -1,0 +1,7 @@
+//! Records about snapshots.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = larder::format::record::decode::<larder::format::log::AboutBody>(data, "fuzz");
+});

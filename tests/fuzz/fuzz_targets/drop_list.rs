@@ -1,0 +1,7 @@
+//! Drop lists.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = larder::format::record::decode::<larder::format::index::DropList>(data, "fuzz");
+});

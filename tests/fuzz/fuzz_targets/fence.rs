@@ -1,0 +1,7 @@
+//! Fences.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = larder::format::record::decode::<larder::format::gc::Fence>(data, "fuzz");
+});

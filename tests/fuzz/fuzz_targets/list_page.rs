@@ -1,0 +1,9 @@
+//! List pages; the first byte is the level.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Some((level, data)) = data.split_first() {
+        let _ = larder::format::list::decode_list(data, *level, "fuzz");
+    }
+});

@@ -1,0 +1,7 @@
+//! Notes.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = larder::format::record::decode::<larder::format::log::NoteBody>(data, "fuzz");
+});

@@ -1,0 +1,7 @@
+//! Run directories.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = larder::format::index::RunDirectory::decode(data, "fuzz");
+});
