@@ -89,6 +89,10 @@ fn is_hopeless(error: &io::Error) -> bool {
 
 /// Whether storage as a whole is out of reach, as opposed to one object that is bad.
 pub(super) fn is_out_of_reach(error: &Error) -> bool {
-    use StorageErrorKind::{Denied, Temporary};
-    matches!(error, Error::Storage(error) if matches!(error.kind, Denied | Temporary))
+    matches!(error, Error::Storage(error) if error.kind == StorageErrorKind::Temporary)
+}
+
+/// Whether something that is stored is lost, so that the rest is worth going on for.
+pub(super) fn is_loss(error: &Error) -> bool {
+    error.is_damage() || (matches!(error, Error::Storage(_)) && !is_out_of_reach(error))
 }

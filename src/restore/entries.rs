@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::context::is_loss;
 use super::existing::{Verdict, can_write, judge};
 use super::files::{FileSpec, FileTask, Identity, Origin};
 use super::hardlinks::LinkTask;
@@ -45,7 +46,7 @@ impl Planner<'_, '_> {
             // The first of the group is not restored: this one takes its place.
             return match self.with_content_of_first(&entry) {
                 Ok(whole) => self.plan_content(whole, dir, name, Some(key)),
-                Err(error) if error.is_damage() => {
+                Err(error) if is_loss(&error) => {
                     self.ctx.ledger.fail(&dir.join(name), error);
                     Ok(())
                 }
@@ -219,7 +220,7 @@ impl Planner<'_, '_> {
                     self.plan_piece(file, at, piece);
                     at += piece.len();
                 }
-                Err(error) if error.is_damage() => {
+                Err(error) if is_loss(&error) => {
                     file.lose(at..entry.size, error);
                     return Ok(());
                 }

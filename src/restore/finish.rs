@@ -55,7 +55,7 @@ impl Worker<'_, '_> {
         if (!file.is_one_piece || damaged) && fsmeta::stat_fd(&open)?.size != file.size {
             fsmeta::set_len(&open, file.size)?;
         }
-        let plain = file.dir.is_fresh && self.ctx.target.is_plain;
+        let plain = file.dir.is_plain;
         let unapplied = if damaged {
             // With the recorded time, the damaged file would be taken for the real one.
             let mut attributes = file.attributes.clone();

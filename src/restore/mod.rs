@@ -45,7 +45,7 @@ use std::thread;
 use crossbeam_channel::unbounded;
 
 use attributes::Owners;
-use context::{Context, Stop};
+use context::{Context, Stop, is_loss};
 use ledger::Ledger;
 use links::Leaders;
 use plan::Planner;
@@ -91,7 +91,6 @@ pub fn restore(
     }
     if selection.is_everything() {
         runtime.progress.expect(snapshot.body.entries, snapshot.body.bytes);
-        runtime.progress.expect_no_more();
     }
     let target = Target::open(&options.target, options.dry_run)?;
     let ledger = Ledger::new(runtime.progress.clone(), selection.subtree(), options.verify);
@@ -119,7 +118,7 @@ fn find_subtree(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Re
     match Manifest::of(snapshot).find(repository, path) {
         Ok(Some(entry)) => Ok(entry.kind),
         Ok(None) => Err(Error::NotFound { what: "path", name: format!("/{}", escape_bytes(path)) }),
-        Err(error) if error.is_damage() => Ok(FileKind::Dir),
+        Err(error) if is_loss(&error) => Ok(FileKind::Dir),
         Err(error) => Err(error),
     }
 }

@@ -91,7 +91,7 @@ impl Worker<'_, '_> {
             created => created?,
         }
         let held = fsmeta::open_path_at(dir, &node.name)?;
-        let plain = node.dir.is_fresh && ctx.target.is_plain;
+        let plain = node.dir.is_plain;
         let unapplied = node.attributes.apply_new(MetaTarget::path(&held), plain);
         ctx.ledger.unapplied(path, unapplied);
         Ok(Some(outcome))

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::attributes::Attributes;
-use super::context::Context;
+use super::context::{Context, is_loss};
 use super::delete::{Deletions, Names};
 use super::files::FileTask;
 use super::ledger::Outcome;
@@ -137,7 +137,7 @@ impl<'c, 'r> Planner<'c, 'r> {
                         entries.skip_to_after(&path);
                     }
                 }
-                Err(error) if error.is_damage() => self.lose_page(&error),
+                Err(error) if is_loss(&error) => self.lose_page(&error),
                 Err(error) => return Err(error),
             }
             if self.window.weight >= self.window_bytes {
@@ -148,6 +148,7 @@ impl<'c, 'r> Planner<'c, 'r> {
             self.close_level();
         }
         self.close_level();
+        self.ctx.runtime.progress.expect_no_more();
         self.turn()?;
         self.end()
     }
@@ -179,6 +180,9 @@ impl<'c, 'r> Planner<'c, 'r> {
             return Ok(Next::AfterFolder);
         }
         let included = selection.includes(&entry.path, is_dir, level.included);
+        if included {
+            self.expect(&entry);
+        }
         if is_dir {
             return Ok(self.visit_dir(&entry, &relative, included));
         }
@@ -193,9 +197,21 @@ impl<'c, 'r> Planner<'c, 'r> {
         Ok(Next::Entry)
     }
 
+    /// Tells the progress of an entry, unless it was told of everything at once.
+    fn expect(&self, entry: &Entry) {
+        if !self.ctx.selection.is_everything() {
+            let bytes = if entry.link_to.is_none() { entry.size } else { 0 };
+            self.ctx.runtime.progress.expect(1, bytes);
+        }
+    }
+
     fn visit_target(&mut self, entry: &Entry) -> Next {
-        let keeps = self.ctx.options.overwrite == Overwrite::Never && !self.ctx.target.was_empty;
-        if entry.kind == FileKind::Dir && !keeps {
+        self.expect(entry);
+        self.ctx.runtime.progress.done(1, 0);
+        let options = self.ctx.options;
+        let keeps = options.overwrite == Overwrite::Never && !self.ctx.target.was_empty;
+        // Without a subtree the target is no image of a folder of the snapshot.
+        if entry.kind == FileKind::Dir && !keeps && options.subtree.is_some() {
             let attributes = self.attributes(entry);
             if let Some(root) = self.levels.first_mut() {
                 root.attributes = Some(attributes);
@@ -341,9 +357,12 @@ impl<'c, 'r> Planner<'c, 'r> {
             Outcome::Unchanged => self.worker.make_usable(parent, name),
             _ => level.names = None,
         }
+        // A new folder inherits from the one that it is in.
         let is_fresh = made.outcome != Outcome::Unchanged;
-        let dir = Arc::new(Dir::new(&level.path, id, is_fresh, made.exists));
-        if made.exists {
+        let is_plain = is_fresh && parent.is_plain;
+        let exists = made.exists;
+        let dir = Arc::new(Dir { is_fresh, is_plain, exists, ..Dir::new(&level.path, id) });
+        if exists {
             self.worker.dirs.enter(&self.ctx.target, parent, &dir);
         }
         Made::Yes(dir)

@@ -16,8 +16,7 @@ pub(super) struct Target {
     fd: Option<OwnedFd>,
     /// Nothing was in it when the restore began.
     pub(super) was_empty: bool,
-    /// What is made in it has neither attributes nor flags to begin with.
-    pub(super) is_plain: bool,
+    is_plain: bool,
 }
 
 /// A folder in the target.
@@ -26,9 +25,11 @@ pub(super) struct Dir {
     /// Relative to the target; empty for the target itself.
     pub(super) path: Box<[u8]>,
     /// Tells folders apart in caches.
-    id: u64,
+    pub(super) id: u64,
     /// This restore made it, so whatever is in it was made by this restore.
     pub(super) is_fresh: bool,
+    /// What is made in it has neither attributes nor flags to begin with.
+    pub(super) is_plain: bool,
     /// `false` in a dry run that would have made it.
     pub(super) exists: bool,
 }
@@ -71,7 +72,8 @@ impl Target {
     /// The target itself as a folder.
     pub(super) fn root(&self) -> Dir {
         let exists = self.fd.is_some();
-        Dir { path: Box::default(), id: 0, is_fresh: self.was_empty, exists }
+        let (is_fresh, is_plain) = (self.was_empty, self.is_plain);
+        Dir { path: Box::default(), id: 0, is_fresh, is_plain, exists }
     }
 
     /// The target itself.
@@ -98,8 +100,8 @@ impl Target {
 
 impl Dir {
     /// A folder in the target. `id` is its own alone.
-    pub(super) fn new(path: &[u8], id: u64, is_fresh: bool, exists: bool) -> Self {
-        Self { path: path.into(), id, is_fresh, exists }
+    pub(super) fn new(path: &[u8], id: u64) -> Self {
+        Self { path: path.into(), id, is_fresh: false, is_plain: false, exists: true }
     }
 
     /// The path of an entry in it.

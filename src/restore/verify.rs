@@ -84,7 +84,7 @@ pub(super) fn verify(
         let (folder, name) = split_path(relative);
         if *dir.path != *folder {
             next_id += 1;
-            dir = Arc::new(Dir::new(folder, VERIFY_IDS + next_id, false, true));
+            dir = Arc::new(Dir::new(folder, VERIFY_IDS + next_id));
         }
         let name: Box<[u8]> = name.into();
         batch.add_entry(ctx, &manifest, &dir, name, entry)?;

@@ -13,6 +13,7 @@ use super::worker::{Job, SmallTask};
 use crate::error::Result;
 use crate::fsmeta::OpenDir;
 use crate::model::Piece;
+use crate::runtime::Phase;
 
 /// What was planned and not handed over yet.
 #[derive(Default)]
@@ -66,6 +67,7 @@ impl Planner<'_, '_> {
         if let Some(last) = self.running.take() {
             self.see_through(last)?;
         }
+        self.ctx.runtime.progress.phase(Phase::Finishing);
         for closed in std::mem::take(&mut self.deferred) {
             self.ctx.check()?;
             finish_dir(self.ctx, &closed);

@@ -176,15 +176,34 @@ fn protected_files_are_restored_and_restored_again() {
 #[test]
 fn inherited_attributes_give_way_to_recorded_ones() {
     let lab = Lab::new();
-    lab.write("dir/file", b"x");
+    lab.write("dir/inner/file", b"x");
+    lab.write("file", b"x");
     let snapshot = lab.backup();
-    fs::create_dir(lab.out("")).expect("makes");
-    let set = Command::new("setfacl").args(["-d", "-m", "u:1234:rwx"]).arg(lab.out("")).output();
-    if !set.is_ok_and(|output| output.status.success()) {
-        return;
+    for at in ["", "dir"] {
+        fs::create_dir_all(lab.out(at)).expect("makes");
+        // As `setfacl -d -m u:1234:rwx` sets it.
+        let entries: [(u16, u16, u32); 5] = [
+            (0x01, 7, u32::MAX),
+            (0x02, 7, 1234),
+            (0x04, 5, u32::MAX),
+            (0x10, 7, u32::MAX),
+            (0x20, 5, u32::MAX),
+        ];
+        let mut acl = 2_u32.to_le_bytes().to_vec();
+        for (tag, rights, id) in &entries {
+            acl.extend_from_slice(&tag.to_le_bytes());
+            acl.extend_from_slice(&rights.to_le_bytes());
+            acl.extend_from_slice(&id.to_le_bytes());
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        let out = lab.out(at);
+        if rustix::fs::setxattr(&out, "system.posix_acl_default", &acl, flags).is_err() {
+            return;
+        }
+        lab.restore_well(&snapshot, &lab.options());
+        lab.assert_identical();
+        fs::remove_dir_all(lab.out("")).expect("removes");
     }
-    lab.restore_well(&snapshot, &lab.options());
-    lab.assert_identical();
 }
 
 #[test]
