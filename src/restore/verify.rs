@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::context::Context;
+use super::context::{Context, is_loss};
 use super::existing::is_right;
 use super::ledger::Exception;
 use super::links::Leaders;
@@ -119,10 +119,15 @@ impl Batch<'_> {
         if let Some(first) = &entry.link_to {
             let leader = ctx.leaders.get(&Leaders::key(first));
             // Only one name of a group has to be read.
-            if leader.is_none_or(|leader| *leader.path == *path)
-                && let Some(whole) = manifest.find(ctx.repository, first)?
-            {
-                entry.content = whole.content;
+            if leader.is_none_or(|leader| *leader.path == *path) {
+                entry.content = match manifest.content_entry(ctx.repository, &entry) {
+                    Ok(whole) => whole.content.clone(),
+                    Err(error) if is_loss(&error) => {
+                        ctx.ledger.fail(&path, error);
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error),
+                };
                 entry.link_to = None;
             }
         }
@@ -145,7 +150,14 @@ impl Batch<'_> {
             let mut at = 0;
             let mut bytes = 0;
             for piece in Pieces::new(ctx.repository, &entry) {
-                let piece = piece?;
+                let piece = match piece {
+                    Ok(piece) => piece,
+                    Err(error) if is_loss(&error) => {
+                        ctx.ledger.fail(&path, error);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
                 parts.push((at, piece));
                 at += piece.len();
                 bytes += piece.len();
