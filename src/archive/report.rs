@@ -22,7 +22,7 @@ pub struct BackupStats {
     pub folders_changed: u64,
     /// Folders about which nothing changed.
     pub folders_unmodified: u64,
-    /// Links, devices and the like.
+    /// Symbolic links, further names of files, devices and the like.
     pub others: u64,
     /// Bytes of all files.
     pub bytes_total: u64,

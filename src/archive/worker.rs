@@ -155,6 +155,8 @@ impl<'r> Worker<'r> {
         let stats = &mut done.stats;
         let first = entry.link_to.is_none();
         match (entry.kind, change) {
+            // A further name is no further file, here as in the snapshot's own counts.
+            _ if !first => stats.others += 1,
             (FileKind::File, Change::New) => stats.files_new += 1,
             (FileKind::File, Change::Changed) => stats.files_changed += 1,
             (FileKind::File, Change::Unmodified) => stats.files_unmodified += 1,
