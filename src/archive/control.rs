@@ -29,6 +29,11 @@ impl Control {
         self.moved.notify_all();
     }
 
+    /// Held by a thread while it works for the run.
+    pub(super) fn stop_on_panic(&self) -> PanicGuard<'_> {
+        PanicGuard(self)
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
@@ -62,6 +67,17 @@ impl Control {
         let mut collected = self.collected.lock();
         while seq >= *collected + WINDOW && !self.is_stopped() {
             self.moved.wait(&mut collected);
+        }
+    }
+}
+
+/// Stops the run if its thread panics: the others would wait for it for ever.
+pub(super) struct PanicGuard<'c>(&'c Control);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(Error::Internal { what: "a thread of the backup panicked".into() });
         }
     }
 }

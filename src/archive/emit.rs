@@ -1,6 +1,6 @@
 //! Walks the sources in order, compares each entry with the parent's, and makes batches of work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -11,7 +11,7 @@ use super::options::BackupOptions;
 use super::parent::ParentEntries;
 use crate::error::Result;
 use crate::fsmeta::OwnerNames;
-use crate::model::{Content, Entry, FileKind, Owner, XattrsRef};
+use crate::model::{Content, Entry, FileKind, Owner, Time, XattrsRef};
 use crate::repository::Repository;
 use crate::runtime::{Issue, IssueKind, Runtime};
 use crate::source::{FailureKind, Item, Walk, WalkEntry};
@@ -31,7 +31,7 @@ pub(super) struct Emitter<'r, 'p> {
     slice_len: u64,
     owners: Owners,
     /// First paths of files with several names.
-    links: HashMap<(u64, u64), Vec<u8>>,
+    links: HashMap<(u64, u64), FirstName>,
     batch: Vec<Task>,
     batch_bytes: u64,
     seq: u64,
@@ -112,9 +112,18 @@ impl<'r, 'p> Emitter<'r, 'p> {
             device: stat.kind.is_device().then_some((stat.rdev_major, stat.rdev_minor)),
         };
         if stat.nlink > 1 && stat.kind != FileKind::Dir {
-            match self.links.get(&(stat.dev, stat.inode)) {
-                Some(first) => entry.link_to = Some(first.clone()),
-                None => _ = self.links.insert((stat.dev, stat.inode), entry.path.clone()),
+            let this = FirstName { path: entry.path.clone(), size: stat.size, mtime: stat.mtime };
+            match self.links.entry((stat.dev, stat.inode)) {
+                hash_map::Entry::Vacant(vacant) => _ = vacant.insert(this),
+                hash_map::Entry::Occupied(mut first) => {
+                    if first.get().size == stat.size && first.get().mtime == stat.mtime {
+                        entry.link_to = Some(first.get().path.clone());
+                    } else {
+                        // Written to since, or another file that was given the number: it is
+                        // stored by itself.
+                        first.insert(this);
+                    }
+                }
             }
         }
         let is_first = entry.link_to.is_none();
@@ -202,6 +211,13 @@ impl<'r, 'p> Emitter<'r, 'p> {
         self.control.wait_for_window(seq);
         seq
     }
+}
+
+/// The first name of a file that has several, and what the file was like then.
+struct FirstName {
+    path: Vec<u8>,
+    size: u64,
+    mtime: Time,
 }
 
 /// Owners by number, each made once.

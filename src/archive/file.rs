@@ -27,13 +27,19 @@ impl Worker<'_> {
         let file = walked.open().map_err(StreamError::Source)?;
         self.runtime.progress.current(&walked_path(&entry.path));
         let mut before = walked.stat;
-        let mut content = self.small_or_slice(&file, &before)?;
+        let mut content = self.read_whole(&file, &before)?;
         let mut after = fsmeta::stat_fd(&file).map_err(StreamError::Source)?;
         if changed(&before, &after) {
+            // Its other names stand for the inode that was walked, not for another one that has
+            // the name now.
+            if walked.stat.nlink > 1 && (after.inode, after.dev) != (before.inode, before.dev) {
+                let replaced = io::Error::other("it was replaced while it was looked at");
+                return Err(StreamError::Source(replaced));
+            }
             // It changed since it was walked, perhaps before it was opened: once more, now with
             // a look before and after.
             before = after;
-            content = self.small_or_slice(&file, &before)?;
+            content = self.read_whole(&file, &before)?;
             after = fsmeta::stat_fd(&file).map_err(StreamError::Source)?;
         }
         self.runtime.progress.done(0, content.read_len());
@@ -77,8 +83,8 @@ impl Worker<'_> {
         self.attributes(entry, fsmeta::read_xattrs_fd(file), flags, done)
     }
 
-    /// Reads a file of one slice at most.
-    fn small_or_slice(&mut self, file: &File, stat: &Stat) -> Result<FileContent, StreamError> {
+    /// Reads a whole file on this thread: nearly always one of one slice at most.
+    fn read_whole(&mut self, file: &File, stat: &Stat) -> Result<FileContent, StreamError> {
         let inline_max = self.repository.config().pages.inline_max as usize;
         if stat.size > 0 && stat.size <= inline_max as u64 {
             // One byte more than expected: a file that grew is read as any other.
@@ -93,7 +99,17 @@ impl Worker<'_> {
             }
         }
         let slice_len = self.repository.config().chunker.slice_len;
-        let content = self.read_part(file, stat, 0..slice_len)?;
+        let mut content = SliceContent::default();
+        let mut start = 0;
+        loop {
+            let slice = self.read_part(file, stat, start..start + slice_len)?;
+            let is_last = slice.len() < slice_len;
+            content.append(slice);
+            if is_last {
+                break;
+            }
+            start += slice_len;
+        }
         if content.len() <= inline_max as u64
             && content.pieces.iter().any(|p| matches!(p, Piece::Chunk(..)))
         {

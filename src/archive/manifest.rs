@@ -1,6 +1,6 @@
 //! Writes a manifest: sorted entries to pages, pages to pages of pages (SPEC.md, section 11).
 
-use super::sink::{Sink, WouldAdd};
+use super::sink::Sink;
 use crate::error::{Error, Result};
 use crate::format::config::PageRecord;
 use crate::format::page::{Child, child_weight, encode_inner, encode_leaf, entry_weight};
@@ -48,9 +48,8 @@ struct Level {
 
 impl<'r> ManifestWriter<'r> {
     /// Starts a manifest.
-    pub fn new(repository: &'r Repository, writer: &PackWriter) -> Self {
-        static NOTHING: WouldAdd = WouldAdd::new();
-        Self::with_sink(Sink::new(repository, Some(writer), &NOTHING))
+    pub fn new(repository: &'r Repository, writer: &'r PackWriter) -> Self {
+        Self::with_sink(Sink::storing(repository, writer))
     }
 
     /// Starts a manifest whose pages go into `sink`.

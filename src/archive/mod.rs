@@ -31,3 +31,6 @@ pub use manifest::{ManifestRoot, ManifestWriter};
 pub use options::{BackupOptions, StdinSource};
 pub use report::{BackupReport, BackupStats};
 pub use run::backup;
+
+#[cfg(test)]
+mod tests;

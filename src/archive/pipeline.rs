@@ -40,14 +40,20 @@ pub(super) fn pipeline(
             let sink = Sink::new(repository, writer, would_add);
             let worker = Worker::new(repository, runtime, control, sink, done_sender.clone());
             let jobs = jobs.clone();
-            scope.spawn(move || worker.run(&jobs));
+            scope.spawn(move || {
+                let _guard = control.stop_on_panic();
+                worker.run(&jobs);
+            });
         }
         // The queues end when their last sender is gone.
         drop(done_sender);
         drop(jobs);
         let manifest = ManifestWriter::with_sink(Sink::new(repository, writer, would_add));
         let progress = &*runtime.progress;
-        let collector = scope.spawn(move || collect(&done, manifest, control, progress));
+        let collector = scope.spawn(move || {
+            let _guard = control.stop_on_panic();
+            collect(&done, manifest, control, progress)
+        });
         let emitted = match (&options.stdin, walk) {
             (Some(source), _) => emit_stream(run, source, &job_sender),
             (None, Some(walk)) => {
@@ -58,10 +64,11 @@ pub(super) fn pipeline(
             }
             (None, None) => Ok(()),
         };
-        drop(job_sender);
+        // Before the queue ends: what was emitted so far must not be taken for all there is.
         if let Err(error) = emitted {
             control.stop(error);
         }
+        drop(job_sender);
         let collected = collector
             .join()
             .map_err(|_| Error::Internal { what: "the collector panicked".into() })?;

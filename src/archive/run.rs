@@ -119,7 +119,7 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
     let writer = run.session.map(|_| repository.pack_writer(&writer_options, runtime));
     runtime.progress.phase(Phase::BackingUp);
     let walk = run.walk.take();
-    let would_add = WouldAdd::new();
+    let would_add = WouldAdd::default();
     let collected = pipeline(&run, walk, parent.as_ref(), writer.as_ref(), &would_add);
     runtime.progress.phase(Phase::Committing);
     // Whatever happened: what was stored is uploaded and named, so it need not be stored again.

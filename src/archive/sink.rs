@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Result;
 use crate::model::{ChunkId, PageId};
-use crate::repository::{Added, PackWriter, Repository, SegmentUse, SegmentWriter};
+use crate::repository::{Added, Claims, PackWriter, Repository, SegmentUse, SegmentWriter};
 
 /// Which segments the chunks of a file go into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +26,14 @@ impl FileSize {
 }
 
 /// What a dry run would have stored.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct WouldAdd {
     chunks: AtomicU64,
     bytes: AtomicU64,
+    claims: Claims,
 }
 
 impl WouldAdd {
-    pub(super) const fn new() -> Self {
-        Self { chunks: AtomicU64::new(0), bytes: AtomicU64::new(0) }
-    }
-
     /// As if it had been stored, without the lengths that only compressing shows.
     pub(super) fn added(&self) -> Added {
         Added {
@@ -50,7 +47,8 @@ impl WouldAdd {
 /// One worker's way into the repository.
 pub(super) struct Sink<'r> {
     repository: &'r Repository,
-    would_add: &'r WouldAdd,
+    claims: &'r Claims,
+    would_add: Option<&'r WouldAdd>,
     files: Option<SegmentWriter>,
     large: Option<SegmentWriter>,
     meta: Option<SegmentWriter>,
@@ -60,16 +58,37 @@ impl<'r> Sink<'r> {
     /// A sink; without a writer it stores nothing and counts what it would have stored.
     pub(super) fn new(
         repository: &'r Repository,
-        writer: Option<&PackWriter>,
+        writer: Option<&'r PackWriter>,
         would_add: &'r WouldAdd,
+    ) -> Self {
+        let claims = writer.map_or(&would_add.claims, PackWriter::claims);
+        Self::with_claims(repository, writer, claims, Some(would_add))
+    }
+
+    /// A sink that stores everything.
+    pub(super) fn storing(repository: &'r Repository, writer: &'r PackWriter) -> Self {
+        Self::with_claims(repository, Some(writer), writer.claims(), None)
+    }
+
+    fn with_claims(
+        repository: &'r Repository,
+        writer: Option<&PackWriter>,
+        claims: &'r Claims,
+        would_add: Option<&'r WouldAdd>,
     ) -> Self {
         Self {
             repository,
+            claims,
             would_add,
             files: writer.map(|w| w.segment_writer(SegmentUse::Files)),
             large: writer.map(|w| w.segment_writer(SegmentUse::LargeFiles)),
             meta: writer.map(|w| w.segment_writer(SegmentUse::Pages)),
         }
+    }
+
+    /// Whether an id need not be stored.
+    pub(super) fn has(&self, id: &[u8; 32]) -> bool {
+        self.claims.contains(self.repository.index(), id)
     }
 
     pub(super) fn repository(&self) -> &'r Repository {
@@ -79,7 +98,7 @@ impl<'r> Sink<'r> {
     /// Stores a chunk unless it is stored already.
     pub(super) fn put_chunk(&mut self, bytes: &[u8], of: FileSize) -> Result<ChunkId> {
         let id = self.repository.constants().chunk_id(bytes);
-        if self.repository.index().claim(&id.0) {
+        if self.claims.claim(self.repository.index(), &id.0) {
             let writer = match of {
                 FileSize::Ordinary => &mut self.files,
                 FileSize::Large => &mut self.large,
@@ -92,7 +111,7 @@ impl<'r> Sink<'r> {
     /// Stores a page unless it is stored already.
     pub(super) fn put_page(&mut self, bytes: &[u8]) -> Result<PageId> {
         let id = self.repository.constants().page_id(bytes);
-        if self.repository.index().claim(&id.0) {
+        if self.claims.claim(self.repository.index(), &id.0) {
             push(&mut self.meta, self.would_add, &id.0, bytes)?;
         }
         Ok(id)
@@ -109,13 +128,14 @@ impl<'r> Sink<'r> {
 
 fn push(
     writer: &mut Option<SegmentWriter>,
-    would_add: &WouldAdd,
+    would_add: Option<&WouldAdd>,
     id: &[u8; 32],
     bytes: &[u8],
 ) -> Result<()> {
-    match writer {
-        Some(writer) => writer.push(id, bytes),
-        None => {
+    match (writer, would_add) {
+        (Some(writer), _) => writer.push(id, bytes),
+        (None, None) => Ok(()),
+        (None, Some(would_add)) => {
             would_add.chunks.fetch_add(1, Ordering::Relaxed);
             would_add.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             Ok(())

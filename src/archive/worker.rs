@@ -179,9 +179,8 @@ impl<'r> Worker<'r> {
 
     /// Whether everything that an unchanged entry refers to is in the index.
     fn is_stored(&mut self, entry: &Entry) -> Result<bool> {
-        let index = self.repository.index();
         if let XattrsRef::Page(page) = &entry.xattrs
-            && !index.contains(&page.0)
+            && !self.sink.has(&page.0)
         {
             return Ok(false);
         }
@@ -193,15 +192,17 @@ impl<'r> Worker<'r> {
     }
 
     fn pieces_stored(&self, pieces: &[Piece]) -> bool {
-        let index = self.repository.index();
         pieces.iter().all(|piece| match piece {
-            Piece::Chunk(id, _) => index.contains(&id.0),
+            Piece::Chunk(id, _) => self.sink.has(&id.0),
             Piece::Hole(_) => true,
         })
     }
 
     fn list_stored(&mut self, page: PageId, level: u8) -> Result<bool> {
         self.runtime.cancel.check()?;
+        if !self.sink.has(&page.0) {
+            return Ok(false);
+        }
         let bytes = match self.reader.page(page) {
             Ok(bytes) => bytes,
             Err(error) if error.is_damage() => return Ok(false),

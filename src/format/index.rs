@@ -41,6 +41,9 @@ impl Delta {
         let delta: Self = decode(bytes, name)?;
         for pack in &delta.packs {
             pack.directory.validate(name)?;
+            if pack.directory.body_len() > pack.len {
+                return Err(Error::damaged(name, "a pack is shorter than its directory says"));
+            }
         }
         Ok(delta)
     }

@@ -100,6 +100,7 @@ pub(super) fn load_keyring(
 pub(super) fn load_config(storage: &dyn Storage, keys: &Keys, repo_id: RepoId) -> Result<Config> {
     let mut best: Option<Config> = None;
     let mut features: Vec<String> = Vec::new();
+    let mut features_write: Vec<String> = Vec::new();
     load_generations(storage, "config", "configuration", |name, object| {
         let header = check_header(object, name, repo_id, keys.suite)?;
         let (header_bytes, sealed) = object.split_at(HEADER_LEN);
@@ -110,6 +111,7 @@ pub(super) fn load_config(storage: &dyn Storage, keys: &Keys, repo_id: RepoId) -
             return Err(Error::damaged(name, "it is not what its name says"));
         }
         features.extend(config.features_read.iter().cloned());
+        features_write.extend(config.features_write.iter().cloned());
         // Names are sorted, so among equals the larger hash comes last and wins.
         if best.as_ref().is_none_or(|b| config.generation >= b.generation) {
             best = Some(config);
@@ -122,6 +124,9 @@ pub(super) fn load_config(storage: &dyn Storage, keys: &Keys, repo_id: RepoId) -
             found: format!("1 with feature {feature}"),
             supported: "1 without it".into(),
         });
+    }
+    if let Some(best) = &mut best {
+        best.features_write = features_write;
     }
     best.ok_or_else(|| Error::NotFound { what: "configuration", name: "config".into() })
 }

@@ -4,7 +4,9 @@
 //! Not here: what a manifest means (`tree`), how files are read (`archive`) or written
 //! (`restore`).
 
+mod claims;
 mod compact;
+mod deltas;
 mod generations;
 mod index;
 mod init;
@@ -21,6 +23,7 @@ mod snapshots;
 mod state;
 mod unlock;
 
+pub use claims::Claims;
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;
 pub use inspect::Inspected;
@@ -36,6 +39,7 @@ use std::sync::Arc;
 
 use crate::chunker::Chunkers;
 use crate::crypto::{ConstantKeys, Suite};
+use crate::error::{Error, Result};
 use crate::format::config::Config;
 use crate::model::{RepoId, SlotId};
 use crate::runtime::Random;
@@ -111,6 +115,16 @@ impl Repository {
     /// The storage below it.
     pub fn storage(&self) -> &SharedStorage {
         &self.storage
+    }
+
+    /// Fails if a writer must know something that this program does not.
+    fn check_writable(&self) -> Result<()> {
+        let Some(feature) = self.config.features_write.first() else { return Ok(()) };
+        Err(Error::UnsupportedFormat {
+            location: self.location().into(),
+            found: format!("1 with feature {feature}, which only allows reading"),
+            supported: "1 without it".into(),
+        })
     }
 
     /// The slot that opened it.

@@ -56,9 +56,17 @@ impl Repository {
         }
         let (slots, bad_slots) = load_slots(&*storage, repo.repo_id)?;
         let last_used = remembered.as_ref().and_then(|s| s.slot_id);
-        // An unencrypted repository opens whatever was given, an encrypted one never by itself.
-        let nothing = Unlock::Nothing;
-        let unlock = if repo.suite == 0 { &nothing } else { unlock };
+        // Whoever gives a secret expects encryption: somebody may have put another repository here.
+        if repo.suite == 0 && !matches!(unlock, Unlock::Nothing) {
+            return Err(Error::usage_hint(
+                format!(
+                    "`{}` is not encrypted, but a {} was given",
+                    storage.location(),
+                    unlock.what()
+                ),
+                "leave it out if this is the repository you mean; all in it can be read by anyone",
+            ));
+        }
         if repo.suite != 0 && matches!(unlock, Unlock::Nothing) {
             return Err(Error::KeyNeeded { location: storage.location().into() });
         }

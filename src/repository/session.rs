@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::Repository;
-use super::index::LevelBuilder;
+use super::deltas::DeltaStore;
 use super::keys::Keys;
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
@@ -19,7 +19,7 @@ use crate::crypto::Class;
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::gc::Mark;
 use crate::format::header::{HEADER_LEN, ObjectType};
-use crate::format::index::{Delta, DeltaPack};
+use crate::format::index::DeltaPack;
 use crate::format::pack::PackType;
 use crate::format::record::{decode, encode, names32};
 use crate::format::session::{Session as SessionRecord, SessionEnd};
@@ -58,7 +58,7 @@ impl Announcer {
         let key = self.keys.current(Class::Control);
         let (_, object) =
             make_object(object_type, self.keys.suite, self.repo_id, key, &self.random, record);
-        Ok(self.storage.put(name, &[&object], PutMode::CreateOnce)?)
+        Ok(self.storage.put(name, &[&object], PutMode::Content)?)
     }
 
     fn name(&self, number: u32) -> String {
@@ -138,6 +138,7 @@ impl Repository {
         host: &str,
         runtime: &Runtime,
     ) -> Result<(Session, Findings)> {
+        self.check_writable()?;
         let client_id = self.client_id()?;
         let now_ms = runtime.clock.now_ms();
         let record = SessionRecord {
@@ -270,11 +271,11 @@ impl Repository {
         orphans: &[(&ObjectHash, &(u64, PackType))],
         findings: &mut Findings,
     ) -> Result<()> {
-        let mut delta = Delta { packs: Vec::new() };
+        let mut packs = Vec::new();
         for (hash, (len, pack_type)) in orphans {
             match self.pack_directory(**hash, *len, *pack_type) {
                 Ok(directory) => {
-                    delta.packs.push(DeltaPack { pack: **hash, len: *len, directory });
+                    packs.push(DeltaPack { pack: **hash, len: *len, directory });
                 }
                 Err(error) if error.is_damage() => findings.bad.push(error),
                 // Gone since it was listed, or unreadable: nothing depends on it.
@@ -282,29 +283,14 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        if delta.packs.is_empty() {
-            return Ok(());
-        }
-        findings.adopted_packs = delta.packs.len() as u64;
-        self.put_delta(&delta)
-    }
-
-    /// Stores a delta and takes it into the local index.
-    pub(crate) fn put_delta(&self, delta: &Delta) -> Result<()> {
-        let (hash, object) = make_object(
-            ObjectType::IndexDelta,
-            self.keys.suite,
-            self.id,
-            self.keys.current(Class::Index),
-            &self.random,
-            &encode(delta),
-        );
-        self.storage.put(&format!("index/{hash}"), &[&object], PutMode::Content)?;
-        let mut builder = LevelBuilder::default();
-        for pack in &delta.packs {
-            builder.add_directory(pack.pack, pack.len, &pack.directory)?;
-        }
-        builder.cover(hash, ObjectType::IndexDelta);
-        self.index.add(builder)
+        findings.adopted_packs = packs.len() as u64;
+        let store = DeltaStore {
+            storage: &*self.storage,
+            keys: &self.keys,
+            repo_id: self.id,
+            random: &self.random,
+            index: &self.index,
+        };
+        store.put(packs).map(|_| ())
     }
 }

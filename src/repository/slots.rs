@@ -218,6 +218,7 @@ impl Repository {
     /// [`Error::NotFound`], [`Error::Ambiguous`]; [`Error::Usage`] if it is the one in use or the
     /// last one: nobody must lock themselves out.
     pub fn remove_slot(&self, id: &str) -> Result<SlotId> {
+        self.check_writable()?;
         let (slots, _) = load_slots(&*self.storage, self.id)?;
         let matching: Vec<SlotInfo> =
             self.slots()?.into_iter().filter(|s| s.id.to_string().starts_with(id)).collect();
@@ -251,6 +252,7 @@ impl Repository {
     }
 
     fn check_new_secret(&self, unlock: &Unlock) -> Result<()> {
+        self.check_writable()?;
         if self.keys.suite == Suite::None {
             return Err(Error::usage_hint(
                 "this repository is not encrypted, so keys would protect nothing",

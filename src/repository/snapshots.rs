@@ -187,7 +187,7 @@ impl Repository {
             &encode(&record),
         );
         let object_name = record_name(&record, hash);
-        self.storage.put(&object_name, &[&object], PutMode::CreateOnce)?;
+        self.storage.put(&object_name, &[&object], PutMode::Content)?;
         state.seq = record.client_seq;
         state.last = hash;
         state.heads = record.heads.clone();

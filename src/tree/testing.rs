@@ -11,10 +11,10 @@ use crate::format::list::{
 use crate::format::page::{Child, encode_inner, encode_leaf};
 use crate::model::entry::compare_paths;
 use crate::model::{Content, Entry, FileKind, Owner, PageId, Piece, Time, XattrsRef};
-use crate::repository::SegmentUse;
 use crate::repository::{
     InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentWriter, Unlock, WriterOptions,
 };
+use crate::repository::{PackWriter, SegmentUse};
 use crate::runtime::{Random, Runtime};
 use crate::storage::{MemoryStorage, SharedStorage};
 
@@ -40,6 +40,7 @@ impl Lab {
         let writer = self.repository.pack_writer(&WriterOptions::default(), &self.runtime);
         let mut store = Store {
             repository: &self.repository,
+            writer: &writer,
             data: writer.segment_writer(SegmentUse::Files),
             meta: writer.segment_writer(SegmentUse::Pages),
             page_len: 4,
@@ -61,6 +62,7 @@ impl Lab {
 
 pub(super) struct Store<'l> {
     repository: &'l Repository,
+    writer: &'l PackWriter,
     data: SegmentWriter,
     meta: SegmentWriter,
     /// Elements of a page on average.
@@ -72,7 +74,7 @@ pub(super) struct Store<'l> {
 impl Store<'_> {
     pub(super) fn page(&mut self, bytes: &[u8]) -> PageId {
         let id = self.repository.constants().page_id(bytes);
-        if self.repository.index().claim(&id.0) {
+        if self.writer.claims().claim(self.repository.index(), &id.0) {
             self.meta.push(&id.0, bytes).expect("pushes");
         }
         id
@@ -80,7 +82,7 @@ impl Store<'_> {
 
     pub(super) fn chunk(&mut self, bytes: &[u8]) -> Piece {
         let id = self.repository.constants().chunk_id(bytes);
-        if self.repository.index().claim(&id.0) {
+        if self.writer.claims().claim(self.repository.index(), &id.0) {
             self.data.push(&id.0, bytes).expect("pushes");
         }
         Piece::Chunk(id, bytes.len() as u32)

@@ -40,7 +40,7 @@ struct Maker<'r> {
 impl Maker<'_> {
     fn chunk(&mut self, bytes: &[u8]) -> Piece {
         let id = self.repository.constants().chunk_id(bytes);
-        if self.repository.index().claim(&id.0) {
+        if self.writer.claims().claim(self.repository.index(), &id.0) {
             self.data.push(&id.0, bytes).unwrap();
         }
         Piece::Chunk(id, bytes.len() as u32)
@@ -48,7 +48,7 @@ impl Maker<'_> {
 
     fn page(&mut self, bytes: &[u8]) -> PageId {
         let id = self.repository.constants().page_id(bytes);
-        if self.repository.index().claim(&id.0) {
+        if self.writer.claims().claim(self.repository.index(), &id.0) {
             self.meta.push(&id.0, bytes).unwrap();
         }
         id

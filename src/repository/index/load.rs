@@ -253,7 +253,7 @@ impl Index {
     }
 
     /// Makes a level of what was collected, merged with small ones, and puts it to use.
-    pub(super) fn add_level(&self, builder: LevelBuilder) -> Result<()> {
+    pub(crate) fn add_level(&self, builder: LevelBuilder) -> Result<()> {
         let mut levels = self.levels.write();
         let mut active: Vec<Arc<Level>> = levels
             .all

@@ -9,6 +9,7 @@ use super::level::Level;
 use super::packs::{NewPack, Packs};
 use crate::error::{Error, Result};
 use crate::format::index::IndexRecord;
+use crate::model::ObjectHash;
 
 /// Sorted records of several sources with their packs numbered anew. Records are streamed, so
 /// memory holds only those of the builder.
@@ -34,6 +35,9 @@ impl Merged {
             let mut numbers = Vec::with_capacity(level.pack_count() as usize);
             for pack_no in 0..level.pack_count() {
                 let info = level.pack(pack_no);
+                if info.hash == ObjectHash([0; 32]) {
+                    return Err(Error::damaged("local index", "a pack is unreadable"));
+                }
                 let segments: Option<Vec<SegmentInfo>> =
                     (0..info.segments).map(|no| level.segment(pack_no, no)).collect();
                 let segments = segments

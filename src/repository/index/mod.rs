@@ -17,10 +17,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::keys::Keys;
-use crate::error::Result;
 use crate::format::pack::PackType;
 use crate::model::{EpochId, ObjectHash, RepoId};
 pub(crate) use build::LevelBuilder;
@@ -113,8 +112,6 @@ pub struct Index {
     keys: Arc<Keys>,
     cache_dir: Option<PathBuf>,
     levels: RwLock<Levels>,
-    /// Ids that this process stored or is about to store, by the first byte of the id.
-    claimed: Vec<Mutex<HashSet<[u8; 32]>>>,
 }
 
 /// Levels never move: a [`PackRef`] holds a position. Those that were merged into another are
@@ -135,13 +132,10 @@ enum LevelUse {
     Retired,
 }
 
-const CLAIM_SHARDS: usize = 64;
-
 impl Index {
     pub(crate) fn new(repo_id: RepoId, keys: Arc<Keys>, cache_dir: Option<PathBuf>) -> Self {
-        let claimed = (0..CLAIM_SHARDS).map(|_| Mutex::default()).collect();
         let cache_dir = cache_dir.map(|dir| dir.join(repo_id.to_string()));
-        Self { repo_id, keys, cache_dir, levels: RwLock::default(), claimed }
+        Self { repo_id, keys, cache_dir, levels: RwLock::default() }
     }
 
     /// Where an id is, if it is stored in a pack that is there. Other copies: [`Index::find_all`].
@@ -167,22 +161,6 @@ impl Index {
             }
         }
         found
-    }
-
-    /// Whether an id need not be stored: it is in the index, or somebody of this process is
-    /// storing it.
-    pub fn contains(&self, id: &[u8; 32]) -> bool {
-        self.claimed[shard(id)].lock().contains(id) || self.find(id).is_some()
-    }
-
-    /// Says that the caller is about to store an id. `false`: no need to, it is there already, or
-    /// another thread is about to.
-    pub fn claim(&self, id: &[u8; 32]) -> bool {
-        // Known chunks are the common case of a later backup: look there first, without a lock.
-        if self.find(id).is_some() {
-            return false;
-        }
-        self.claimed[shard(id)].lock().insert(*id)
     }
 
     /// A pack by reference.
@@ -252,20 +230,6 @@ impl Index {
     pub(crate) fn set_ghosts(&self, ghosts: HashSet<ObjectHash>) {
         self.levels.write().ghosts = ghosts;
     }
-
-    /// Takes packs that are stored and named by an index object into the index, and forgets the
-    /// claims on what is in them.
-    ///
-    /// # Errors
-    /// [`crate::error::Error::Damaged`] if a level that it is merged with cannot be read.
-    pub(crate) fn add(&self, builder: LevelBuilder) -> Result<()> {
-        let ids: Vec<[u8; 32]> = builder.ids().copied().collect();
-        self.add_level(builder)?;
-        for id in ids {
-            self.claimed[shard(&id)].lock().remove(&id);
-        }
-        Ok(())
-    }
 }
 
 impl Levels {
@@ -284,8 +248,4 @@ impl Levels {
 
 fn location(pack: PackRef, record: &crate::format::index::IndexRecord) -> Location {
     Location { pack, segment_no: record.segment_no, offset: record.offset, len: record.len }
-}
-
-fn shard(id: &[u8; 32]) -> usize {
-    usize::from(id[1]) % CLAIM_SHARDS
 }

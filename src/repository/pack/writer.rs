@@ -11,18 +11,15 @@ use parking_lot::Mutex;
 use super::assemble::{FinishedPack, SealedSegment, assemble};
 use super::{SegmentUse, SegmentWriter};
 use crate::codec::Compression;
-use crate::crypto::Class;
 use crate::error::{Error, Result};
 use crate::format::config::SegmentRecord;
-use crate::format::header::ObjectType;
-use crate::format::index::{Delta, DeltaPack};
+use crate::format::index::DeltaPack;
 use crate::format::pack::PackType;
-use crate::format::record::encode;
 use crate::model::RepoId;
-use crate::repository::Repository;
-use crate::repository::index::{Index, LevelBuilder, pack_name};
+use crate::repository::deltas::DeltaStore;
+use crate::repository::index::{Index, pack_name};
 use crate::repository::keys::Keys;
-use crate::repository::object::make_object;
+use crate::repository::{Claims, Repository};
 use crate::runtime::{CancelToken, Progress, Random, Runtime};
 use crate::storage::{PutMode, SharedStorage};
 
@@ -71,6 +68,7 @@ pub(super) struct Shared {
     repo_id: RepoId,
     storage: SharedStorage,
     index: Arc<Index>,
+    claims: Claims,
     pack_target: u64,
     cancel: CancelToken,
     progress: Arc<dyn Progress>,
@@ -121,6 +119,7 @@ impl Repository {
             repo_id: self.id,
             storage: Arc::clone(&self.storage),
             index: Arc::clone(&self.index),
+            claims: Claims::default(),
             pack_target: options.pack_target.unwrap_or(self.config.pack_target),
             cancel: runtime.cancel.clone(),
             progress: Arc::clone(&runtime.progress),
@@ -146,6 +145,11 @@ impl PackWriter {
     /// A segment writer for one worker.
     pub fn segment_writer(&self, use_for: SegmentUse) -> SegmentWriter {
         SegmentWriter::new(Arc::clone(&self.shared), use_for)
+    }
+
+    /// What this run is about to store.
+    pub fn claims(&self) -> &Claims {
+        &self.shared.claims
     }
 
     /// What was stored so far.
@@ -296,28 +300,19 @@ impl Shared {
         due.map_or(Ok(()), |packs| self.write_delta(packs))
     }
 
-    /// Names stored packs in an index object, and takes them into the local index.
+    /// Names stored packs in index objects, and takes them into the local index.
     fn write_delta(&self, packs: Vec<DeltaPack>) -> Result<()> {
-        if packs.is_empty() {
-            return Ok(());
+        let store = DeltaStore {
+            storage: &*self.storage,
+            keys: &self.keys,
+            repo_id: self.repo_id,
+            random: &self.random,
+            index: &self.index,
+        };
+        for (ids, stored) in store.put(packs)? {
+            self.progress.transferred(stored);
+            self.claims.forget(ids.iter());
         }
-        let delta = Delta { packs };
-        let key = self.keys.current(Class::Index);
-        let (hash, object) = make_object(
-            ObjectType::IndexDelta,
-            self.keys.suite,
-            self.repo_id,
-            key,
-            &self.random,
-            &encode(&delta),
-        );
-        self.storage.put(&format!("index/{hash}"), &[&object], PutMode::Content)?;
-        self.progress.transferred(object.len() as u64);
-        let mut builder = LevelBuilder::default();
-        for pack in &delta.packs {
-            builder.add_directory(pack.pack, pack.len, &pack.directory)?;
-        }
-        builder.cover(hash, ObjectType::IndexDelta);
-        self.index.add(builder)
+        Ok(())
     }
 }
