@@ -54,7 +54,7 @@ fn a_large_file_is_read_whole_when_a_lost_pack_makes_it_new() {
     handle.write_all_at(b"the beginning", 0).expect("writes");
     handle.write_all_at(b"0123456789", (256 << 20) + (1 << 20) - 10).expect("writes");
     drop(handle);
-    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(100);
+    let past = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
     fs::File::open(&file).expect("opens").set_modified(past).expect("sets");
     let storage = Arc::new(MemoryStorage::new());
     let repository = repository(&storage);
