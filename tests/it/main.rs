@@ -9,7 +9,9 @@ mod crash;
 mod damage;
 mod faults;
 mod leaks;
+mod opening;
 mod property;
+mod sources;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;

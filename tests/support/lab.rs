@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -190,6 +191,17 @@ impl Lab {
         let entries = std::fs::read_dir(&self.state).expect("lists the state").flatten();
         let files = entries.map(|entry| entry.path()).filter(|path| path.is_file());
         files.map(|path| (path.clone(), std::fs::read(path).expect("reads"))).collect()
+    }
+
+    /// Lets every user reach the tree and change what this client keeps.
+    pub(crate) fn allow_everybody(&self) {
+        std::fs::create_dir_all(&self.state).expect("makes a folder");
+        let entries = std::fs::read_dir(&self.state).expect("lists").flatten();
+        let state = entries.map(|entry| entry.path()).chain([self.state.clone()]);
+        for path in state.chain([self.home.path().to_path_buf()]) {
+            let open = std::fs::Permissions::from_mode(0o777);
+            std::fs::set_permissions(path, open).expect("sets a mode");
+        }
     }
 
     /// The tree, to change it.
@@ -390,9 +402,19 @@ impl Lab {
     /// What was remembered as `name` comes back to the last attribute.
     #[track_caller]
     pub(crate) fn assert_restores_identical(&self, name: &str) {
-        let repository = self.open();
-        let (snapshot, copy) = self.remembered(&repository, name);
-        let restored = self.restore(&repository, &snapshot).expect("restores a snapshot");
+        self.assert_restores(&self.open(), name);
+    }
+
+    /// The same, whatever else is in the repository.
+    #[track_caller]
+    pub(crate) fn assert_restores_beside_bad(&self, name: &str) {
+        self.assert_restores(&self.try_open().expect("opens"), name);
+    }
+
+    #[track_caller]
+    fn assert_restores(&self, repository: &Repository, name: &str) {
+        let (snapshot, copy) = self.remembered(repository, name);
+        let restored = self.restore(repository, &snapshot).expect("restores a snapshot");
         copy.assert_same(&restored, name);
     }
 

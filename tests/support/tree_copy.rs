@@ -40,10 +40,9 @@ impl TreeCopy {
         self.0.get(path)
     }
 
-    /// Bytes of all files, each once.
-    pub(crate) fn bytes(&self) -> u64 {
-        let nodes = self.0.values().filter(|node| node.same_as.is_none());
-        nodes.map(|node| if let Body::Bytes { len, .. } = node.body { len } else { 0 }).sum()
+    /// Bytes of the longest path.
+    pub(crate) fn longest_path(&self) -> usize {
+        self.0.keys().map(Vec::len).max().unwrap_or(0)
     }
 
     /// What is in one and not, or otherwise, in the other.
