@@ -8,6 +8,7 @@ mod cancel;
 mod crash;
 mod damage;
 mod faults;
+mod kill;
 mod leaks;
 mod opening;
 mod property;
