@@ -51,7 +51,7 @@ fn config(short: u64, long: u64) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(12, 200))]
+    #![proptest_config(config(8, 200))]
 
     /// After every edit a backup of a random strategy, sometimes after one that was stopped: each
     /// snapshot restores to the tree as it was then, to the last attribute, and nothing is damaged.

@@ -72,7 +72,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_there() {
     lab.tree().add_noise("open", 5000);
     lab.allow_everybody();
     for path in [&closed, &secret] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).expect("closes");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o0)).expect("closes");
     }
     let report = without_rights(|| lab.try_backup()).expect("backs up");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("opens");
