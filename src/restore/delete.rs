@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use super::context::Context;
 use super::files::Identity;
 use super::ledger::Outcome;
-use super::plan::ClosedDir;
+use super::levels::ClosedDir;
 use super::target::split_path;
 use crate::fsmeta::{self, OpenDir};
 use crate::model::FileKind;

@@ -105,3 +105,66 @@ fn cover(pack: PackInfo, wanted: Vec<WantedSegment>, runs: &mut Vec<Run>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::pack::PackType;
+    use crate::model::{EpochId, ObjectHash};
+
+    const KIB: u32 = 1 << 10;
+
+    /// The runs for those of 16 segments of `len` bytes that are wanted.
+    fn runs(len: u32, wanted: &[u32]) -> Vec<(Range<u64>, usize)> {
+        let pack = PackInfo {
+            hash: ObjectHash([1; 32]),
+            len: 64 + u64::from(len) * 16 + 5_000,
+            pack_type: PackType::Data,
+            segments: 16,
+        };
+        let segment = |number: &u32| WantedSegment {
+            info: SegmentInfo {
+                offset: 64 + u64::from(number * len),
+                sealed_len: len,
+                plain_len: len,
+                codec: 0,
+                epoch: EpochId([0; 8]),
+            },
+            parts: 0..1,
+        };
+        let mut runs = Vec::new();
+        cover(pack, wanted.iter().map(segment).collect(), &mut runs);
+        runs.into_iter().map(|run| (run.bytes, run.segments.len())).collect()
+    }
+
+    #[test]
+    fn neighbours_are_read_together() {
+        // 16 MiB in all, every segment: four requests, nothing twice.
+        let all: Vec<u32> = (0..16).collect();
+        let runs = runs(1024 * KIB, &all);
+        assert_eq!(runs.iter().map(|(_, segments)| segments).sum::<usize>(), 16);
+        assert_eq!(runs.len(), 4);
+        assert!(runs.windows(2).all(|pair| pair[0].0.end == pair[1].0.start));
+    }
+
+    #[test]
+    fn gaps_are_read_if_they_are_small_or_half_is_wanted() {
+        assert_eq!(runs(100 * KIB, &[2, 4]).len(), 1);
+        assert_eq!(runs(200 * KIB, &[2, 4]).len(), 2);
+        assert_eq!(runs(200 * KIB, &[0, 1, 2, 4, 6, 8, 10, 12, 14]).len(), 1);
+    }
+
+    #[test]
+    fn parts_of_packs_are_rounded() {
+        let only = runs(200 * KIB, &[3]);
+        let (bytes, _) = &only[0];
+        assert!(bytes.start.is_multiple_of(ROUND_BYTES) && bytes.end.is_multiple_of(ROUND_BYTES));
+        let last = runs(200 * KIB, &[15]);
+        assert!(last[0].0.end <= 64 + 16 * 200 * 1024 + 5_000, "not past the end");
+    }
+
+    #[test]
+    fn a_segment_longer_than_a_run_is_a_run() {
+        assert_eq!(runs(5 << 20, &[0, 1, 2]).len(), 3);
+    }
+}

@@ -11,12 +11,12 @@ use super::context::{Context, is_loss};
 use super::delete::{Deletions, Names};
 use super::files::FileTask;
 use super::ledger::Outcome;
+use super::levels::{ClosedDir, Level, Made};
 use super::options::Overwrite;
-use super::target::{Dir, split_path};
+use super::target::split_path;
 use super::window::{Dispatched, Window};
 use super::worker::{Job, SmallTask, Worker};
-use crate::error::{Error, Result};
-use crate::model::entry::is_within;
+use crate::error::Result;
 use crate::model::{Entry, FileKind};
 use crate::repository::Snapshot;
 use crate::tree::{Manifest, load_xattrs};
@@ -38,42 +38,10 @@ pub(super) struct Planner<'c, 'r> {
     /// Folders whose mode would keep later links from being made: they come at the very end.
     pub(super) deferred: Vec<ClosedDir>,
     /// The folders that lead to the entry at hand; the target is the first.
-    levels: Vec<Level>,
+    pub(super) levels: Vec<Level>,
     /// A page of the manifest was lost, so folders may be missing.
-    pages_lost: bool,
+    pub(super) pages_lost: bool,
     next_id: u64,
-}
-
-/// A folder on the way to the entry at hand.
-struct Level {
-    /// Relative to the target.
-    path: Box<[u8]>,
-    /// All that is in it is asked for.
-    included: bool,
-    attributes: Option<Attributes>,
-    made: Made,
-    /// What the snapshot has in it; `None` if nobody asks, or nobody knows.
-    names: Option<Names>,
-}
-
-enum Made {
-    /// Not as long as nothing in it is asked for.
-    NotYet,
-    Yes(Arc<Dir>),
-    /// Something else is there and stays.
-    Skipped,
-    /// It could not be made.
-    Failed,
-}
-
-/// A folder that ended.
-pub(super) struct ClosedDir {
-    pub(super) dir: Arc<Dir>,
-    /// `None` if those it has stay.
-    pub(super) attributes: Option<Attributes>,
-    pub(super) included: bool,
-    /// What the snapshot has in it; `None` if nobody asks, or nobody knows.
-    pub(super) names: Option<Names>,
 }
 
 /// What to walk to after an entry.
@@ -90,14 +58,14 @@ impl<'c, 'r> Planner<'c, 'r> {
         snapshot: &Snapshot,
         jobs: crossbeam_channel::Sender<Job>,
     ) -> Self {
-        let root = Level {
+        let target = Level {
             path: Box::default(),
-            included: false,
+            included: ctx.selection.is_within_included(ctx.selection.subtree()),
             attributes: None,
             made: Made::Yes(Arc::new(ctx.target.root())),
-            names: None,
+            names: Some(Names::default()),
         };
-        let mut planner = Self {
+        Self {
             ctx,
             manifest: Manifest::of(snapshot),
             jobs,
@@ -107,17 +75,10 @@ impl<'c, 'r> Planner<'c, 'r> {
             running: None,
             window_bytes: FIRST_WINDOW_BYTES,
             deferred: Vec::new(),
-            levels: Vec::new(),
+            levels: vec![target],
             pages_lost: false,
             next_id: 1,
-        };
-        let subtree = ctx.selection.subtree();
-        planner.levels.push(Level {
-            included: ctx.selection.is_within_included(subtree),
-            names: Some(Names::default()),
-            ..root
-        });
-        planner
+        }
     }
 
     /// Plans, and sees through, everything from the entry `from` down.
@@ -144,10 +105,9 @@ impl<'c, 'r> Planner<'c, 'r> {
                 self.turn()?;
             }
         }
-        while self.levels.len() > 1 {
+        while !self.levels.is_empty() {
             self.close_level();
         }
-        self.close_level();
         self.ctx.runtime.progress.expect_no_more();
         self.turn()?;
         self.end()
@@ -236,11 +196,6 @@ impl<'c, 'r> Planner<'c, 'r> {
         Next::Entry
     }
 
-    /// Whether the last folder has no place because something else is there and stays.
-    fn is_skipped(&self) -> bool {
-        self.levels.last().is_some_and(|level| matches!(level.made, Made::Skipped))
-    }
-
     /// The attributes of an entry; those that are lost are reported.
     pub(super) fn attributes(&mut self, entry: &Entry) -> Attributes {
         let xattrs = match load_xattrs(&mut self.worker.reader, entry) {
@@ -252,120 +207,6 @@ impl<'c, 'r> Planner<'c, 'r> {
             }
         };
         Attributes::of(entry, xattrs, &self.ctx.owners)
-    }
-
-    /// Closes the folders that do not lead to `folder`. Returns whether the last one is `folder`
-    /// itself then, as it must be.
-    fn climb_to(&mut self, folder: &[u8]) -> bool {
-        while self.levels.len() > 1
-            && self.levels.last().is_some_and(|level| !is_within(folder, &level.path))
-        {
-            self.close_level();
-        }
-        let Some(level) = self.levels.last() else { return false };
-        if *level.path == *folder {
-            return true;
-        }
-        if !self.pages_lost {
-            return false;
-        }
-        // Folders of a lost page are made all the same, so that what is in them has a place.
-        let included = level.included;
-        let start = level.path.len() + usize::from(!level.path.is_empty());
-        let ends = (start..folder.len()).filter(|at| folder[*at] == b'/').chain([folder.len()]);
-        for end in ends.collect::<Vec<_>>() {
-            let path = &folder[..end];
-            let full = self.ctx.selection.absolute(path);
-            let included = self.ctx.selection.includes(&full, true, included);
-            self.levels.push(Level {
-                path: path.into(),
-                included,
-                attributes: None,
-                made: Made::NotYet,
-                names: None,
-            });
-        }
-        true
-    }
-
-    fn close_level(&mut self) {
-        let Some(level) = self.levels.pop() else { return };
-        if let Made::Yes(dir) = level.made {
-            let Level { attributes, included, names, .. } = level;
-            self.window.closed.push(ClosedDir { dir, attributes, included, names });
-        }
-    }
-
-    /// Nothing is known of the entries in a page that is lost, only that they may be in any of the
-    /// folders at hand: nothing may be deleted in those.
-    fn lose_page(&mut self, error: &Error) {
-        self.pages_lost = true;
-        for level in &mut self.levels {
-            level.names = None;
-        }
-        let path = self.levels.last().map(|level| &*level.path).unwrap_or_default();
-        let message = format!("what is in it is not all known: {error}");
-        self.ctx.ledger.fail(path, message);
-    }
-
-    /// Makes the folders that lead to the entry at hand, where they are not there. Returns the
-    /// last one, or `None` if one could not be made.
-    fn make_levels(&mut self) -> Option<Arc<Dir>> {
-        let last = self.levels.len().checked_sub(1)?;
-        let first = self.levels.iter().rposition(|level| !matches!(level.made, Made::NotYet))?;
-        for at in first + 1..=last {
-            let made = match &self.levels[at - 1].made {
-                Made::Yes(parent) => {
-                    let parent = Arc::clone(parent);
-                    self.make_level(&parent, at)
-                }
-                Made::Skipped => {
-                    self.ctx.ledger.entry(Outcome::Skipped, &self.levels[at].path);
-                    Made::Skipped
-                }
-                Made::Failed | Made::NotYet => {
-                    self.ctx.ledger.fail(&self.levels[at].path, "its folder could not be made");
-                    Made::Failed
-                }
-            };
-            self.levels[at].made = made;
-        }
-        match &self.levels[last].made {
-            Made::Yes(dir) => Some(Arc::clone(dir)),
-            _ => None,
-        }
-    }
-
-    fn make_level(&mut self, parent: &Dir, at: usize) -> Made {
-        let id = self.new_id();
-        let level = &mut self.levels[at];
-        let (_, name) = split_path(&level.path);
-        // One that was there and only leads to something keeps its metadata.
-        let keeps = !level.included || self.ctx.options.overwrite == Overwrite::Never;
-        let mtime = level.attributes.as_ref().map(|attributes| attributes.mtime);
-        let made = match self.worker.make_dir(parent, &level.path, name, mtime) {
-            Ok(made) => made,
-            Err(error) => {
-                self.ctx.local_failure("create", &level.path, error);
-                return Made::Failed;
-            }
-        };
-        self.ctx.ledger.entry(made.outcome, &level.path);
-        match made.outcome {
-            Outcome::Skipped => return Made::Skipped,
-            Outcome::Unchanged if keeps => level.attributes = None,
-            Outcome::Unchanged => self.worker.make_usable(parent, name),
-            _ => level.names = None,
-        }
-        // A new folder inherits from the one that it is in.
-        let is_fresh = made.outcome != Outcome::Unchanged;
-        let is_plain = is_fresh && parent.is_plain;
-        let exists = made.exists;
-        let dir = Arc::new(Dir { is_fresh, is_plain, exists, ..Dir::new(&level.path, id) });
-        if exists {
-            self.worker.dirs.enter(&self.ctx.target, parent, &dir);
-        }
-        Made::Yes(dir)
     }
 
     /// Gives back the planner's part of a file.

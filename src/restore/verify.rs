@@ -122,58 +122,40 @@ impl Batch<'_> {
             if leader.is_none_or(|leader| *leader.path == *path) {
                 entry.content = match manifest.content_entry(ctx.repository, &entry) {
                     Ok(whole) => whole.content.clone(),
-                    Err(error) if is_loss(&error) => {
-                        ctx.ledger.fail(&path, error);
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error),
+                    Err(error) => return report(ctx, &path, error),
                 };
                 entry.link_to = None;
             }
         }
-        let is_list = matches!(entry.content, Content::List { .. } | Content::None);
-        let mut parts = match &entry.content {
-            Content::Pieces(pieces) => {
-                let mut at = 0;
-                let place = |piece: &Piece| {
-                    let start = at;
-                    at += piece.len();
-                    (start, *piece)
-                };
-                pieces.iter().map(place).collect()
-            }
-            _ => Vec::new(),
+        let has_parts = entry.kind == FileKind::File && entry.link_to.is_none();
+        let dir = Arc::clone(dir);
+        let mut item =
+            CheckItem { dir, name, entry: Arc::new(entry), parts: Vec::new(), is_first: true };
+        let entry = Arc::clone(&item.entry);
+        let mut bytes = 0;
+        let mut at = 0;
+        // One reader of pages for each file would cost more than most files do.
+        let (listed, own) = match &entry.content {
+            _ if !has_parts => (None, &[][..]),
+            Content::Pieces(pieces) => (None, &pieces[..]),
+            _ => (Some(Pieces::new(ctx.repository, &entry)), &[][..]),
         };
-        let entry = Arc::new(entry);
-        let mut is_first = true;
-        if is_list && entry.kind == FileKind::File && entry.link_to.is_none() {
-            let mut at = 0;
-            let mut bytes = 0;
-            for piece in Pieces::new(ctx.repository, &entry) {
-                let piece = match piece {
-                    Ok(piece) => piece,
-                    Err(error) if is_loss(&error) => {
-                        ctx.ledger.fail(&path, error);
-                        break;
-                    }
-                    Err(error) => return Err(error),
-                };
-                parts.push((at, piece));
-                at += piece.len();
-                bytes += piece.len();
-                if bytes >= JOB_BYTES {
-                    let parts = std::mem::take(&mut parts);
-                    let (dir, name, entry) = (Arc::clone(dir), name.clone(), Arc::clone(&entry));
-                    self.push(CheckItem { dir, name, entry, parts, is_first }, bytes);
-                    is_first = false;
-                    bytes = 0;
-                    ctx.check()?;
-                }
+        for piece in own.iter().map(|piece| Ok(*piece)).chain(listed.into_iter().flatten()) {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => return report(ctx, &path, error),
+            };
+            item.parts.push((at, piece));
+            at = at.saturating_add(piece.len());
+            bytes += piece.len();
+            if bytes >= JOB_BYTES {
+                ctx.check()?;
+                self.push(item.split_off(), bytes);
+                bytes = 0;
             }
         }
-        if is_first || !parts.is_empty() {
-            let bytes = if is_list { 0 } else { entry.size };
-            self.push(CheckItem { dir: Arc::clone(dir), name, entry, parts, is_first }, bytes);
+        if item.is_first || !item.parts.is_empty() {
+            self.push(item, bytes);
         }
         Ok(())
     }
@@ -194,6 +176,28 @@ impl Batch<'_> {
             let _ = self.jobs.send(Job::Check { items, done: self.done.clone() });
         }
     }
+}
+
+impl CheckItem {
+    /// What was collected, as an item of its own; the rest of the file follows.
+    fn split_off(&mut self) -> Self {
+        Self {
+            dir: Arc::clone(&self.dir),
+            name: self.name.clone(),
+            entry: Arc::clone(&self.entry),
+            parts: std::mem::take(&mut self.parts),
+            is_first: std::mem::replace(&mut self.is_first, false),
+        }
+    }
+}
+
+/// What cannot be read of the snapshot cannot be compared.
+fn report(ctx: &Context<'_>, path: &[u8], error: Error) -> Result<()> {
+    if !is_loss(&error) {
+        return Err(error);
+    }
+    ctx.ledger.fail(path, error);
+    Ok(())
 }
 
 /// What is wrong with something that was restored.
