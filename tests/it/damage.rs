@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use larder::chunker::{ChunkerParams, SizeClass};
 use larder::crypto::Suite;
 use larder::error::Error;
 use larder::storage::Storage;
 
 use crate::rounds;
-use crate::support::{Dice, Lab, LabOptions, TreeCopy};
+use crate::support::{Dice, Lab, LabOptions, TreeCopy, set_xattr};
 
 /// What is in a repository, by the first part of the name and the type in the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,10 +100,28 @@ impl Damage {
 }
 
 /// Three snapshots; the index of two in a run, that of the third in a delta; a session and a pack
-/// that an interrupted run left; a spare key.
+/// that an interrupted run left.
 fn lab(seed: u64, suite: Suite) -> Lab {
     let options = LabOptions { suite, samples: false, entries: 10, ..LabOptions::default() };
-    let mut lab = Lab::with(seed, options);
+    with_snapshots(Lab::with(seed, options))
+}
+
+/// The same with chunks so small that a file needs list pages, and an attribute page.
+fn lab_with_lists(seed: u64) -> Lab {
+    let params = ChunkerParams::for_average(256).expect("parameters");
+    let classes = Some(vec![SizeClass { below: u64::MAX, params }]);
+    let suite = Suite::None;
+    let lab = Lab::with(
+        seed,
+        LabOptions { suite, classes, samples: false, entries: 2, ..LabOptions::default() },
+    );
+    lab.tree().add_noise("with list pages", 100_000);
+    let attributes = lab.tree().add_noise("with an attribute page", 10);
+    set_xattr(&attributes, "user.long", &[7; 900]);
+    with_snapshots(lab)
+}
+
+fn with_snapshots(mut lab: Lab) -> Lab {
     for name in ["first", "second", "third"] {
         lab.tree().edit(4);
         lab.tree().add_noise(name, 3000);
@@ -135,7 +154,7 @@ fn damages(lab: &Lab, dice: &Dice, name: &str, of_kind: &[String]) -> Vec<Damage
     let mut found = vec![Damage::Delete, Damage::Zeros(0), Damage::Zeros(len / 2)];
     let borders = [0, 1, 63, 64, 65, len / 2, len - 33, len - 32, len - 31, len - 1];
     found.extend(borders.into_iter().filter(|at| *at < len).map(Damage::Truncate));
-    let places = (0..rounds(6, 4000)).map(|_| dice.below(len as u64) as usize);
+    let places = (0..rounds(4, 60)).map(|_| dice.below(len as u64) as usize);
     let places = places.chain([0, 10, 11, 20, 44, len - 33, len - 1]);
     found.extend(places.filter(|at| *at < len).map(Damage::FlipBit));
     if let Some(other) = of_kind.iter().find(|other| *other != name) {
@@ -145,20 +164,19 @@ fn damages(lab: &Lab, dice: &Dice, name: &str, of_kind: &[String]) -> Vec<Damage
     found
 }
 
-fn kinds_survive(seed: u64, suite: Suite, kinds: &[Kind]) {
-    let lab = lab(seed, suite);
+fn kinds_survive(lab: &Lab, kinds: &[Kind]) {
     lab.assert_all_whole("before the damage");
-    let (all, dice) = (objects(&lab), Dice::seeded(seed));
+    let (all, dice) = (objects(lab), Dice::seeded(40));
     for kind in kinds {
         let names = all.get(kind).unwrap_or_else(|| panic!("there is no {kind:?}"));
-        for name in names.iter().take(rounds(2, 100) as usize) {
-            for damage in damages(&lab, &dice, name, names) {
+        for name in names.iter().take(rounds(2, 5) as usize) {
+            for damage in damages(lab, &dice, name, names) {
                 let hurt = lab.fork();
                 damage.apply(&hurt, name);
                 Examination {
                     what: format!("{kind:?} {name}: {damage:?}"),
                     kind: *kind,
-                    shows: damage.changes_length(&lab, name),
+                    shows: damage.changes_length(lab, name),
                     is_lost: matches!(damage, Damage::Delete),
                     lab: hurt,
                 }
@@ -267,22 +285,27 @@ impl Examination {
 
 #[test]
 fn damage_to_what_opens_a_repository_is_told() {
-    kinds_survive(40, Suite::Aes256, &[Kind::Repo, Kind::Key, Kind::Keyring, Kind::Config]);
+    kinds_survive(&lab(40, Suite::Aes256), &[Kind::Repo, Kind::Key, Kind::Keyring, Kind::Config]);
 }
 
 #[test]
 fn damaged_packs_cost_only_what_is_in_them() {
-    kinds_survive(41, Suite::Aes256, &[Kind::DataPack, Kind::MetaPack]);
+    kinds_survive(&lab(41, Suite::Aes256), &[Kind::DataPack, Kind::MetaPack]);
+}
+
+#[test]
+fn damaged_lists_and_attributes_are_told() {
+    kinds_survive(&lab_with_lists(46), &[Kind::MetaPack]);
 }
 
 #[test]
 fn a_damaged_index_is_made_again_from_packs() {
-    kinds_survive(42, Suite::Aes256, &[Kind::Delta, Kind::Run, Kind::PackTable]);
+    kinds_survive(&lab(42, Suite::Aes256), &[Kind::Delta, Kind::Run, Kind::PackTable]);
 }
 
 #[test]
 fn damaged_records_hide_nothing_else() {
-    kinds_survive(43, Suite::Aes256, &[Kind::Record, Kind::Session]);
+    kinds_survive(&lab(43, Suite::Aes256), &[Kind::Record, Kind::Session]);
 }
 
 /// Without encryption accidents are noticed just as well.
@@ -297,7 +320,7 @@ fn damage_is_noticed_without_encryption_too() {
         Kind::Run,
         Kind::Record,
     ];
-    kinds_survive(44, Suite::None, &kinds);
+    kinds_survive(&lab(44, Suite::None), &kinds);
 }
 
 /// A second way to open a repository is as good as the first: damage to one key slot locks nobody

@@ -1,6 +1,8 @@
 //! Storage that fails: any call of a run, in any way. The run ends with an error that says
 //! something or succeeds, older snapshots stay whole, and the next run completes.
 
+use larder::archive::{BackupOptions, backup};
+use larder::chunker::{ChunkerParams, SizeClass};
 use larder::crypto::Suite;
 use larder::error::{Error, StorageErrorKind};
 use larder::storage::fault::{Fault, On, Rule};
@@ -185,4 +187,74 @@ fn opening_and_reading_fail_cleanly() {
         lab.storage.heal();
         lab.assert_all_whole(&what);
     }
+}
+
+/// Storage that stops after three writes in every run: each run goes on from what the one before
+/// left, so that there is an end.
+#[test]
+fn runs_that_are_stopped_again_and_again_get_there() {
+    let params = ChunkerParams::for_average(2 << 20).expect("parameters");
+    let classes = Some(vec![SizeClass { below: u64::MAX, params }]);
+    let (suite, pack_target) = (Suite::None, 1);
+    let options = LabOptions { classes, suite, pack_target, entries: 5, ..LabOptions::default() };
+    let mut lab = Lab::with(26, options);
+    for n in 0..8_u64 {
+        let path = lab.tree().path(format!("file{n}"));
+        std::fs::write(path, (n + 1).to_le_bytes().repeat(1 << 17)).expect("writes");
+    }
+    let mut runs = 0;
+    let report = loop {
+        runs += 1;
+        assert!(runs < 40, "it never ends");
+        lab.storage.fail_after_writes(4);
+        let ran = lab.try_backup();
+        lab.storage.heal();
+        match ran {
+            Ok(report) => break report,
+            Err(error) => assert_says_something(&error, "stopped"),
+        }
+    };
+    assert!(runs > 3, "{runs} runs");
+    lab.remember("at last", &report);
+    lab.assert_restores_identical("at last");
+    lab.assert_all_whole("at last");
+}
+
+/// A program that stays open, as a server does, runs backup after backup on one open repository.
+/// What a run meant to store and did not get to is stored by the next.
+#[test]
+fn a_run_that_failed_leaves_nothing_behind_in_an_open_repository() {
+    let lab = lab(27, Suite::None);
+    let writes = calls(&lab, On::Write);
+    for stop_after in 0..writes {
+        let mut lab = lab.fork();
+        let repository = lab.open();
+        lab.storage.fail_after_writes(stop_after);
+        let stopped = backup(&repository, &lab.backup_options(), &lab.runtime());
+        lab.storage.heal();
+        let dry = BackupOptions { dry_run: true, ..lab.backup_options() };
+        backup(&repository, &dry, &lab.runtime()).expect("counts");
+        let cancelled = lab.runtime();
+        cancelled.cancel.cancel();
+        assert!(backup(&repository, &lab.backup_options(), &cancelled).is_err());
+        let report = backup(&repository, &lab.backup_options(), &lab.runtime());
+        let report = report.unwrap_or_else(|error| panic!("stopped after {stop_after}: {error}"));
+        lab.remember("after", &report);
+        lab.assert_all_whole(&format!("stopped after {stop_after}: {stopped:?}"));
+    }
+}
+
+/// A clock that jumps: snapshots may be out of order, their content never is.
+#[test]
+fn a_clock_that_jumps_hides_no_change() {
+    let mut lab = lab(28, Suite::None);
+    for (number, jump_ms) in [-90_000_000, 1, 900_000_000_000, -900_000_000_000].iter().enumerate()
+    {
+        lab.clock.advance_ms(*jump_ms);
+        lab.tree().edit(6);
+        let name = number.to_string();
+        lab.backup_named(&name);
+        lab.assert_restores_identical(&name);
+    }
+    lab.assert_all_whole("after all jumps");
 }

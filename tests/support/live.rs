@@ -229,7 +229,7 @@ fn make_special(path: &Path, kind: FileType) {
 }
 
 /// Sets an attribute, where the file system has attributes.
-fn set_xattr(path: &Path, name: &str, value: &[u8]) {
+pub(crate) fn set_xattr(path: &Path, name: &str, value: &[u8]) {
     let _ = rustix::fs::lsetxattr(path, name, value, XattrFlags::empty());
 }
 

@@ -14,5 +14,5 @@ mod tree_copy;
 
 pub(crate) use dice::Dice;
 pub(crate) use lab::{Lab, LabOptions, LabTime, ManifestCopy, PASSWORD};
-pub(crate) use live::{LiveTree, set_times};
+pub(crate) use live::{LiveTree, set_times, set_xattr};
 pub(crate) use tree_copy::TreeCopy;
