@@ -5,6 +5,7 @@ mod deletion;
 mod existing;
 mod hostile;
 mod properties;
+mod reading;
 mod round_trip;
 mod selection;
 mod support;

@@ -129,7 +129,7 @@ impl Progress for CancelAfter {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn restoring_gives_the_tree_that_was_backed_up(

@@ -16,7 +16,7 @@ fn furnish(lab: &Lab) {
     lab.write("a/twin", noise(5_000, 1));
     lab.write("a.b", b"between");
     lab.write("a-b/c/d", noise(100_000, 2));
-    lab.write("large", noise(20 << 20, 3));
+    lab.write("large", noise(6 << 20, 3));
     lab.write("odd/\u{e9}\u{1f980} name\n", b"x");
     fs::create_dir_all(lab.src("no/files/here")).expect("makes");
     symlink("../nowhere", lab.src("a/link")).expect("links");

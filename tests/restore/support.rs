@@ -45,11 +45,14 @@ impl Lab {
 
     /// The repository opened anew: nothing of it is in memory.
     pub(crate) fn reopen(&mut self) {
-        let shared: SharedStorage = Arc::clone(&self.storage) as SharedStorage;
-        let unlock = Unlock::Password(Password::new("pw"));
-        self.repository = Repository::open(shared, &unlock, &OpenOptions::default(), &self.runtime)
-            .expect("opens");
+        self.repository = self.open(Arc::clone(&self.storage) as SharedStorage);
         self.repository.load_index().expect("loads");
+    }
+
+    /// The repository in this storage.
+    pub(crate) fn open(&self, storage: SharedStorage) -> Repository {
+        let unlock = Unlock::Password(Password::new("pw"));
+        Repository::open(storage, &unlock, &OpenOptions::default(), &self.runtime).expect("opens")
     }
 
     /// A path in the source.
