@@ -9,6 +9,7 @@ use super::attributes::Owners;
 use super::ledger::Ledger;
 use super::links::Leaders;
 use super::options::RestoreOptions;
+use super::protected::Protected;
 use super::selection::Selection;
 use super::target::Target;
 use crate::error::{Error, Result, StorageErrorKind};
@@ -21,6 +22,7 @@ pub(super) struct Context<'r> {
     pub(super) runtime: &'r Runtime,
     pub(super) selection: Selection,
     pub(super) target: Target,
+    pub(super) protected: Protected,
     pub(super) ledger: Ledger,
     pub(super) owners: Owners,
     pub(super) leaders: Leaders,

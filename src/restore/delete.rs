@@ -1,8 +1,8 @@
 //! Removes what is in restored folders and not in the snapshot.
 //!
 //! Only in folders whose whole content the snapshot knows: not in those that merely lead to a
-//! source, not where a page of the manifest is lost, not what could not be read when the snapshot
-//! was made, and not in other file systems. Symbolic links are removed, never followed.
+//! source, not where a page of the manifest is lost, not what could not be read or was left out
+//! when the snapshot was made, not the repository, and not in other file systems. Symbolic links are removed, never followed.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -76,6 +76,9 @@ impl Deletions {
                 extra.push(name.to_vec());
             }
         })?;
+        if extra.is_empty() || ctx.protected.is_in_repository(&dir)? {
+            return Ok(());
+        }
         extra.sort_unstable();
         for name in extra {
             if ctx.is_stopped() {
@@ -112,8 +115,8 @@ struct Frame {
     stays: bool,
 }
 
-/// Removes an entry of the target and all that is in it, but for what the selection leaves out and
-/// what is in other file systems. Returns whether nothing stayed.
+/// Removes an entry of the target and all that is in it, but for what the selection leaves out,
+/// what is protected and what is in other file systems. Returns whether nothing stayed.
 ///
 /// Depth costs neither stack nor open files: only the folder at hand is open.
 ///
@@ -161,7 +164,8 @@ pub(super) fn delete_tree(ctx: &Context<'_>, path: &[u8]) -> io::Result<bool> {
             [&frame.path[..], b"/", &name].concat()
         };
         let found = fsmeta::stat_at(&open, &name)?;
-        if ctx.selection.excludes(&ctx.selection.absolute(&path), found.is_dir()) {
+        let full = ctx.selection.absolute(&path);
+        if ctx.selection.excludes(&full, found.is_dir()) || ctx.protected.covers(&full, &found) {
             frame.stays = true;
         } else if found.dev != dev {
             ctx.ledger.warn(&path, "another file system is mounted there: nothing is deleted");

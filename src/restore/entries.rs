@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::context::is_loss;
+use super::context::{Context, is_loss};
 use super::existing::{Verdict, can_write, judge};
 use super::files::{FileSpec, FileTask, Identity, Origin};
 use super::hardlinks::LinkTask;
@@ -18,7 +18,7 @@ use super::worker::SmallTask;
 use crate::error::Result;
 use crate::fsmeta;
 use crate::model::{Content, Entry, FileKind, Piece};
-use crate::tree::Pieces;
+use crate::tree::{Manifest, Pieces};
 
 /// Where a file's content comes to lie.
 struct Place {
@@ -27,6 +27,28 @@ struct Place {
     identity: Option<Identity>,
     /// Its content need not be looked at.
     is_same: bool,
+}
+
+/// An entry that is linked to another, with the content of that one, and its time: the file may
+/// have been written to between the looks at its names.
+///
+/// # Errors
+/// If the manifest cannot be read there, or that one is not there.
+pub(super) fn with_content_of_first(
+    ctx: &Context<'_>,
+    manifest: &Manifest,
+    entry: &Entry,
+) -> Result<Entry> {
+    let first = manifest.content_entry(ctx.repository, entry)?.into_owned();
+    Ok(Entry {
+        content: first.content,
+        size: first.size,
+        mtime: first.mtime,
+        device: first.device,
+        sparse: first.sparse,
+        link_to: None,
+        ..entry.clone()
+    })
 }
 
 impl Planner<'_, '_> {
@@ -44,7 +66,7 @@ impl Planner<'_, '_> {
                 return Ok(());
             }
             // The first of the group is not restored: this one takes its place.
-            return match self.with_content_of_first(&entry) {
+            return match with_content_of_first(self.ctx, &self.manifest, &entry) {
                 Ok(whole) => self.plan_content(whole, dir, name, Some(key)),
                 Err(error) if is_loss(&error) => {
                     self.ctx.ledger.fail(&dir.join(name), error);
@@ -55,22 +77,6 @@ impl Planner<'_, '_> {
         }
         let leads = (entry.nlink > 1).then(|| Leaders::key(&entry.path));
         self.plan_content(entry, dir, name, leads)
-    }
-
-    /// An entry that is linked to another, with the content of that one.
-    ///
-    /// # Errors
-    /// If the manifest cannot be read there, or that one is not there.
-    pub(super) fn with_content_of_first(&self, entry: &Entry) -> Result<Entry> {
-        let first = self.manifest.content_entry(self.ctx.repository, entry)?.into_owned();
-        Ok(Entry {
-            content: first.content,
-            size: first.size,
-            device: first.device,
-            sparse: first.sparse,
-            link_to: None,
-            ..entry.clone()
-        })
     }
 
     pub(super) fn plan_content(

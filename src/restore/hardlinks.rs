@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::entries::with_content_of_first;
 use super::existing::{self, Verdict, judge};
 use super::files::Identity;
 use super::ledger::Outcome;
@@ -102,7 +103,7 @@ impl Planner<'_, '_> {
 
     /// Restores a link as a file of its own, here and now.
     fn restore_alone(&mut self, task: LinkTask, path: &[u8]) {
-        let whole = match self.with_content_of_first(&task.entry) {
+        let whole = match with_content_of_first(self.ctx, &self.manifest, &task.entry) {
             Ok(whole) => whole,
             Err(error) => return self.ctx.ledger.fail(path, error),
         };

@@ -31,6 +31,7 @@ mod links;
 mod nodes;
 mod options;
 mod plan;
+mod protected;
 mod read;
 mod report;
 mod selection;
@@ -52,6 +53,7 @@ use context::{Context, Stop, is_loss};
 use ledger::Ledger;
 use links::Leaders;
 use plan::Planner;
+use protected::Protected;
 use selection::Selection;
 use target::Target;
 use worker::Worker;
@@ -97,12 +99,14 @@ pub fn restore(
     }
     let target = Target::open(&options.target, options.dry_run)?;
     let ledger = Ledger::new(runtime.progress.clone(), selection.subtree(), options.verify);
+    let protected = Protected::new(repository, snapshot, options, &ledger);
     let ctx = Context {
         repository,
         options,
         runtime,
         selection,
         target,
+        protected,
         ledger,
         owners: Owners::new(options.owner),
         leaders: Leaders::default(),

@@ -30,6 +30,8 @@ pub struct RestoreOptions {
     /// What happens to what is there already.
     pub overwrite: Overwrite,
     /// Remove what is in restored folders and not in the snapshot.
+    /// What the patterns of the backup left out stays, and so does the repository; where only one
+    /// file is restored, all stays.
     pub delete: bool,
     /// Change nothing; say what would be done.
     pub dry_run: bool,

@@ -63,7 +63,8 @@ impl<'c, 'r> Planner<'c, 'r> {
             included: ctx.selection.is_within_included(ctx.selection.subtree()),
             attributes: None,
             made: Made::Yes(Arc::new(ctx.target.root())),
-            names: Some(Names::default()),
+            // Of one entry's folder the walk does not learn what else is in it.
+            names: (!ctx.selection.is_one_entry()).then(Names::default),
         };
         Self {
             ctx,

@@ -9,6 +9,8 @@ use crate::source::{Excludes, WalkOptions};
 pub(super) struct Selection {
     /// The folder of the snapshot that becomes the target.
     subtree: Vec<u8>,
+    /// The subtree is no folder: only one entry of the folder above it is restored.
+    is_one_entry: bool,
     include: Excludes,
     exclude: Excludes,
 }
@@ -26,6 +28,7 @@ impl Selection {
         };
         Ok(Self {
             subtree: subtree(options)?,
+            is_one_entry: false,
             include: compile(&options.include, &options.iinclude)?,
             exclude: compile(&options.exclude, &options.iexclude)?,
         })
@@ -41,6 +44,12 @@ impl Selection {
     pub(super) fn widen_to_parent(&mut self) {
         let end = self.subtree.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         self.subtree.truncate(end);
+        self.is_one_entry = true;
+    }
+
+    /// Whether only one entry of the folder that becomes the target is restored.
+    pub(super) fn is_one_entry(&self) -> bool {
+        self.is_one_entry
     }
 
     /// Where an entry goes, relative to the target; empty for the target itself.
@@ -105,6 +114,7 @@ fn trim_slashes(path: &[u8]) -> &[u8] {
     &path[start..end]
 }
 
-fn name(path: &[u8]) -> &[u8] {
+/// The last component of a path.
+pub(super) fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }

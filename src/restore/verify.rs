@@ -1,5 +1,6 @@
 //! Reads everything that was restored again and compares it with the snapshot.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -9,16 +10,17 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::context::{Context, is_loss};
+use super::entries::with_content_of_first;
 use super::existing::is_right;
 use super::ledger::Exception;
-use super::links::Leaders;
+use super::links::{LeaderKey, Leaders};
 use super::nodes::link_target;
 use super::target::{Dir, split_path};
 use super::worker::{Job, Worker};
 use crate::error::{Error, Result};
 use crate::fsmeta::{self, Stat};
 use crate::model::entry::is_within;
-use crate::model::{Content, Entry, FileKind, Piece};
+use crate::model::{Content, Entry, FileKind, Piece, Time};
 use crate::repository::Snapshot;
 use crate::tree::{Manifest, Pieces};
 
@@ -51,8 +53,9 @@ pub(super) fn verify(
     let synced = ctx.target.fd().and_then(fsmeta::sync_file_system);
     synced.map_err(|error| Error::local("write", ctx.target.join(b""), error))?;
     let (done, all_done) = crossbeam_channel::bounded(0);
-    let mut batch = Batch { jobs, done, items: Vec::new(), bytes: 0 };
     let manifest = Manifest::of(snapshot);
+    let firsts = HashMap::new();
+    let mut batch = Batch { jobs, done, manifest: &manifest, firsts, items: Vec::new(), bytes: 0 };
     let mut entries = manifest.entries_within(ctx.repository, from);
     let mut dir = Arc::new(ctx.target.root());
     let mut next_id = 0;
@@ -87,7 +90,7 @@ pub(super) fn verify(
             dir = Arc::new(Dir::new(folder, VERIFY_IDS + next_id));
         }
         let name: Box<[u8]> = name.into();
-        batch.add_entry(ctx, &manifest, &dir, name, entry)?;
+        batch.add_entry(ctx, &dir, name, entry)?;
     }
     batch.flush();
     drop(batch);
@@ -102,31 +105,51 @@ const VERIFY_IDS: u64 = 1 << 48;
 struct Batch<'j> {
     jobs: &'j Sender<Job>,
     done: Sender<()>,
+    manifest: &'j Manifest,
+    /// Size and time of hard links, as of the first of each group.
+    firsts: HashMap<LeaderKey, (u64, Time)>,
     items: Vec<CheckItem>,
     bytes: u64,
 }
 
 impl Batch<'_> {
+    /// What the file at `path` of the target has to be like. A hard link has the size and time of
+    /// the first of its group: those recorded for it are of another moment.
+    ///
+    /// # Errors
+    /// If the first of its group cannot be read.
+    fn resolve(&mut self, ctx: &Context<'_>, path: &[u8], mut entry: Entry) -> Result<Entry> {
+        let Some(first) = &entry.link_to else {
+            if entry.nlink > 1 && entry.kind != FileKind::Dir {
+                self.firsts.insert(Leaders::key(&entry.path), (entry.size, entry.mtime));
+            }
+            return Ok(entry);
+        };
+        let key = Leaders::key(first);
+        let is_other = ctx.leaders.get(&key).is_some_and(|leader| *leader.path != *path);
+        if is_other && let Some(known) = self.firsts.get(&key) {
+            (entry.size, entry.mtime) = *known;
+            return Ok(entry);
+        }
+        let whole = with_content_of_first(ctx, self.manifest, &entry)?;
+        self.firsts.insert(key, (whole.size, whole.mtime));
+        // Only one name of a group has to be read.
+        let link_to = if is_other { entry.link_to } else { None };
+        Ok(Entry { link_to, ..whole })
+    }
+
     fn add_entry(
         &mut self,
         ctx: &Context<'_>,
-        manifest: &Manifest,
         dir: &Arc<Dir>,
         name: Box<[u8]>,
-        mut entry: Entry,
+        entry: Entry,
     ) -> Result<()> {
         let path = dir.join(&name);
-        if let Some(first) = &entry.link_to {
-            let leader = ctx.leaders.get(&Leaders::key(first));
-            // Only one name of a group has to be read.
-            if leader.is_none_or(|leader| *leader.path == *path) {
-                entry.content = match manifest.content_entry(ctx.repository, &entry) {
-                    Ok(whole) => whole.content.clone(),
-                    Err(error) => return report(ctx, &path, error),
-                };
-                entry.link_to = None;
-            }
-        }
+        let entry = match self.resolve(ctx, &path, entry) {
+            Ok(entry) => entry,
+            Err(error) => return report(ctx, &path, error),
+        };
         let has_parts = entry.kind == FileKind::File && entry.link_to.is_none();
         let dir = Arc::clone(dir);
         let mut item =

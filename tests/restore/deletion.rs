@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use larder::restore::RestoreOptions;
+use larder::source::WalkOptions;
 
 use crate::support::Lab;
 
@@ -113,5 +115,89 @@ fn what_could_not_be_read_for_the_snapshot_stays() {
     assert!(lab.out("a/unread/inside").exists());
     snapshot.body.error_count = 2;
     put(&lab, "a/extra");
+    assert_eq!(lab.restore_well(&snapshot, &delete(&lab)).deleted, 0);
+}
+
+/// The folder above the file is not known: nothing in the target is extra.
+#[test]
+fn restoring_one_file_deletes_nothing() {
+    let lab = Lab::new();
+    for path in ["a/notes", "a/other", "top"] {
+        lab.write(path, b"1");
+    }
+    let snapshot = lab.backup();
+    for path in ["a/notes", "top"] {
+        put(&lab, "extra");
+        put(&lab, "folder/extra");
+        let mut options = delete(&lab);
+        let subtree = options.subtree.as_mut().expect("has one");
+        subtree.extend_from_slice(format!("/{path}").as_bytes());
+        let report = lab.restore_well(&snapshot, &options);
+        assert_eq!((report.created, report.deleted), (1, 0), "{path} {report:?}");
+        assert!(lab.out("extra").exists() && lab.out("folder/extra").exists());
+    }
+}
+
+/// Backups leave the repository out, so it is in no snapshot.
+#[test]
+fn the_repository_is_never_deleted() {
+    for (folder, deleted) in [("extra/deep/repository", 1), ("repository", 2), ("known", 2)] {
+        let mut lab = Lab::new();
+        lab.write("known/file", b"1");
+        fs::create_dir_all(lab.out(folder).parent().expect("a folder")).expect("makes");
+        lab.move_to(&lab.out(folder));
+        let snapshot = lab.backup();
+        put(&lab, "extra/beside");
+        let before = list(&lab.out(folder));
+        let report = lab.restore_well(&snapshot, &delete(&lab));
+        // The folder that held the repository stays with it.
+        assert_eq!(report.deleted, deleted, "{folder} {report:?}");
+        assert!(!lab.out("extra/beside").exists());
+        let mut after = list(&lab.out(folder));
+        after.retain(|path| !path.ends_with("file"));
+        assert_eq!(before, after, "{folder}");
+    }
+}
+
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut todo = vec![folder.to_path_buf()];
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(folder).expect("lists") {
+            let path = entry.expect("lists").path();
+            if path.is_dir() {
+                todo.push(path.clone());
+            }
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The snapshot lacks it because the user did not want it in there, not because it was gone.
+#[test]
+fn what_the_backup_left_out_stays() {
+    let lab = Lab::new();
+    for path in ["a/file", "a/x.tmp", "a/X.LOG", "target/built", "b/target/built"] {
+        lab.write(path, b"1");
+    }
+    let mut snapshot = lab.backup_with(WalkOptions {
+        exclude: vec!["*.tmp".into(), "target/".into()],
+        iexclude: vec!["*.log".into()],
+        ..WalkOptions::default()
+    });
+    let kept = ["a/x.tmp", "a/X.LOG", "target/built", "b/target/built", "extra/y.tmp"];
+    for path in kept.into_iter().chain(["extra/z", "a/target"]) {
+        put(&lab, path);
+    }
+    let report = lab.restore_well(&snapshot, &delete(&lab));
+    assert_eq!(report.deleted, 2, "{report:?}");
+    for path in kept {
+        assert!(lab.out(path).exists(), "{path}");
+    }
+    // Patterns that this version does not understand.
+    snapshot.body.excludes.push("[".into());
+    put(&lab, "extra/z");
     assert_eq!(lab.restore_well(&snapshot, &delete(&lab)).deleted, 0);
 }

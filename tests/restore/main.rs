@@ -10,3 +10,4 @@ mod round_trip;
 mod selection;
 mod support;
 mod system;
+mod verifying;

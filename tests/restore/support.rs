@@ -13,13 +13,13 @@ use larder::fsmeta::{self, OpenDir};
 use larder::model::entry::compare_paths;
 use larder::model::{ChunkId, Content, Entry, FileKind, Owner, PageId, Time, XattrsRef};
 use larder::repository::{
-    InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentUse, Snapshot, Unlock,
+    InitOptions, KdfCost, LAYOUT, OpenOptions, Password, Repository, SegmentUse, Snapshot, Unlock,
     WriterOptions,
 };
 use larder::restore::{RestoreOptions, RestoreReport, restore};
 use larder::runtime::{Random, Runtime};
-use larder::source::SourcePath;
-use larder::storage::{MemoryStorage, SharedStorage};
+use larder::source::{SourcePath, WalkOptions};
+use larder::storage::{Location, MemoryStorage, SharedStorage, create};
 
 pub(crate) struct Lab {
     pub(crate) storage: Arc<MemoryStorage>,
@@ -55,6 +55,17 @@ impl Lab {
         Repository::open(storage, &unlock, &OpenOptions::default(), &self.runtime).expect("opens")
     }
 
+    /// A new repository in a folder, in place of the one in memory.
+    pub(crate) fn move_to(&mut self, folder: &Path) {
+        let location = Location::from_path(folder).expect("a location");
+        let storage = create(&location, LAYOUT).expect("makes the folder");
+        let init = InitOptions { kdf: KdfCost::CheapForTests, ..InitOptions::default() };
+        let unlock = [Unlock::Password(Password::new("pw"))];
+        let open = OpenOptions::default();
+        self.repository =
+            Repository::init(storage, &unlock, &init, &open, &self.runtime).expect("inits");
+    }
+
     /// A path in the source.
     pub(crate) fn src(&self, path: &str) -> PathBuf {
         self.folder.path().join("src").join(path)
@@ -73,8 +84,13 @@ impl Lab {
 
     /// Backs the source up.
     pub(crate) fn backup(&self) -> Snapshot {
+        self.backup_with(WalkOptions::default())
+    }
+
+    /// Backs up what of the source is not left out.
+    pub(crate) fn backup_with(&self, walk: WalkOptions) -> Snapshot {
         let source = SourcePath::new(&self.src("")).expect("a source");
-        let options = BackupOptions { sources: vec![source], ..BackupOptions::default() };
+        let options = BackupOptions { sources: vec![source], walk, ..BackupOptions::default() };
         let report = backup(&self.repository, &options, &self.runtime).expect("backs up");
         assert!(report.is_complete());
         report.snapshot.expect("a snapshot")
