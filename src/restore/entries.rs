@@ -11,7 +11,7 @@ use super::hardlinks::LinkTask;
 use super::ledger::Outcome;
 use super::links::{LeaderKey, Leaders};
 use super::nodes::{NodeTask, find};
-use super::options::SparsePolicy;
+use super::options::{Overwrite, SparsePolicy};
 use super::plan::Planner;
 use super::target::Dir;
 use super::worker::SmallTask;
@@ -166,6 +166,11 @@ impl Planner<'_, '_> {
                 SparsePolicy::Always => true,
                 SparsePolicy::Never => false,
             },
+            is_staged: match place.origin {
+                Origin::New => keeps_what_is_there(self.ctx.options.overwrite),
+                Origin::Replace => true,
+                Origin::InPlace => false,
+            },
             leads,
             identity: place.identity,
         });
@@ -250,6 +255,12 @@ impl Planner<'_, '_> {
             self.window.need(file, at, piece);
         }
     }
+}
+
+/// Whether a later run would keep a file that an interrupted one left half written: then none must
+/// be left under its name.
+fn keeps_what_is_there(overwrite: Overwrite) -> bool {
+    matches!(overwrite, Overwrite::Never | Overwrite::IfNewer)
 }
 
 /// Whether writing its only piece gives a file its length.

@@ -43,10 +43,12 @@ pub(super) fn judge(overwrite: Overwrite, entry: &Entry, found: &Stat) -> Verdic
     if found.nlink > 1 && !(entry.nlink > 1 && looks_equal) {
         return Verdict::Replace;
     }
-    if overwrite == Overwrite::IfChanged && looks_equal {
-        return Verdict::Same;
+    match overwrite {
+        Overwrite::IfChanged if looks_equal => Verdict::Same,
+        // Half written it would be newer than the snapshot's, and kept by the next run.
+        Overwrite::IfNewer => Verdict::Replace,
+        _ => Verdict::Compare,
     }
-    Verdict::Compare
 }
 
 /// Whether the file can be written in place; takes away what protects it.
@@ -203,7 +205,7 @@ mod tests {
             (Always, found(Symlink, 1, 0, 0), Verdict::Replace),
             (IfChanged, same, Verdict::Same),
             (IfChanged, older, Verdict::Compare),
-            (IfNewer, older, Verdict::Compare),
+            (IfNewer, older, Verdict::Replace),
             (IfNewer, same, Verdict::Leave),
             (IfNewer, newer, Verdict::Leave),
             (Never, older, Verdict::Leave),

@@ -1,5 +1,6 @@
 //! One regular file on its way into the target: what is known of it, and what is still missing.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,6 +51,8 @@ pub(super) struct FileTask {
     pub(super) is_one_piece: bool,
     /// Its zeros become holes.
     pub(super) is_sparse: bool,
+    /// It gets its name only when it is complete.
+    pub(super) is_staged: bool,
     /// Other names may be linked to it.
     pub(super) leads: Option<LeaderKey>,
     /// Parts that are not done, and one for whoever still adds parts.
@@ -77,6 +80,7 @@ pub(super) struct FileSpec {
     pub(super) origin: Origin,
     pub(super) is_one_piece: bool,
     pub(super) is_sparse: bool,
+    pub(super) is_staged: bool,
     pub(super) leads: Option<LeaderKey>,
     pub(super) identity: Option<Identity>,
 }
@@ -93,6 +97,7 @@ impl FileTask {
             origin: spec.origin,
             is_one_piece: spec.is_one_piece,
             is_sparse: spec.is_sparse,
+            is_staged: spec.is_staged,
             leads: spec.leads,
             pending: AtomicU64::new(1),
             failed: AtomicBool::new(false),
@@ -104,6 +109,16 @@ impl FileTask {
     /// Its path in the target.
     pub(super) fn path(&self) -> Vec<u8> {
         self.dir.join(&self.name)
+    }
+
+    /// The name that it has while it is written.
+    pub(super) fn work_name(&self) -> Cow<'_, [u8]> {
+        if !self.is_staged {
+            return Cow::Borrowed(&self.name);
+        }
+        // The same in every run, so that the next one finds what an interrupted one left.
+        let hash = blake3::hash(&self.name).to_hex();
+        Cow::Owned([b".larder-restore-", &hash.as_bytes()[..16]].concat())
     }
 
     /// About how much memory it takes.

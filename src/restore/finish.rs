@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::existing;
 use super::files::{FileTask, Origin};
 use super::ledger::Outcome;
 use super::levels::ClosedDir;
@@ -18,14 +19,15 @@ impl Worker<'_, '_> {
     /// Everything of a file that can be restored is in it: gives it its length and metadata.
     pub(super) fn finish(&mut self, file: &Arc<FileTask>, open: Option<File>) {
         if file.has_failed() {
-            return;
+            return self.discard(file);
         }
         if self.ctx.options.dry_run {
             return self.ctx.ledger.file(outcome(file), &file.path(), file.size);
         }
         let lost = file.take_lost();
         if let Err(error) = self.complete(file, open, lost.is_some()) {
-            return file.fail(self.ctx, "restore", error);
+            file.fail(self.ctx, "restore", error);
+            return self.discard(file);
         }
         match lost {
             None => self.ctx.ledger.file(outcome(file), &file.path(), file.size),
@@ -56,16 +58,56 @@ impl Worker<'_, '_> {
             fsmeta::set_len(&open, file.size)?;
         }
         let plain = file.dir.is_plain;
-        let unapplied = if damaged {
+        if !damaged && !file.is_staged {
+            let unapplied = file.attributes.apply_new(MetaTarget::open(&open), plain);
+            self.ctx.ledger.unapplied(&file.path(), unapplied);
+            return Ok(());
+        }
+        let mut attributes = file.attributes.clone();
+        if damaged {
             // With the recorded time, the damaged file would be taken for the real one.
-            let mut attributes = file.attributes.clone();
             attributes.mtime = now(self.ctx);
-            attributes.apply_new(MetaTarget::open(&open), plain)
-        } else {
-            file.attributes.apply_new(MetaTarget::open(&open), plain)
-        };
+        }
+        if file.is_staged {
+            // What is protected could not be renamed any more.
+            let flags = std::mem::take(&mut attributes.flags);
+            attributes.apply_new(MetaTarget::open(&open), plain);
+            self.give_name(file)?;
+            attributes.flags = flags;
+        }
+        let unapplied = attributes.apply_new(MetaTarget::open(&open), plain);
         self.ctx.ledger.unapplied(&file.path(), unapplied);
         Ok(())
+    }
+
+    /// Gives a complete file its name, in place of what has it.
+    fn give_name(&mut self, file: &FileTask) -> io::Result<()> {
+        let dir = self.dirs.get(&self.ctx.target, &file.dir)?;
+        let work_name = file.work_name();
+        if file.origin == Origin::New {
+            match fsmeta::rename_new_at(dir, &work_name, dir, &file.name) {
+                // A file system that cannot promise that nothing came between.
+                Err(error) if is_no_answer(&error) => {}
+                result => return result,
+            }
+        }
+        match fsmeta::rename_at(dir, &work_name, dir, &file.name) {
+            // A folder, or something protected.
+            Err(_) if file.origin == Origin::Replace => {
+                existing::remove(self.ctx, dir, &file.path(), &file.name)?;
+                fsmeta::rename_at(dir, &work_name, dir, &file.name)
+            }
+            result => result,
+        }
+    }
+
+    /// Removes a file that failed before it got its name.
+    fn discard(&mut self, file: &FileTask) {
+        if file.is_staged
+            && let Ok(dir) = self.dirs.get(&self.ctx.target, &file.dir)
+        {
+            let _ = fsmeta::remove_file_at(dir, &file.work_name());
+        }
     }
 
     /// Its content was right, but for what is beyond its end.
@@ -106,6 +148,10 @@ impl Worker<'_, '_> {
         self.ctx.ledger.unapplied(&file.path(), attributes.apply_existing(open, &stat));
         Ok(())
     }
+}
+
+fn is_no_answer(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 fn outcome(file: &FileTask) -> Outcome {

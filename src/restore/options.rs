@@ -59,6 +59,9 @@ pub enum Overwrite {
     /// equal unread.
     IfChanged,
     /// Only those that were modified before the snapshot's.
+    ///
+    /// In this mode and in the next, no file has its name before it is complete: what an
+    /// interrupted restore leaves would be kept by the next one.
     IfNewer,
     /// None: only what is missing is restored.
     Never,

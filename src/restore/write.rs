@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::existing;
 use super::files::{FileTask, Identity, Origin, Part};
 use super::worker::Worker;
 use crate::fsmeta;
@@ -66,18 +65,23 @@ impl Worker<'_, '_> {
             return Ok(open);
         }
         let dir = self.dirs.get(&self.ctx.target, &file.dir)?;
+        let name = file.work_name();
         let mut state = file.state.lock();
         if let Some(identity) = state.identity {
-            let open = fsmeta::open_file_to_write_at(dir, &file.name)?;
+            let open = fsmeta::open_file_to_write_at(dir, &name)?;
             if Identity::from(&fsmeta::stat_fd(&open)?) == identity {
                 return Ok(open);
             }
             return Err(io::Error::other("somebody replaced it while it was restored"));
         }
-        if file.origin == Origin::Replace {
-            existing::remove(self.ctx, dir, &file.path(), &file.name)?;
-        }
-        let open = fsmeta::create_file_at(dir, &file.name)?;
+        let open = match fsmeta::create_file_at(dir, &name) {
+            // An interrupted restore left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && file.is_staged => {
+                fsmeta::remove_file_at(dir, &name)?;
+                fsmeta::create_file_at(dir, &name)?
+            }
+            open => open?,
+        };
         if file.attributes.flags != 0 {
             fsmeta::prepare_flags(&open, file.attributes.flags);
         }

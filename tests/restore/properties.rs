@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use larder::error::Error;
-use larder::restore::{RestoreOptions, restore};
+use larder::restore::{Overwrite, RestoreOptions, restore};
 use larder::runtime::{CancelToken, Progress, Runtime};
 use proptest::prelude::*;
 
@@ -163,6 +163,12 @@ proptest! {
     fn interrupted_restores_are_finished_by_the_next(
         steps in prop::collection::vec(step(), 10..60),
         stop_after in 0_i64..60,
+        overwrite in prop::sample::select(vec![
+            Overwrite::Always,
+            Overwrite::IfChanged,
+            Overwrite::IfNewer,
+            Overwrite::Never,
+        ]),
     ) {
         let lab = Lab::new();
         for step in &steps {
@@ -172,10 +178,17 @@ proptest! {
         let cancel = CancelToken::default();
         let progress = CancelAfter { left: AtomicI64::new(stop_after), cancel: cancel.clone() };
         let runtime = Runtime { cancel, progress: Arc::new(progress), ..lab.runtime.clone() };
-        let stopped = restore(&lab.repository, &snapshot, &lab.options(), &runtime);
+        let options = RestoreOptions { overwrite, ..lab.options() };
+        let stopped = restore(&lab.repository, &snapshot, &options, &runtime);
         let is_as_asked = matches!(stopped, Ok(_) | Err(Error::Cancelled { .. }));
         prop_assert!(is_as_asked, "{stopped:?}");
-        lab.restore_well(&snapshot, &lab.options());
-        lab.assert_identical();
+        let is_finished = stopped.is_ok();
+        lab.restore_well(&snapshot, &RestoreOptions { verify: true, ..options });
+        // Folders and links that are there keep their metadata, files are whole.
+        if overwrite == Overwrite::Never && !is_finished {
+            lab.assert_same_names();
+        } else {
+            lab.assert_identical();
+        }
     }
 }
