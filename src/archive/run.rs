@@ -164,6 +164,27 @@ fn commit(
     run.repository.commit_snapshot(new, session, list, run.runtime)
 }
 
+/// What a snapshot says of what was left out: patterns, and a line with `#` in front for each
+/// filter that is no pattern, so that nobody takes the snapshot for all there was.
+fn recorded_excludes(walk: &WalkOptions) -> Vec<String> {
+    let mut all = walk.exclude.clone();
+    all.extend(walk.iexclude.iter().cloned());
+    let files = walk.exclude_file.iter().chain(&walk.iexclude_file);
+    all.extend(files.map(|file| format!("# patterns of the file {}", file.display())));
+    all.extend(walk.exclude_if_present.iter().map(|name| format!("# folders with {name}")));
+    if let Some(bytes) = walk.exclude_larger_than {
+        all.push(format!("# files larger than {bytes} bytes"));
+    }
+    let switches = [
+        (walk.exclude_caches, "# cache folders"),
+        (walk.exclude_nodump, "# what is marked nodump"),
+        (walk.git_ignore, "# what .gitignore files name"),
+        (walk.one_file_system, "# other file systems"),
+    ];
+    all.extend(switches.iter().filter(|(on, _)| *on).map(|(_, text)| (*text).to_string()));
+    all
+}
+
 fn snapshot_body(
     run: &Run<'_>,
     strategy: BackupStrategy,
@@ -173,8 +194,7 @@ fn snapshot_body(
 ) -> SnapshotBody {
     let options = run.options;
     let Collected { root, stats, errors } = collected;
-    let mut excludes = options.walk.exclude.clone();
-    excludes.extend(options.walk.iexclude.iter().cloned());
+    let excludes = recorded_excludes(&options.walk);
     SnapshotBody {
         strategy: strategy_number(strategy),
         roots: run.roots.clone(),

@@ -55,6 +55,10 @@ impl Protected {
             }
             None => None,
         };
+        if let Some(filter) = patterns.iter().find(|pattern| pattern.starts_with('#')) {
+            let text = filter.trim_start_matches(['#', ' ']);
+            return Err(Error::usage(format!("the backup left out {text}")));
+        }
         let exact = WalkOptions { exclude: patterns.to_vec(), ..WalkOptions::default() };
         let folded = WalkOptions { iexclude: patterns.to_vec(), ..WalkOptions::default() };
         let left_out = [Excludes::new(&exact)?, Excludes::new(&folded)?];

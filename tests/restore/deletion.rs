@@ -201,3 +201,18 @@ fn what_the_backup_left_out_stays() {
     put(&lab, "extra/z");
     assert_eq!(lab.restore_well(&snapshot, &delete(&lab)).deleted, 0);
 }
+
+/// Filters that are no patterns leave a remark in the snapshot: then nothing is deleted at all.
+#[test]
+fn nothing_is_deleted_when_it_is_not_known_what_was_left_out() {
+    let lab = Lab::new();
+    fs::write(lab.src("kept"), b"kept").expect("writes");
+    let mut snapshot = lab.backup();
+    snapshot.body.excludes = vec!["# cache folders".into()];
+    let options = RestoreOptions { delete: true, ..lab.options() };
+    fs::create_dir_all(&options.target).expect("makes");
+    let extra = options.target.join("extra");
+    fs::write(&extra, b"extra").expect("writes");
+    lab.restore(&snapshot, &options);
+    assert!(extra.exists());
+}
