@@ -196,6 +196,8 @@ impl Repository {
         let mut ghosts = self.condemned_packs(&mut findings.bad)?;
         self.index.forget_recovered();
         findings.bad.extend(self.index.load(&*self.storage)?.bad);
+        // They may still be listed, and must not be adopted: somebody is deleting them.
+        ghosts.extend(self.index.dropped());
         let listed = self.list_packs()?;
         let known: HashMap<ObjectHash, u64> =
             self.index.packs().into_iter().map(|(_, info)| (info.hash, info.len)).collect();

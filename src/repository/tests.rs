@@ -1,10 +1,14 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::crypto::Class;
 use crate::error::Error;
-use crate::model::ChunkId;
+use crate::format::header::ObjectType;
+use crate::format::index::DropList;
+use crate::format::record::{Bin, encode};
+use crate::model::{BackupId, ChunkId};
 use crate::runtime::Runtime;
-use crate::storage::{MemoryStorage, Storage};
+use crate::storage::{MemoryStorage, PutMode, Storage};
 
 fn runtime(seed: u64) -> Runtime {
     Runtime { random: Random::seeded(seed), ..Runtime::default() }
@@ -254,4 +258,45 @@ fn a_lost_index_is_made_up_from_packs_while_reading() {
     strict.load_index().expect("loads");
     strict.forbid_recovery();
     assert!(matches!(strict.reader().chunk(ids[0]), Err(Error::NotFound { .. })));
+}
+
+/// Packs that a drop list names are gone, although they are still listed and deltas name them:
+/// they must not come back through an adoption, a merge, or an index file that knew the list.
+#[test]
+fn dropped_packs_stay_dropped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = OpenOptions { cache_dir: Some(folder.path().into()), state_dir: None };
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = init(&storage);
+    let dropped = store(&repository, &[vec![1; 3000]]);
+    let kept = store(&repository, &[vec![2; 3000]]);
+    let pack = repository.index().find(&dropped[0].0).expect("is stored").pack;
+    let record = encode(&DropList {
+        gc_id: BackupId([0; 16]),
+        time_ms: 0,
+        packs: Bin(repository.index().pack(pack).hash.0.to_vec()),
+    });
+    let key = repository.keys.current(Class::Index);
+    let object_type = ObjectType::DropList;
+    let (suite, random) = (repository.suite(), &repository.random);
+    let (hash, list) =
+        object::make_object(object_type, suite, repository.id(), key, random, &record);
+    storage.put(&format!("index/{hash}"), &[&list], PutMode::Content).expect("stores");
+
+    for round in 0..3 {
+        let shared: SharedStorage = Arc::clone(&storage) as SharedStorage;
+        let again = Repository::open(shared, &password("pw"), &options, &runtime(2));
+        let again = again.expect("opens");
+        let (session, findings) =
+            again.begin_session("test", "host", &runtime(9 + round)).expect("begins");
+        assert_eq!(findings.adopted_packs, 0, "round {round}");
+        assert!(again.index().find(&dropped[0].0).is_none(), "round {round}");
+        assert!(again.index().find_all(&dropped[0].0).is_empty(), "round {round}");
+        assert!(again.index().find(&kept[0].0).is_some(), "round {round}");
+        store(&again, &[vec![10 + round as u8; 3000]]);
+        if round == 1 {
+            again.compact_index_beyond(0, &runtime(20)).expect("merges");
+        }
+        session.end().expect("ends");
+    }
 }

@@ -78,9 +78,17 @@ impl Index {
                 Some(again) => objects = again,
                 None => return Ok(None),
             }
+            self.set_dropped(&objects);
+        } else {
+            // Lists that were read before count for objects that are new, too.
+            let known = self.covered_drop_lists();
+            match self.open_objects(storage, &known, &mut loaded.bad)? {
+                Some(lists) => self.set_dropped(&lists),
+                None => return Ok(None),
+            }
         }
         if !objects.is_empty() {
-            let (builder, incomplete) = collect(objects)?;
+            let (builder, incomplete) = collect(objects, &self.dropped())?;
             self.add_level(builder)?;
             // An interrupted merge leaves a run without some of its parts, the new or the old one.
             // All that it says is known from elsewhere then, and nothing is wrong.
@@ -104,7 +112,7 @@ impl Index {
         let objects = self.open_objects(storage, hashes, &mut bad)?;
         let vanished = || Error::Busy { what: "the index is being merged by somebody else".into() };
         let objects = objects.ok_or_else(vanished)?;
-        let (builder, incomplete) = collect(objects)?;
+        let (builder, incomplete) = collect(objects, &self.dropped())?;
         bad.extend(incomplete.into_iter().map(|run| run.error));
         bad.into_iter().next().map_or(Ok(builder), Err)
     }
@@ -150,6 +158,23 @@ impl Index {
                 found(&record.id, location(pack, &record));
             }
         }
+    }
+
+    /// Drop lists that active levels cover.
+    fn covered_drop_lists(&self) -> Vec<ObjectHash> {
+        let lists = self.covered().into_iter().filter(|c| c.object_type == ObjectType::DropList);
+        let unique: HashSet<ObjectHash> = lists.map(|c| c.object).collect();
+        unique.into_iter().collect()
+    }
+
+    /// Remembers the packs that drop lists name: all there are.
+    fn set_dropped(&self, objects: &[(ObjectHash, IndexObject)]) {
+        let lists = objects.iter().filter_map(|(_, object)| match object {
+            IndexObject::Drops(list) => names32(&list.packs.0, ObjectHash),
+            _ => None,
+        });
+        let packs: HashSet<ObjectHash> = lists.flatten().collect();
+        self.levels.write().dropped = packs;
     }
 
     /// Listed objects that no active level covers.
@@ -290,9 +315,11 @@ struct IncompleteRun {
 }
 
 /// Turns index objects into one builder: deltas, complete runs, less what was dropped.
-fn collect(objects: Vec<(ObjectHash, IndexObject)>) -> Result<(LevelBuilder, Vec<IncompleteRun>)> {
+fn collect(
+    objects: Vec<(ObjectHash, IndexObject)>,
+    dropped: &HashSet<ObjectHash>,
+) -> Result<(LevelBuilder, Vec<IncompleteRun>)> {
     let mut builder = LevelBuilder::default();
-    let mut dropped: HashSet<ObjectHash> = HashSet::new();
     let mut tables: HashMap<ObjectHash, PackTable> = HashMap::new();
     let mut runs: HashMap<BackupId, Vec<(ObjectHash, RunDirectory, Vec<IndexRecord>)>> =
         HashMap::new();
@@ -304,10 +331,7 @@ fn collect(objects: Vec<(ObjectHash, IndexObject)>) -> Result<(LevelBuilder, Vec
             IndexObject::Shard(directory, records) => {
                 runs.entry(directory.run_id).or_default().push((hash, directory, records));
             }
-            IndexObject::Drops(list) => {
-                dropped.extend(names32(&list.packs.0, ObjectHash).unwrap_or_default());
-                builder.cover(hash, ObjectType::DropList);
-            }
+            IndexObject::Drops(_) => builder.cover(hash, ObjectType::DropList),
         }
     }
     for (hash, delta) in deltas {
@@ -320,7 +344,7 @@ fn collect(objects: Vec<(ObjectHash, IndexObject)>) -> Result<(LevelBuilder, Vec
     }
     let mut incomplete = Vec::new();
     for shards in runs.into_values() {
-        match add_run(&mut builder, &shards, &tables, &dropped) {
+        match add_run(&mut builder, &shards, &tables, dropped) {
             Ok(()) => {}
             Err(error) => {
                 let records = shards.iter().flat_map(|(_, _, records)| records);

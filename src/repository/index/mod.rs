@@ -121,6 +121,8 @@ struct Levels {
     all: Vec<(Arc<Level>, LevelUse)>,
     /// Packs whose entries do not count for deduplication: not listed, or condemned.
     ghosts: HashSet<ObjectHash>,
+    /// Packs that drop lists name: whatever else says so, they are not there.
+    dropped: HashSet<ObjectHash>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -224,6 +226,11 @@ impl Index {
     /// The index objects that are in use.
     pub(crate) fn covered(&self) -> Vec<Covered> {
         self.levels.read().iter().flat_map(|(_, level)| level.covered()).collect()
+    }
+
+    /// The packs that drop lists name.
+    pub(crate) fn dropped(&self) -> HashSet<ObjectHash> {
+        self.levels.read().dropped.clone()
     }
 
     /// Leaves packs out of deduplication: they are not listed with the right length, or condemned.
