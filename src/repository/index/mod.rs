@@ -10,6 +10,7 @@ mod build;
 mod level;
 mod load;
 mod merge;
+mod objects;
 mod packs;
 mod write;
 
