@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::object::make_object;
+use super::open::load_repo;
 use super::slots::{KdfCost, make_slot, put_slot};
 use super::unlock::Unlock;
 use super::{LAYOUT, OpenOptions, Repository};
@@ -57,17 +58,18 @@ impl Repository {
         runtime: &Runtime,
     ) -> Result<Self> {
         check_secrets(unlocks, init.suite)?;
-        clear_unfinished_init(&*storage)?;
+        let leftovers = unfinished_init(&*storage)?;
         let random = &runtime.random;
         let repo_id = RepoId(random.bytes());
         let now_ms = runtime.clock.now_ms();
         let root = RootKey(Secret::random(random));
 
+        let mut ours = Vec::new();
         let mut slot_id = SlotId([0; 16]);
         for unlock in unlocks {
             slot_id = SlotId(random.bytes());
             let slot = make_slot(repo_id, &root, unlock, slot_id, "", init.kdf, runtime)?;
-            put_slot(&*storage, &slot)?;
+            ours.push(put_slot(&*storage, &slot)?);
         }
 
         let epoch = EpochId(random.bytes());
@@ -85,27 +87,25 @@ impl Repository {
         let put = |folder: &str, object_type, key: &ClassKey, record: &[u8]| {
             let (hash, object) = make_object(object_type, init.suite, repo_id, key, random, record);
             let name = format!("{folder}/00000001-{hash}");
-            storage.put(&name, &[&object], PutMode::Content)
+            storage.put(&name, &[&object], PutMode::Content).map(|()| name)
         };
         let keyring_record = zeroize::Zeroizing::new(encode(&keyring));
-        put("keyring", ObjectType::Keyring, &root_key, &keyring_record)?;
+        ours.push(put("keyring", ObjectType::Keyring, &root_key, &keyring_record)?);
 
         let config = new_config(repo_id, now_ms, init);
         let config_record = encode(&config);
         Config::decode(&config_record, "new configuration")
             .map_err(|e| Error::usage(e.to_string()))?;
-        put("config", ObjectType::Config, keys.current(Class::Meta), &config_record)?;
+        ours.push(put("config", ObjectType::Config, keys.current(Class::Meta), &config_record)?);
 
         // Last of all: before it is there, this is no repository.
         let record = RepoRecord::new(repo_id, now_ms, init.suite.number());
-        storage.put("repo", &[&record.encode()], PutMode::CreateOnce).map_err(|e| {
-            match e.kind {
-                StorageErrorKind::Exists => {
-                    Error::RepositoryExists { location: storage.location().into() }
-                }
-                _ => e.into(),
-            }
-        })?;
+        if !put_signpost(&*storage, &record)? {
+            delete_all(&*storage, &ours);
+            return Err(Error::RepositoryExists { location: storage.location().into() });
+        }
+        // Not before: it may be another `init` at work, and only one of the two gets here.
+        delete_all(&*storage, &leftovers);
         Self::assemble(storage, keys, config, keyring.generation, slot_id, options, runtime)
     }
 }
@@ -128,8 +128,30 @@ fn check_secrets(unlocks: &[Unlock], suite: Suite) -> Result<()> {
     }
 }
 
-/// Removes what a crash during `init` left, if that is all there is.
-fn clear_unfinished_init(storage: &dyn Storage) -> Result<()> {
+/// Says whether the repository is ours now, or that of somebody who was faster.
+fn put_signpost(storage: &dyn Storage, record: &RepoRecord) -> Result<bool> {
+    match storage.put("repo", &[&record.encode()], PutMode::CreateOnce) {
+        Ok(()) => Ok(true),
+        // It may be ours all the same, if only the answer got lost.
+        Err(error) => match load_repo(storage) {
+            Ok(there) => Ok(there.repo_id == record.repo_id),
+            Err(_) => Err(error.into()),
+        },
+    }
+}
+
+/// Deletes what only takes up space. What stays after a failure belongs to no repository, and is
+/// passed over.
+fn delete_all(storage: &dyn Storage, names: &[String]) {
+    for name in names {
+        if let Err(error) = storage.delete(name) {
+            tracing::warn!("a leftover stays: {error}");
+        }
+    }
+}
+
+/// What a crash during `init` left. Fails if there is anything else.
+fn unfinished_init(storage: &dyn Storage) -> Result<Vec<String>> {
     let location = || storage.location().to_string();
     match storage.head("repo") {
         Ok(_) => return Err(Error::RepositoryExists { location: location() }),
@@ -147,10 +169,7 @@ fn clear_unfinished_init(storage: &dyn Storage) -> Result<()> {
             Error::LocationNotEmpty { location: location() }
         });
     }
-    for meta in leftovers {
-        storage.delete(&meta.name)?;
-    }
-    Ok(())
+    Ok(leftovers.into_iter().map(|meta| meta.name).collect())
 }
 
 fn new_config(repo_id: RepoId, now_ms: i64, init: &InitOptions) -> Config {

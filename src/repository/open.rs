@@ -140,7 +140,7 @@ impl Repository {
     }
 }
 
-fn load_repo(storage: &dyn Storage) -> Result<RepoRecord> {
+pub(super) fn load_repo(storage: &dyn Storage) -> Result<RepoRecord> {
     let bytes = storage.get("repo", REPO_LEN_MAX).map_err(|error| match error.kind {
         StorageErrorKind::Missing => {
             Error::RepositoryMissing { location: storage.location().into() }
