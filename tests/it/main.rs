@@ -2,7 +2,7 @@
 //! several writers, awkward sources. What must never happen is that older snapshots suffer, that
 //! wrong bytes come back, or that a run which was stopped leaves the next one stuck.
 //!
-//! `LARDER_TEST_LONG=1` runs more of everything.
+//! `LARDER_TEST_LONG=1 cargo test --test it` runs more of everything, for half an hour.
 
 mod cancel;
 mod crash;

@@ -1,12 +1,16 @@
 //! Repositories that are not what they should be, and things in them that are not theirs.
 
+use std::sync::Arc;
+use std::thread;
+
 use larder::archive::backup;
 use larder::crypto::Suite;
 use larder::error::{Error, StorageErrorKind};
 use larder::format::repo::RepoRecord;
-use larder::repository::{LAYOUT, Password, Unlock};
-use larder::storage::fault::On;
-use larder::storage::{MemoryStorage, Storage};
+use larder::repository::{LAYOUT, OpenOptions, Password, Repository, Unlock};
+use larder::runtime::CancelToken;
+use larder::storage::fault::{Fault, On, Rule};
+use larder::storage::{MemoryStorage, RetryPolicy, RetryStorage, Storage};
 
 use crate::support::{Lab, LabOptions};
 
@@ -53,6 +57,60 @@ fn init_leaves_other_peoples_files_alone() {
         assert!(lab.try_init().is_err(), "{name}");
         assert_eq!(lab.memory.names(), [name]);
     }
+}
+
+/// Two make a repository in the same place at the same time: one of them does, and can open it. The
+/// other one is told, and leaves nothing. Once each took what the other had just written for the
+/// leftovers of a crash, and the one that seemed to succeed had a repository without keys.
+#[test]
+fn of_two_inits_at_once_one_wins() {
+    for round in 0..20 {
+        let lab = Lab::empty(112 + round, LabOptions { entries: 0, ..LabOptions::default() });
+        lab.slow_puts();
+        let names = ["one", "other"];
+        let unlock = |name: &str| Unlock::Password(Password::new(name));
+        let won: Vec<bool> = thread::scope(|scope| {
+            let init = |name| {
+                let (options, open) = (lab.init_options(), OpenOptions::default());
+                let storage = lab.storage.clone();
+                let runtime = lab.runtime();
+                let made = Repository::init(storage, &[unlock(name)], &options, &open, &runtime);
+                match made {
+                    Ok(_) => true,
+                    Err(Error::RepositoryExists { .. } | Error::Damaged { .. }) => false,
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            let threads = names.map(|name| scope.spawn(move || init(name)));
+            threads.into_iter().map(|thread| thread.join().expect("ends")).collect()
+        });
+        assert_eq!(won.iter().filter(|won| **won).count(), 1, "round {round}");
+        for (name, won) in names.iter().zip(won) {
+            assert_eq!(lab.try_open_with(&unlock(name)).is_ok(), won, "round {round}: {name}");
+        }
+        assert_eq!(lab.memory.names().len(), 4, "{:?}", lab.memory.names());
+    }
+}
+
+/// The repository was made, but the answer got lost, and the call is repeated.
+#[test]
+fn an_init_whose_last_answer_gets_lost_succeeds() {
+    let lab = Lab::empty(133, LabOptions { entries: 0, ..LabOptions::default() });
+    lab.storage.inject(Rule {
+        on: On::Put,
+        prefix: "repo".into(),
+        nth: 1,
+        times: 1,
+        fault: Fault::LoseAnswer,
+    });
+    let (policy, cancel) = (RetryPolicy::default(), CancelToken::default());
+    let retrying = RetryStorage::new(lab.storage.clone(), policy, cancel).with_wait(|_, _| {});
+    let (options, open) = (lab.init_options(), lab.open_options());
+    let unlocks = [lab.unlock()];
+    let made = Repository::init(Arc::new(retrying), &unlocks, &options, &open, &lab.runtime());
+    made.expect("makes a repository");
+    lab.backup();
+    lab.assert_all_whole("an answer got lost");
 }
 
 #[test]
