@@ -189,31 +189,39 @@ fn folders_that_vanish_take_nothing_else_along() {
     lab.assert_all_whole("folders vanished");
 }
 
-/// Somebody writes to a file all the time: it is in the snapshot with whatever was read, marked,
-/// with a warning. Once it is at rest it is read again, although its times would not say so.
-#[test]
-fn files_that_change_while_they_are_read_are_marked_and_read_again() {
-    let lab = lab(127);
-    let path = lab.tree().add_noise("busy", 3 << 20);
-    let stop = Arc::new(AtomicBool::new(false));
-    let writer = {
-        let (path, stop) = (path.clone(), Arc::clone(&stop));
-        thread::spawn(move || {
+/// Backs up while somebody writes to `path` all the time.
+fn backup_while_written_to(lab: &Lab, path: &Path) -> BackupReport {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
             let file = fs::OpenOptions::new().write(true).open(path).expect("opens");
             let mut round = 0_u64;
             while !stop.load(Ordering::Relaxed) {
                 round += 1;
                 file.write_all_at(&round.to_le_bytes(), round * 997 % (3 << 20)).expect("writes");
             }
-        })
-    };
-    let report = lab.try_backup().expect("backs up");
-    stop.store(true, Ordering::Relaxed);
-    writer.join().expect("writes");
-    assert_eq!(report.stats.errors, 0);
-    assert!(report.stats.warnings >= 1, "{:?}", report.stats);
-    let entry = find(&lab, &lab.open(), &report, "busy").expect("is there");
-    assert!(entry.torn, "{entry:?}");
+        });
+        let report = lab.try_backup();
+        stop.store(true, Ordering::Relaxed);
+        report.expect("backs up")
+    })
+}
+
+/// A file that is written to all the time is in the snapshot with whatever was read, marked, with a
+/// warning. Once it is at rest it is read again, although its times would not say so.
+#[test]
+fn files_that_change_while_they_are_read_are_marked_and_read_again() {
+    let lab = lab(127);
+    let path = lab.tree().add_noise("busy", 3 << 20);
+    // On a busy machine the writer may not get to write in the moment that counts.
+    let torn = (0..50).find_map(|_| {
+        let report = backup_while_written_to(&lab, &path);
+        assert_eq!(report.stats.errors, 0);
+        let entry = find(&lab, &lab.open(), &report, "busy").expect("is there");
+        assert_eq!(entry.torn, report.stats.warnings > 0, "{:?}", report.stats);
+        entry.torn.then_some(entry)
+    });
+    let entry = torn.expect("it is seen to change");
     // As if the last write had been before the run: only the mark says that it must be read.
     set_times(&path, entry.mtime.secs, i64::from(entry.mtime.nanos));
     let report = lab.complete(lab.try_backup_with(|options, _| options.ignore_ctime = true));
