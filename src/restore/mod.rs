@@ -16,6 +16,7 @@
 //! Not here: choosing the snapshot (`tree`), checking a repository (`verify`).
 
 mod attributes;
+mod check;
 mod context;
 mod delete;
 mod dirs;

@@ -1,24 +1,18 @@
 //! Reads everything that was restored again and compares it with the snapshot.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::context::{Context, is_loss};
 use super::entries::with_content_of_first;
-use super::existing::is_right;
 use super::ledger::Exception;
 use super::links::{LeaderKey, Leaders};
-use super::nodes::link_target;
 use super::target::{Dir, split_path};
-use super::worker::{Job, Worker};
+use super::worker::Job;
 use crate::error::{Error, Result};
-use crate::fsmeta::{self, Stat};
+use crate::fsmeta;
 use crate::model::entry::is_within;
 use crate::model::{Content, Entry, FileKind, Piece, Time};
 use crate::repository::Snapshot;
@@ -26,16 +20,18 @@ use crate::tree::{Manifest, Pieces};
 
 /// An entry to compare, or a stretch of a long file.
 pub(super) struct CheckItem {
-    dir: Arc<Dir>,
-    name: Box<[u8]>,
-    entry: Arc<Entry>,
-    parts: Vec<(u64, Piece)>,
+    pub(super) dir: Arc<Dir>,
+    pub(super) name: Box<[u8]>,
+    pub(super) entry: Arc<Entry>,
+    pub(super) parts: Vec<(u64, Piece)>,
     /// The first stretch: tells of the entry as a whole.
-    is_first: bool,
+    pub(super) is_first: bool,
 }
 
 /// Entries and stretches in one job.
 const JOB_ITEMS: usize = 128;
+/// Jobs at a time: the manifest is read no faster than files are compared.
+const JOBS_WAITING: usize = 64;
 /// Bytes in one job, and in one stretch of a file.
 const JOB_BYTES: u64 = 32 << 20;
 
@@ -52,10 +48,19 @@ pub(super) fn verify(
     // Only what is durable can be read from the disk again.
     let synced = ctx.target.fd().and_then(fsmeta::sync_file_system);
     synced.map_err(|error| Error::local("write", ctx.target.join(b""), error))?;
-    let (done, all_done) = crossbeam_channel::bounded(0);
+    let (done, all_done) = bounded(0);
+    let (take, give_back) = bounded(JOBS_WAITING);
     let manifest = Manifest::of(snapshot);
-    let firsts = HashMap::new();
-    let mut batch = Batch { jobs, done, manifest: &manifest, firsts, items: Vec::new(), bytes: 0 };
+    let mut batch = Batch {
+        jobs,
+        done,
+        take,
+        give_back,
+        manifest: &manifest,
+        firsts: HashMap::new(),
+        items: Vec::new(),
+        bytes: 0,
+    };
     let mut entries = manifest.entries_within(ctx.repository, from);
     let mut dir = Arc::new(ctx.target.root());
     let mut next_id = 0;
@@ -105,6 +110,9 @@ const VERIFY_IDS: u64 = 1 << 48;
 struct Batch<'j> {
     jobs: &'j Sender<Job>,
     done: Sender<()>,
+    /// Every job that is not done holds a place in this queue.
+    take: Sender<()>,
+    give_back: Receiver<()>,
     manifest: &'j Manifest,
     /// Size and time of hard links, as of the first of each group.
     firsts: HashMap<LeaderKey, (u64, Time)>,
@@ -195,9 +203,20 @@ impl Batch<'_> {
         self.bytes = 0;
         let items = std::mem::take(&mut self.items);
         if !items.is_empty() {
+            let _ = self.take.send(());
+            let place = Place(self.give_back.clone());
             // Without threads the job is dropped, and they have said why they ended.
-            let _ = self.jobs.send(Job::Check { items, done: self.done.clone() });
+            let _ = self.jobs.send(Job::Check { items, place, done: self.done.clone() });
         }
+    }
+}
+
+/// A job's place in the queue, given back when the job is done or dropped.
+pub(super) struct Place(Receiver<()>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.0.try_recv();
     }
 }
 
@@ -221,89 +240,4 @@ fn report(ctx: &Context<'_>, path: &[u8], error: Error) -> Result<()> {
     }
     ctx.ledger.fail(path, error);
     Ok(())
-}
-
-/// What is wrong with something that was restored.
-enum Wrong {
-    Whole(String),
-    Parts(Vec<Range<u64>>),
-}
-
-impl Worker<'_, '_> {
-    /// Compares restored entries with the snapshot.
-    pub(super) fn check(&mut self, items: Vec<CheckItem>) {
-        for item in items {
-            if self.ctx.is_stopped() {
-                return;
-            }
-            let path = item.dir.join(&item.name);
-            match self.check_item(&item) {
-                Ok(None) if item.is_first => self.ctx.ledger.verified(),
-                Ok(None) => {}
-                Ok(Some(Wrong::Whole(text))) => self.ctx.ledger.fail(&path, text),
-                Ok(Some(Wrong::Parts(parts))) => {
-                    let text = "it is not what was written when it is read again";
-                    self.ctx.ledger.fail_parts(&path, text, parts);
-                }
-                Err(error) => self.ctx.local_failure("read again", &path, error),
-            }
-        }
-    }
-
-    fn check_item(&mut self, item: &CheckItem) -> io::Result<Option<Wrong>> {
-        let dir = self.dirs.get(&self.ctx.target, &item.dir)?;
-        let entry = &item.entry;
-        if item.is_first {
-            let stat = fsmeta::stat_at(dir, &item.name)?;
-            if let Some(text) = differs(entry, &stat) {
-                return Ok(Some(Wrong::Whole(text)));
-            }
-            if entry.kind == FileKind::Symlink
-                && entry.link_to.is_none()
-                && fsmeta::read_link_at(dir, &item.name)? != link_target(entry)
-            {
-                return Ok(Some(Wrong::Whole("it leads elsewhere than in the snapshot".into())));
-            }
-        }
-        if entry.kind != FileKind::File || entry.link_to.is_some() || entry.size == 0 {
-            return Ok(None);
-        }
-        let file = fsmeta::open_file_at(dir, &item.name)?;
-        fsmeta::forget_cached(&file);
-        let wrong = self.wrong_parts(item, &file)?;
-        Ok((!wrong.is_empty()).then_some(Wrong::Parts(wrong)))
-    }
-
-    fn wrong_parts(&mut self, item: &CheckItem, file: &File) -> io::Result<Vec<Range<u64>>> {
-        if let Content::Inline(bytes) = &item.entry.content {
-            let mut found = vec![0; bytes.len()];
-            file.read_exact_at(&mut found, 0)?;
-            let wrong = (found != *bytes).then_some(0..item.entry.size);
-            return Ok(wrong.into_iter().collect());
-        }
-        let mut wrong = Vec::new();
-        for (offset, piece) in &item.parts {
-            if self.ctx.is_stopped() {
-                break;
-            }
-            if !is_right(self.ctx.repository, file, *offset, piece, &mut self.buffer)? {
-                wrong.push(*offset..offset + piece.len());
-            }
-        }
-        Ok(wrong)
-    }
-}
-
-/// What the system says about an entry that the snapshot does not. File systems keep times more
-/// or less finely; owner and mode are in the summary of what the system did not take.
-fn differs(entry: &Entry, stat: &Stat) -> Option<String> {
-    if stat.kind != entry.kind {
-        return Some(format!("it is a {} now", stat.kind.as_str()));
-    }
-    if entry.kind == FileKind::File && stat.size != entry.size {
-        return Some(format!("it has {} bytes in place of {}", stat.size, entry.size));
-    }
-    let seconds_off = stat.mtime.secs.abs_diff(entry.mtime.secs);
-    (entry.kind == FileKind::File && seconds_off > 2)
-        .then(|| "its modification time is another than in the snapshot".into())
 }

@@ -11,7 +11,7 @@ use super::fetch::{LocatedPart, Run};
 use super::files::{FileTask, Identity, Part};
 use super::nodes::NodeTask;
 use super::target::DirCache;
-use super::verify::CheckItem;
+use super::verify::{CheckItem, Place};
 use super::write::OpenFiles;
 use crate::fsmeta;
 use crate::repository::Reader;
@@ -25,7 +25,7 @@ pub(super) enum Job {
     /// Look which parts of existing files are right; the others are sent back.
     Compare { parts: Vec<Part>, wrong: Sender<Vec<Part>> },
     /// Compare restored entries with the snapshot.
-    Check { items: Vec<CheckItem>, done: Sender<()> },
+    Check { items: Vec<CheckItem>, place: Place, done: Sender<()> },
 }
 
 /// Work that needs no segment.
@@ -86,7 +86,7 @@ impl<'c, 'r> Worker<'c, 'r> {
                     // Nobody listens only after an error elsewhere.
                     let _ = wrong.send(parts);
                 }
-                Job::Check { items, done: _done } => self.check(items),
+                Job::Check { items, place: _place, done: _done } => self.check(items),
             }
         }
     }
