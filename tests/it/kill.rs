@@ -75,13 +75,17 @@ impl Machine {
         let before = files(&self.folder());
         let mut child = self.command(&["snapshot", "source"]).spawn().expect("starts");
         let deadline = Instant::now() + Duration::from_secs(60);
-        while files(&self.folder()) < before + objects && !has_ended(&mut child) {
+        let mut ended = false;
+        while !ended && files(&self.folder()) < before + objects {
             assert!(Instant::now() < deadline, "the program hangs");
             std::thread::yield_now();
+            ended = child.try_wait().expect("asks").is_some();
         }
-        let id = Pid::from_raw(child.id() as i32).expect("an id");
-        // One that has ended is there until it is waited for.
-        kill_process(id, signal).expect("sends a signal");
+        // Once it has been waited for, its id may be somebody else's.
+        if !ended {
+            let id = Pid::from_raw(child.id() as i32).expect("an id");
+            kill_process(id, signal).expect("sends a signal");
+        }
         child.wait_with_output().expect("ends")
     }
 
@@ -113,10 +117,6 @@ impl Machine {
             assert!(copies.contains(tree), "a finished snapshot is not what it was");
         }
     }
-}
-
-fn has_ended(child: &mut Child) -> bool {
-    child.try_wait().expect("asks").is_some()
 }
 
 /// Files below a folder, unfinished ones included.
