@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-FORMAT, DRAFT = 1, 1
+FORMAT, DRAFT = 1, 2
 MAGIC, END_MAGIC = b"LARDER\x1a\n", b"LARDEREN"
 # Object types (section 6).
 KEYRING, CONFIG, DATA_PACK, META_PACK, DELTA, RUN, DROP_LIST, LOG = range(1, 9)

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["storage", "format", "codec", "crypto", "chunker", "fsmeta"],
     &["repository"],
     &["tree", "source"],
+    &["commit"],
     OPERATIONS,
     &["manager"],
     &["cli", "server", "mount", "daemon"],

@@ -219,6 +219,7 @@ fn snapshot_body(
         errors,
         error_count: stats.errors,
         partial: stats.errors > 0,
+        original: None,
     }
 }
 

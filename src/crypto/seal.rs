@@ -39,6 +39,7 @@ pub enum SealKind {
     SlotSecret = 14,
     SlotWrap = 15,
     PackTable = 16,
+    Lease = 17,
 }
 
 /// What a unit is bound to beside its key: its role and its place.

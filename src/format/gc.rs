@@ -1,4 +1,4 @@
-//! Marks and fences: what prune publishes before it deletes (SPEC.md, section 13).
+//! Leases, marks and fences: what prune publishes before it deletes (SPEC.md, section 13).
 
 use super::record::{Bin, record};
 use crate::model::{BackupId, SessionId};
@@ -14,6 +14,26 @@ record! {
         packs: Bin,
         /// The log records that were seen, 32 bytes each.
         records: Bin,
+    }
+}
+
+record! {
+    /// Says that a collection is at work. The time that storage gives it is storage's clock.
+    Lease, schema 1 {
+        /// The collection.
+        gc_id: BackupId,
+        /// 0, 1, 2, ...
+        number: u32,
+        /// On which host.
+        host: String,
+        /// In which process.
+        process_id: u32,
+        /// Since when, milliseconds since 1970.
+        started_ms: i64,
+        /// When this object was made.
+        now_ms: i64,
+        /// What for: `prune`, ...
+        purpose: String,
     }
 }
 

@@ -26,12 +26,13 @@ pub enum ObjectType {
     Mark = 11,
     Fence = 12,
     PackTable = 15,
+    Lease = 16,
 }
 
 impl ObjectType {
     /// The type with this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        const ALL: [ObjectType; 13] = [
+        const ALL: [ObjectType; 14] = [
             ObjectType::Keyring,
             ObjectType::Config,
             ObjectType::DataPack,
@@ -45,6 +46,7 @@ impl ObjectType {
             ObjectType::Mark,
             ObjectType::Fence,
             ObjectType::PackTable,
+            ObjectType::Lease,
         ];
         ALL.into_iter().find(|t| *t as u8 == number)
     }

@@ -159,6 +159,8 @@ record! {
         error_count: u64,
         /// Whether something that was asked for is missing.
         partial: bool,
+        /// The snapshot that it was made from: by rewrite, repair or copy.
+        original: Option<BackupId>,
     }
 }
 
@@ -186,6 +188,9 @@ record! {
         snapshots: Vec<BackupId>,
         /// Why.
         reason: String,
+        /// Object hashes of their records, in the same order, 32 bytes each: so that a record
+        /// that was pruned is known to have gone with reason.
+        records: Bin,
     }
 }
 

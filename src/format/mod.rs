@@ -22,7 +22,7 @@ pub mod session;
 /// The number of the format.
 pub const FORMAT_VERSION: u16 = 1;
 /// The draft of format 1 that this program reads and writes.
-pub const DRAFT: u16 = 1;
+pub const DRAFT: u16 = 2;
 /// Most bytes that the plaintext of a unit may have, whatever a stored length says.
 pub const PLAIN_LEN_MAX: u32 = 256 << 20;
 

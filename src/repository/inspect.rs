@@ -10,7 +10,7 @@ use super::unlock::load_slot;
 use crate::crypto::{Class, Suite};
 use crate::error::{Error, Result};
 use crate::format::config::Config;
-use crate::format::gc::{Fence, Mark};
+use crate::format::gc::{Fence, Lease, Mark};
 use crate::format::header::{HEADER_LEN, ObjectType};
 use crate::format::key_slot::SlotKind;
 use crate::format::keyring::Keyring;
@@ -94,9 +94,11 @@ impl Repository {
         }
         let class = match expected {
             ObjectType::Config | ObjectType::LogRecord => Class::Meta,
-            ObjectType::Session | ObjectType::SessionEnd | ObjectType::Mark | ObjectType::Fence => {
-                Class::Control
-            }
+            ObjectType::Session
+            | ObjectType::SessionEnd
+            | ObjectType::Mark
+            | ObjectType::Fence
+            | ObjectType::Lease => Class::Control,
             _ => Class::Index,
         };
         let (head, sealed) = object.split_at(HEADER_LEN);
@@ -180,6 +182,14 @@ impl Repository {
 
     fn inspect_gc(&self, name: &str) -> Result<Inspected> {
         let file = name.trim_start_matches("gc/");
+        if file.starts_with("lease-") {
+            let (bytes, _) = self.open_named(name, ObjectType::Lease)?;
+            let lease: Lease = decode(&bytes, name)?;
+            if format!("lease-{}-{:08x}", lease.gc_id, lease.number) != file {
+                return Err(Error::damaged(name, "its content and its name differ"));
+            }
+            return Ok(Inspected::Fine);
+        }
         if file.starts_with("fence-") {
             let (bytes, _) = self.open_named(name, ObjectType::Fence)?;
             let fence: Fence = decode(&bytes, name)?;

@@ -31,6 +31,7 @@ pub(crate) fn seal_kind(object_type: ObjectType) -> SealKind {
         ObjectType::Mark => SealKind::Mark,
         ObjectType::Fence => SealKind::Fence,
         ObjectType::PackTable => SealKind::PackTable,
+        ObjectType::Lease => SealKind::Lease,
     }
 }
 

@@ -212,6 +212,7 @@ impl Lab {
             errors: Vec::new(),
             error_count: 0,
             partial: false,
+            original: None,
         };
         let known = repository.snapshots().unwrap();
         let new = NewSnapshot { id, host: "host".into(), user: "me".into(), body };

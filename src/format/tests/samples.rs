@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::crypto::Secret;
 use crate::error::Result;
 use crate::format::config::{self, ChunkerRecord, ClassRecord, Config};
-use crate::format::gc::{Fence, Mark};
+use crate::format::gc::{Fence, Lease, Mark};
 use crate::format::index::{
     Delta, DeltaPack, DropList, PackTable, RunBlock, RunDirectory, RunPack, RunSegment,
 };
@@ -94,7 +94,7 @@ fn keys() -> Vec<Sample> {
     let repo = RepoRecord {
         magic: "larder repository".into(),
         format_version: 1,
-        draft: 1,
+        draft: 2,
         repo_id: RepoId([1; 32]),
         created_ms: NOW,
         reader_min: 1,
@@ -267,6 +267,7 @@ fn log() -> Vec<Sample> {
         errors: vec![error.clone()],
         error_count: 1001,
         partial: true,
+        original: Some(BackupId([0x4a; 16])),
     };
     let first = SnapshotBody {
         strategy: 1,
@@ -276,11 +277,13 @@ fn log() -> Vec<Sample> {
         errors: Vec::new(),
         error_count: 0,
         partial: false,
+        original: None,
         ..body.clone()
     };
     let about = AboutBody {
         snapshots: vec![BackupId([0x47; 16]), BackupId([0x48; 16])],
         reason: "not needed".into(),
+        records: hashes(&[0x4b, 0x4c]),
     };
     let first_seen = FirstSeen { record: hash(0x49), storage_ms: NOW - 1 };
     let checkpoint =
@@ -346,7 +349,17 @@ fn control() -> Vec<Sample> {
     };
     let fence =
         Fence { gc_id: BackupId([0x39; 16]), session_id: SessionId([0x51; 16]), time_ms: NOW };
+    let lease = Lease {
+        gc_id: BackupId([0x39; 16]),
+        number: 3,
+        host: "höst".into(),
+        process_id: 4242,
+        started_ms: NOW,
+        now_ms: NOW + 600_000,
+        purpose: "prune".into(),
+    };
     vec![
+        sample("gc::Lease", lease),
         sample("session::Session", session),
         sample("session::SessionEnd", end),
         sample("gc::Mark", mark),

@@ -167,6 +167,7 @@ fn units_of_every_kind_are_sealed_and_opened_as_in_the_vectors() {
         SealKind::SlotSecret,
         SealKind::SlotWrap,
         SealKind::PackTable,
+        SealKind::Lease,
     ];
     let units = v["units"].as_array().expect("a list");
     assert_eq!(units.len(), 2 * kinds.len());

@@ -41,6 +41,7 @@ fn snapshot(id: u8, host: &str, root: &str, tags: &[&str], start_ms: i64) -> Sna
             errors: Vec::new(),
             error_count: 0,
             partial: false,
+            original: None,
         },
     }
 }
