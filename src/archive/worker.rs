@@ -103,7 +103,11 @@ impl<'r> Worker<'r> {
                 let path = entry.path.clone();
                 let attributes = match &walked {
                     None => Ok(()),
-                    Some(walked) => self.attributes(&mut entry, walked.xattrs(), 0, done),
+                    Some(walked) => {
+                        // As of the first name, which tells them from its open file.
+                        let flags = walked.flags().unwrap_or(0);
+                        self.attributes(&mut entry, walked.xattrs(), flags, done)
+                    }
                 };
                 let finished = attributes.map(|()| {
                     let change = match (&walked, known) {

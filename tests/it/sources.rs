@@ -373,3 +373,23 @@ fn names_of_any_bytes_come_back() {
     let read = TreeCopy::of_snapshot(&repository, snapshot(&report), &odd).expect("reads");
     assert_eq!(read.len(), 1);
 }
+
+#[test]
+fn every_name_of_a_file_has_its_flags() {
+    use rustix::fs::IFlags;
+    let lab = lab(145);
+    let (first, second) = (lab.source().join("name 1"), lab.source().join("name 2"));
+    fs::write(&first, b"do not dump").expect("writes");
+    let file = fs::File::open(&first).expect("opens");
+    if rustix::fs::ioctl_setflags(&file, IFlags::NODUMP).is_err() {
+        eprintln!("skipped: this file system has no flags");
+        return;
+    }
+    fs::hard_link(&first, &second).expect("links");
+    let repository = lab.open();
+    let report = lab.backup();
+    for name in ["name 1", "name 2"] {
+        let entry = find(&lab, &repository, &report, name).expect("is there");
+        assert_eq!(entry.inode_flags, IFlags::NODUMP.bits(), "{name}");
+    }
+}
