@@ -6,12 +6,12 @@ use crossbeam_channel::Receiver;
 
 use super::control::Control;
 use super::job::Done;
-use super::manifest::{ManifestRoot, ManifestWriter};
 use super::report::BackupStats;
 use crate::error::Result;
 use crate::format::log::{ERRORS_KEPT, SourceError};
 use crate::format::record::Bin;
 use crate::runtime::{Issue, IssueKind, Progress};
+use crate::tree::{ManifestRoot, ManifestWriter};
 
 /// What the collector ends with.
 #[derive(Debug)]

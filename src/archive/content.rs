@@ -5,11 +5,11 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use super::sink::Sink;
 use super::stream::{Buffer, Cutter, StreamError, push_hole};
 use crate::fsmeta::{Stat, data_ranges_in};
 use crate::model::Piece;
 use crate::runtime::CancelToken;
+use crate::tree::Sink;
 
 /// What reading a slice found.
 #[derive(Debug, Default)]

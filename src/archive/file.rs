@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use super::content::{ReadTools, SliceContent, read_slice};
 use super::job::{Done, SlicedFile};
-use super::list::content_of;
 use super::stream::{StreamError, is_zero};
 use super::worker::{Change, Worker};
 use crate::error::Result;
@@ -16,6 +15,7 @@ use crate::fsmeta::{self, Stat, Xattrs};
 use crate::model::{Content, Entry, Piece, XattrsRef};
 use crate::runtime::{Issue, IssueKind};
 use crate::source::WalkEntry;
+use crate::tree::content_of;
 
 impl Worker<'_> {
     pub(super) fn file(

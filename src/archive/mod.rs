@@ -16,18 +16,14 @@ mod control;
 mod emit;
 mod file;
 mod job;
-mod list;
-mod manifest;
 mod options;
 mod parent;
 mod pipeline;
 mod report;
 mod run;
-mod sink;
 mod stream;
 mod worker;
 
-pub use manifest::{ManifestRoot, ManifestWriter};
 pub use options::{BackupOptions, StdinSource};
 pub use report::{BackupReport, BackupStats};
 pub use run::backup;

@@ -6,16 +6,16 @@ use super::collect::{Collected, collect};
 use super::control::Control;
 use super::emit::Emitter;
 use super::job::Job;
-use super::manifest::ManifestWriter;
 use super::options::StdinSource;
 use super::parent::{Parent, ParentEntries};
 use super::run::{Run, walk_options};
-use super::sink::{Sink, WouldAdd};
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::model::{Content, Entry, FileKind, Owner, Time, XattrsRef};
 use crate::repository::PackWriter;
 use crate::source::{Item, Walk, WalkOptions};
+use crate::tree::ManifestWriter;
+use crate::tree::{Sink, WouldAdd};
 
 /// Runs emitter, workers and collector until all is collected or something stops them.
 pub(super) fn pipeline(

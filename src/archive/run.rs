@@ -9,7 +9,6 @@ use super::options::BackupOptions;
 use super::parent::{self, Parent};
 use super::pipeline::pipeline;
 use super::report::BackupReport;
-use super::sink::WouldAdd;
 use crate::error::{Error, Result};
 use crate::format::log::{Moment, ParentRecord, SnapshotBody, series, strategy_number};
 use crate::format::record::Bin;
@@ -20,6 +19,7 @@ use crate::repository::{
 use crate::runtime::{Issue, IssueKind, Phase, Runtime};
 use crate::source::{FileId, Walk, WalkOptions};
 use crate::storage::Location;
+use crate::tree::WouldAdd;
 
 /// Backs up sources into a repository and commits a snapshot.
 ///

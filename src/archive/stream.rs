@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::sink::{FileSize, Sink};
 use crate::chunker::Chunker;
 use crate::error::Error;
 use crate::model::Piece;
 use crate::runtime::CancelToken;
+use crate::tree::{FileSize, Sink};
 
 /// Why a file could not be stored: the two must never be mistaken for each other.
 #[derive(Debug)]

@@ -8,9 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::content::{ReadTools, read_stream};
 use super::control::Control;
 use super::job::{Done, Job, Task};
-use super::list::content_of;
 use super::options::StdinSource;
-use super::sink::Sink;
 use super::stream::{Buffer, StreamError};
 use crate::error::{Error, Result};
 use crate::format::list::{ListPage, decode_list};
@@ -18,6 +16,8 @@ use crate::model::{Content, Entry, FileKind, PageId, Piece, XattrsRef};
 use crate::repository::{Reader, Repository};
 use crate::runtime::{Issue, IssueKind, Runtime};
 use crate::source::WalkEntry;
+use crate::tree::Sink;
+use crate::tree::content_of;
 
 /// One worker: buffers of its own, shared queues.
 pub(super) struct Worker<'r> {

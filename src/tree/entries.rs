@@ -11,6 +11,28 @@ struct Todo {
     level: u8,
     /// The last path in it, where known.
     last: Option<Vec<u8>>,
+    /// How many entries it has, where known.
+    entries: Option<u64>,
+}
+
+/// A part of a manifest that cannot be read: what comes after `after`, up to and with
+/// `last`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostPages {
+    /// The last path before it; `None` from the start.
+    pub after: Option<Vec<u8>>,
+    /// Its last path; `None` to the end.
+    pub last: Option<Vec<u8>>,
+    /// How many entries it has, where that is known.
+    pub entries: Option<u64>,
+}
+
+impl LostPages {
+    /// Whether an entry with this path would be in it.
+    pub fn contains(&self, path: &[u8]) -> bool {
+        self.after.as_ref().is_none_or(|after| compare_paths(after, path).is_lt())
+            && self.last.as_ref().is_none_or(|last| compare_paths(path, last).is_le())
+    }
 }
 
 /// What comes next in a walk.
@@ -35,19 +57,22 @@ pub struct Entries<'r> {
     folders: Vec<Vec<u8>>,
     /// Entries up to this path may exist without having been seen.
     unseen: Vec<u8>,
+    /// What the last error cost.
+    lost: Option<LostPages>,
 }
 
 impl<'r> Entries<'r> {
     pub(super) fn new(repository: &'r Repository, root: PageId, depth: u8, from: &[u8]) -> Self {
         Self {
             reader: repository.reader(),
-            todo: vec![Todo { page: root, level: depth, last: None }],
+            todo: vec![Todo { page: root, level: depth, last: None, entries: None }],
             leaf: Vec::new().into_iter(),
             from: from.to_vec(),
             within: None,
             last: None,
             folders: Vec::new(),
             unseen: from.to_vec(),
+            lost: None,
         }
     }
 
@@ -115,12 +140,29 @@ impl<'r> Entries<'r> {
             // Pages that end before `from` are not read at all.
             if todo.last.as_ref().is_none_or(|last| compare_paths(last, &self.from).is_ge()) {
                 let read = self.read_page(todo.page, todo.level, todo.last.as_deref());
-                if let (Err(_), Some(last)) = (&read, todo.last) {
-                    self.unseen = last;
+                if read.is_err() {
+                    let after = self.last_known();
+                    self.lost =
+                        Some(LostPages { after, last: todo.last.clone(), entries: todo.entries });
+                    if let Some(last) = todo.last {
+                        self.unseen = last;
+                    }
                 }
                 return Some(read);
             }
         }
+    }
+
+    /// The last path that was read, or is known to be lost.
+    fn last_known(&self) -> Option<Vec<u8>> {
+        let unseen = Some(&self.unseen).filter(|path| !path.is_empty());
+        let later = |a: &&Vec<u8>, b: &&Vec<u8>| compare_paths(a, b);
+        self.last.as_ref().into_iter().chain(unseen).max_by(later).cloned()
+    }
+
+    /// What the last error cost.
+    pub fn take_lost(&mut self) -> Option<LostPages> {
+        self.lost.take()
     }
 
     fn read_page(&mut self, page: PageId, level: u8, last: Option<&[u8]>) -> Result<()> {
@@ -153,6 +195,7 @@ impl<'r> Entries<'r> {
             page: child.page,
             level: level - 1,
             last: Some(child.last.0),
+            entries: Some(child.entries),
         }));
         Ok(())
     }
@@ -171,6 +214,9 @@ impl<'r> Entries<'r> {
         };
         if !is_good {
             let what = format!("`/{}` lies in no folder", escape_bytes(&entry.path));
+            // The path before it is not at hand; to lose sight of it costs nothing.
+            let after = parent.map(<[u8]>::to_vec);
+            self.lost = Some(LostPages { after, last: Some(entry.path.clone()), entries: Some(1) });
             return Err(Error::damaged("manifest", what));
         }
         if entry.kind == FileKind::Dir {

@@ -1,7 +1,7 @@
-//! Read-only views of snapshots: the manifest, read page by page (SPEC.md, section 11), the content
-//! of files, and how snapshots are named, searched, compared and written as archives.
+//! Snapshots from inside: the manifest, read and written page by page (SPEC.md, section 11), the
+//! content of files, and how snapshots are named, searched, compared and written as archives.
 //!
-//! Not here: writing manifests (`archive`), live directories (`source`).
+//! Not here: cutting files (`archive`), live directories (`source`).
 
 mod content;
 mod diff;
@@ -12,16 +12,22 @@ mod manifest;
 mod reader;
 mod select;
 mod tarball;
+mod write;
 
 pub use content::{Pieces, load_xattrs};
 pub use diff::{DiffSide, DiffSummary, Difference, DifferenceKind, Fields, Tally, diff};
-pub use entries::{Children, Entries};
+pub use entries::{Children, Entries, LostPages};
 pub use find::{FindQuery, Finder};
 pub use layout::Gap;
 pub use manifest::{Counts, Manifest};
 pub use reader::{FileReader, Part};
 pub use select::{SnapshotFilter, SnapshotName, clean_path, parse_path};
 pub use tarball::{TarStats, write_tar};
+pub use write::{
+    Derivation, Derived, Lost, ManifestRoot, ManifestWriter, PagesTo, Verdict, WouldAdd, derive,
+};
+
+pub(crate) use write::{FileSize, Sink, content_of};
 
 #[cfg(test)]
 mod testing;

@@ -18,13 +18,13 @@ use crate::repository::{PackWriter, SegmentUse};
 use crate::runtime::{Random, Runtime};
 use crate::storage::{MemoryStorage, SharedStorage};
 
-pub(super) struct Lab {
-    pub(super) repository: Repository,
+pub(crate) struct Lab {
+    pub(crate) repository: Repository,
     runtime: Runtime,
 }
 
 impl Lab {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = Runtime { random: Random::seeded(1), ..Runtime::default() };
         let storage: SharedStorage = Arc::new(MemoryStorage::new());
         let options = InitOptions { kdf: KdfCost::CheapForTests, ..InitOptions::default() };
@@ -36,7 +36,7 @@ impl Lab {
     }
 
     /// Stores what `fill` makes.
-    pub(super) fn store<T>(&self, fill: impl FnOnce(&mut Store<'_>) -> T) -> T {
+    pub(crate) fn store<T>(&self, fill: impl FnOnce(&mut Store<'_>) -> T) -> T {
         let writer = self.repository.pack_writer(&WriterOptions::default(), &self.runtime);
         let mut store = Store {
             repository: &self.repository,
@@ -55,24 +55,24 @@ impl Lab {
     }
 
     /// Stores a manifest of these entries, which are sorted by path, in small pages.
-    pub(super) fn manifest(&self, entries: &[Entry]) -> Manifest {
+    pub(crate) fn manifest(&self, entries: &[Entry]) -> Manifest {
         self.store(|store| store.manifest(entries))
     }
 }
 
-pub(super) struct Store<'l> {
+pub(crate) struct Store<'l> {
     repository: &'l Repository,
     writer: &'l PackWriter,
     data: SegmentWriter,
     meta: SegmentWriter,
     /// Elements of a page on average.
-    pub(super) page_len: u64,
+    pub(crate) page_len: u64,
     /// This leaf of a manifest is not stored.
-    pub(super) lost_leaf: Option<usize>,
+    pub(crate) lost_leaf: Option<usize>,
 }
 
 impl Store<'_> {
-    pub(super) fn page(&mut self, bytes: &[u8]) -> PageId {
+    pub(crate) fn page(&mut self, bytes: &[u8]) -> PageId {
         let id = self.repository.constants().page_id(bytes);
         if self.writer.claims().claim(self.repository.index(), &id.0) {
             self.meta.push(&id.0, bytes).expect("pushes");
@@ -80,7 +80,7 @@ impl Store<'_> {
         id
     }
 
-    pub(super) fn chunk(&mut self, bytes: &[u8]) -> Piece {
+    pub(crate) fn chunk(&mut self, bytes: &[u8]) -> Piece {
         let id = self.repository.constants().chunk_id(bytes);
         if self.writer.claims().claim(self.repository.index(), &id.0) {
             self.data.push(&id.0, bytes).expect("pushes");
@@ -88,7 +88,7 @@ impl Store<'_> {
         Piece::Chunk(id, bytes.len() as u32)
     }
 
-    pub(super) fn manifest(&mut self, entries: &[Entry]) -> Manifest {
+    pub(crate) fn manifest(&mut self, entries: &[Entry]) -> Manifest {
         let cut = |store: &Self, level, path: &[u8]| {
             store.repository.constants().page_cut(level, path).is_multiple_of(store.page_len)
         };
@@ -141,7 +141,7 @@ impl Store<'_> {
     }
 
     /// A tree of list pages with `fan` elements each.
-    pub(super) fn list(&mut self, pieces: &[Piece], fan: usize) -> Content {
+    pub(crate) fn list(&mut self, pieces: &[Piece], fan: usize) -> Content {
         let child = |store: &mut Self, bytes: Vec<u8>, len, pieces| ListChild {
             page: store.page(&bytes),
             bytes: len,
@@ -171,7 +171,7 @@ impl Store<'_> {
 }
 
 /// An entry without content.
-pub(super) fn entry(path: &[u8], kind: FileKind) -> Entry {
+pub(crate) fn entry(path: &[u8], kind: FileKind) -> Entry {
     Entry {
         path: path.to_vec(),
         kind,
@@ -194,7 +194,7 @@ pub(super) fn entry(path: &[u8], kind: FileKind) -> Entry {
 }
 
 /// A small file with its content inline.
-pub(super) fn inline(path: &[u8], bytes: &[u8]) -> Entry {
+pub(crate) fn inline(path: &[u8], bytes: &[u8]) -> Entry {
     Entry {
         size: bytes.len() as u64,
         content: Content::Inline(bytes.to_vec()),
@@ -203,12 +203,12 @@ pub(super) fn inline(path: &[u8], bytes: &[u8]) -> Entry {
 }
 
 /// A folder.
-pub(super) fn dir(path: &[u8]) -> Entry {
+pub(crate) fn dir(path: &[u8]) -> Entry {
     Entry { mode: 0o755, ..entry(path, FileKind::Dir) }
 }
 
 /// The folders that a path lies in, the topmost first.
-pub(super) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| &path[..at])
 }
 
@@ -220,12 +220,12 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A path of one to four such names.
-pub(super) fn path() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn path() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(name(), 1..5).prop_map(|names| names.join(&b'/'))
 }
 
 /// A sorted tree in which every entry lies in a folder.
-pub(super) fn tree() -> impl Strategy<Value = Vec<Entry>> {
+pub(crate) fn tree() -> impl Strategy<Value = Vec<Entry>> {
     let leaf = (path(), 0..6_u8, 0..3_usize, any::<bool>());
     (prop::collection::vec(leaf, 0..60), any::<bool>()).prop_map(|(leaves, has_root)| {
         let mut paths: Vec<(Vec<u8>, Entry)> = Vec::new();

@@ -8,7 +8,7 @@ use crate::repository::{Added, Claims, PackWriter, Repository, SegmentUse, Segme
 
 /// Which segments the chunks of a file go into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileSize {
+pub(crate) enum FileSize {
     Ordinary,
     Large,
 }
@@ -17,7 +17,7 @@ impl FileSize {
     /// From this many bytes on a file counts as large; standard input always does.
     const LARGE_FROM: u64 = 64 << 20;
 
-    pub(super) fn of(size: Option<u64>) -> Self {
+    pub(crate) fn of(size: Option<u64>) -> Self {
         match size {
             Some(size) if size < Self::LARGE_FROM => Self::Ordinary,
             _ => Self::Large,
@@ -27,7 +27,7 @@ impl FileSize {
 
 /// What a dry run would have stored.
 #[derive(Debug, Default)]
-pub(super) struct WouldAdd {
+pub struct WouldAdd {
     chunks: AtomicU64,
     bytes: AtomicU64,
     claims: Claims,
@@ -35,7 +35,7 @@ pub(super) struct WouldAdd {
 
 impl WouldAdd {
     /// As if it had been stored, without the lengths that only compressing shows.
-    pub(super) fn added(&self) -> Added {
+    pub fn added(&self) -> Added {
         Added {
             chunks: self.chunks.load(Ordering::Relaxed),
             plain_bytes: self.bytes.load(Ordering::Relaxed),
@@ -45,7 +45,7 @@ impl WouldAdd {
 }
 
 /// One worker's way into the repository.
-pub(super) struct Sink<'r> {
+pub(crate) struct Sink<'r> {
     repository: &'r Repository,
     claims: &'r Claims,
     would_add: Option<&'r WouldAdd>,
@@ -56,7 +56,7 @@ pub(super) struct Sink<'r> {
 
 impl<'r> Sink<'r> {
     /// A sink; without a writer it stores nothing and counts what it would have stored.
-    pub(super) fn new(
+    pub(crate) fn new(
         repository: &'r Repository,
         writer: Option<&'r PackWriter>,
         would_add: &'r WouldAdd,
@@ -66,7 +66,7 @@ impl<'r> Sink<'r> {
     }
 
     /// A sink that stores everything.
-    pub(super) fn storing(repository: &'r Repository, writer: &'r PackWriter) -> Self {
+    pub(crate) fn storing(repository: &'r Repository, writer: &'r PackWriter) -> Self {
         Self::with_claims(repository, Some(writer), writer.claims(), None)
     }
 
@@ -87,16 +87,16 @@ impl<'r> Sink<'r> {
     }
 
     /// Whether an id need not be stored.
-    pub(super) fn has(&self, id: &[u8; 32]) -> bool {
+    pub(crate) fn has(&self, id: &[u8; 32]) -> bool {
         self.claims.contains(self.repository.index(), id)
     }
 
-    pub(super) fn repository(&self) -> &'r Repository {
+    pub(crate) fn repository(&self) -> &'r Repository {
         self.repository
     }
 
     /// Stores a chunk unless it is stored already.
-    pub(super) fn put_chunk(&mut self, bytes: &[u8], of: FileSize) -> Result<ChunkId> {
+    pub(crate) fn put_chunk(&mut self, bytes: &[u8], of: FileSize) -> Result<ChunkId> {
         let id = self.repository.constants().chunk_id(bytes);
         if self.claims.claim(self.repository.index(), &id.0) {
             let writer = match of {
@@ -109,7 +109,7 @@ impl<'r> Sink<'r> {
     }
 
     /// Stores a page unless it is stored already.
-    pub(super) fn put_page(&mut self, bytes: &[u8]) -> Result<PageId> {
+    pub(crate) fn put_page(&mut self, bytes: &[u8]) -> Result<PageId> {
         let id = self.repository.constants().page_id(bytes);
         if self.claims.claim(self.repository.index(), &id.0) {
             push(&mut self.meta, self.would_add, &id.0, bytes)?;
@@ -118,7 +118,7 @@ impl<'r> Sink<'r> {
     }
 
     /// Hands over open segments.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         for writer in [&mut self.files, &mut self.large, &mut self.meta].into_iter().flatten() {
             writer.flush()?;
         }

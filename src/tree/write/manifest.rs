@@ -53,7 +53,7 @@ impl<'r> ManifestWriter<'r> {
     }
 
     /// Starts a manifest whose pages go into `sink`.
-    pub(super) fn with_sink(sink: Sink<'r>) -> Self {
+    pub(crate) fn with_sink(sink: Sink<'r>) -> Self {
         let repository = sink.repository();
         Self {
             sink,

@@ -7,7 +7,7 @@ use crate::format::list::{ListChild, encode_inner, encode_leaf};
 use crate::model::{Content, Piece};
 
 /// Turns the pieces of a file into its content: as they are, or as a tree of list pages.
-pub(super) fn content_of(mut pieces: Vec<Piece>, sink: &mut Sink<'_>) -> Result<Content> {
+pub(crate) fn content_of(mut pieces: Vec<Piece>, sink: &mut Sink<'_>) -> Result<Content> {
     if matches!(pieces[..], [] | [Piece::Hole(_)]) {
         return Ok(Content::None);
     }
