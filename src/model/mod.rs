@@ -1,5 +1,6 @@
 //! Plain data: ids, units, and what the library takes and returns.
 
+mod age;
 pub mod entry;
 mod file;
 pub mod id;
@@ -8,6 +9,7 @@ mod name;
 mod strategy;
 mod units;
 
+pub use age::Age;
 pub use entry::{Content, Entry, Owner, Piece, XattrsRef};
 pub use file::{FileKind, Time, Xattr};
 pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};

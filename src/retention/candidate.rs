@@ -1,0 +1,95 @@
+//! What retention knows of a snapshot.
+
+use crate::model::BackupId;
+
+/// How far the times that a snapshot claims may lie from its first sight, in milliseconds.
+const DRIFT_MAX_MS: i64 = 24 * 3600 * 1000;
+
+/// A snapshot about which is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its id.
+    pub id: BackupId,
+    /// The host it is of.
+    pub host: String,
+    /// Its sources.
+    pub roots: Vec<Vec<u8>>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// When its run started, as it claims, milliseconds since 1970.
+    pub start_ms: i64,
+    /// When its run ended, as it claims.
+    pub end_ms: i64,
+    /// When storage first showed it, by the clock of storage.
+    pub first_seen_ms: Option<i64>,
+    /// The snapshot that it was made from (rewrite, repair).
+    pub original: Option<BackupId>,
+    /// When storage first showed that one, if it began at the same time and storage knows.
+    pub original_seen_ms: Option<i64>,
+    /// Somebody at this machine looked at it and said that its time is right.
+    pub time_cleared: bool,
+    /// Pinned ones are never forgotten.
+    pub pinned: bool,
+    /// Why it is in quarantine, if it is.
+    pub quarantine: Option<String>,
+    /// Its session was given up by a prune: chunks may be missing.
+    pub suspect: bool,
+}
+
+/// Whether the time of a snapshot can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeStanding {
+    /// It is what storage saw, or somebody looked.
+    InTime,
+    /// It claims to be so many milliseconds older than its first sight.
+    BackDated(i64),
+    /// It claims to be so many milliseconds newer than its first sight.
+    PostDated(i64),
+    /// Storage does not tell when it appeared.
+    Unknown,
+}
+
+impl Candidate {
+    /// Whether its time can be believed.
+    pub fn time_standing(&self) -> TimeStanding {
+        if self.time_cleared || self.believed_ms().is_some() {
+            return TimeStanding::InTime;
+        }
+        match self.first_seen_ms {
+            None => TimeStanding::Unknown,
+            Some(seen) if self.start_ms < seen => {
+                TimeStanding::BackDated(seen.saturating_sub(self.start_ms))
+            }
+            Some(seen) => TimeStanding::PostDated(self.start_ms.saturating_sub(seen)),
+        }
+    }
+
+    /// The time at which it counts, or `None` if it is out of time. That is the start of its run,
+    /// or the end of one that took longer than a day.
+    pub fn retention_ms(&self) -> Option<i64> {
+        self.believed_ms().or_else(|| self.time_cleared.then_some(self.start_ms))
+    }
+
+    fn believed_ms(&self) -> Option<i64> {
+        let near = |time_ms: &i64, seen: Option<i64>| {
+            seen.is_some_and(|seen| time_ms.abs_diff(seen) <= DRIFT_MAX_MS.unsigned_abs())
+        };
+        let is_near = |time_ms: &i64| near(time_ms, self.first_seen_ms);
+        let of_original = |time_ms: &i64| near(time_ms, self.original_seen_ms);
+        let (start, end) = (self.start_ms, self.end_ms);
+        [start].into_iter().find(|time| is_near(time) || of_original(time)).or_else(|| {
+            [end].into_iter().find(|time| start < end && (is_near(time) || of_original(time)))
+        })
+    }
+
+    /// Whether storage has shown it only after `since_ms`. What is not known counts as old: such
+    /// snapshots are out of time unless somebody looked.
+    pub(super) fn is_seen_after(&self, since_ms: i64) -> bool {
+        self.first_seen_ms.is_some_and(|seen| seen > since_ms)
+    }
+
+    /// Whether it can stand for its period: in time, not quarantined, not suspect.
+    pub fn counts(&self) -> bool {
+        self.retention_ms().is_some() && self.quarantine.is_none() && !self.suspect
+    }
+}

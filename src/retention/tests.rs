@@ -1,0 +1,504 @@
+//! Policies on calendars, and what must hold for every policy and every set of snapshots.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::BackupId;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+fn ms(text: &str) -> i64 {
+    text.parse::<Timestamp>().expect(text).as_millisecond()
+}
+
+fn id(number: u64) -> BackupId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    BackupId(bytes)
+}
+
+/// A snapshot that storage saw when it was made.
+fn honest(number: u64, time_ms: i64) -> Candidate {
+    Candidate {
+        id: id(number),
+        host: "web".into(),
+        roots: vec![b"home".to_vec()],
+        tags: Vec::new(),
+        start_ms: time_ms,
+        end_ms: time_ms + 60_000,
+        first_seen_ms: Some(time_ms + 61_000),
+        original: None,
+        original_seen_ms: None,
+        time_cleared: false,
+        pinned: false,
+        quarantine: None,
+        suspect: false,
+    }
+}
+
+fn at(times: &[&str]) -> Vec<Candidate> {
+    times.iter().zip(0..).map(|(time, number)| honest(number, ms(time))).collect()
+}
+
+fn setting(now: &str) -> Setting {
+    Setting {
+        now_ms: ms(now),
+        time_zone: TimeZone::get("Europe/Berlin").expect("a zone"),
+        min_age: MIN_AGE,
+        group_by: GroupBy::default(),
+        allow_empty: false,
+    }
+}
+
+fn count(text: &str) -> Option<Count> {
+    Some(text.parse().expect("a count"))
+}
+
+/// Reasons by snapshot, the oldest first.
+fn reasons(candidates: &[Candidate], policy: &RetentionPolicy, setting: &Setting) -> Vec<String> {
+    let plan = plan(candidates, policy, setting).expect("a plan");
+    let shown = |decision: &Decision| {
+        decision.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    plan.decisions().map(shown).collect()
+}
+
+#[test]
+fn days_begin_at_local_midnight() {
+    // 22:30 and 23:30 UTC in winter are 23:30 of one and 00:30 of the next day in Berlin.
+    let candidates = at(&["2026-01-01T22:30:00Z", "2026-01-01T23:30:00Z", "2026-01-02T22:30:00Z"]);
+    let policy = RetentionPolicy { keep_daily: count("2"), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-02-01T00:00:00Z")),
+        ["daily 2 of 2", "", "daily 1 of 2"]
+    );
+}
+
+#[test]
+fn the_hour_that_clocks_repeat_is_two() {
+    // Summer time ends in Berlin on 2026-10-25 at 01:00 UTC: 02:30 local comes twice.
+    let candidates = at(&["2026-10-24T23:30:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]);
+    let policy = RetentionPolicy { keep_hourly: count("3"), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-11-01T00:00:00Z")),
+        ["hourly 3 of 3", "hourly 2 of 3", "hourly 1 of 3"]
+    );
+    // And the day that has 25 hours is one day.
+    let policy = RetentionPolicy { keep_daily: count("1"), ..Default::default() };
+    let day = at(&["2026-10-24T22:10:00Z", "2026-10-25T22:50:00Z"]);
+    assert_eq!(reasons(&day, &policy, &setting("2026-11-01T00:00:00Z")), ["", "daily 1 of 1"]);
+}
+
+#[test]
+fn weeks_are_those_of_iso() {
+    // 2027-01-03 is a Sunday of week 53 of 2026, the next day begins week 1.
+    let candidates = at(&["2026-12-28T12:00:00Z", "2027-01-03T12:00:00Z", "2027-01-04T12:00:00Z"]);
+    let policy = RetentionPolicy { keep_weekly: count("2"), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2027-02-01T00:00:00Z")),
+        ["", "weekly 2 of 2", "weekly 1 of 2"]
+    );
+}
+
+#[test]
+fn the_oldest_stays_until_there_are_enough() {
+    let candidates = at(&["2025-03-01T12:00:00Z", "2025-06-01T12:00:00Z", "2026-01-01T12:00:00Z"]);
+    let policy = RetentionPolicy { keep_yearly: count("3"), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-02-01T00:00:00Z")),
+        ["oldest, yearly has 2 of 3", "yearly 2 of 3", "yearly 1 of 3"]
+    );
+    let policy = RetentionPolicy { keep_yearly: count("2"), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-02-01T00:00:00Z")),
+        ["", "yearly 2 of 2", "yearly 1 of 2"]
+    );
+}
+
+#[test]
+fn within_counts_from_the_newest_and_days_from_now() {
+    let candidates = at(&["2026-01-01T12:00:00Z", "2026-01-05T12:00:00Z", "2026-01-06T12:00:00Z"]);
+    let within = Some("2d".parse().expect("an age"));
+    let policy = RetentionPolicy { keep_within: within, ..Default::default() };
+    let later = setting("2030-01-01T00:00:00Z");
+    assert_eq!(reasons(&candidates, &policy, &later), ["", "within 2d", "within 2d"]);
+
+    let policy = RetentionPolicy { keep_within_weekly: within, ..Default::default() };
+    assert_eq!(reasons(&candidates, &policy, &later), ["", "", "weekly within 2d"]);
+
+    let policy =
+        RetentionPolicy { retention_days: std::num::NonZeroU32::new(3), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-01-08T11:00:00Z")),
+        ["", "of the last 3 days", "of the last 3 days; newest of its series"]
+    );
+    // A machine that is gone keeps its last state, unless somebody says otherwise.
+    assert_eq!(reasons(&candidates, &policy, &later), ["", "", "newest of its series"]);
+    let everything_goes = Setting { allow_empty: true, ..later };
+    assert_eq!(reasons(&candidates, &policy, &everything_goes), ["", "", ""]);
+}
+
+#[test]
+fn tags_ids_pins_and_quarantine_keep() {
+    let mut candidates = at(&[
+        "2026-01-01T12:00:00Z",
+        "2026-01-02T12:00:00Z",
+        "2026-01-03T12:00:00Z",
+        "2026-01-04T12:00:00Z",
+        "2026-01-05T12:00:00Z",
+    ]);
+    candidates[0].tags = vec!["b".into(), "a".into()];
+    candidates[1].pinned = true;
+    candidates[4].quarantine = Some("forged?".into());
+    let policy = RetentionPolicy {
+        keep_last: count("1"),
+        keep_tags: vec![vec!["a".into(), "b".into()], vec!["b".into()], vec!["c".into()]],
+        keep_ids: vec![id(2)],
+        ..Default::default()
+    };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-02-01T00:00:00Z")),
+        ["tag a,b; tag b", "pinned", "named", "last 1 of 1", "quarantined: forged?"]
+    );
+}
+
+#[test]
+fn young_ones_push_nothing_out_yet() {
+    let candidates = at(&["2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z", "2026-01-09T20:00:00Z"]);
+    let policy = RetentionPolicy { keep_last: count("1"), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-01-10T12:00:00Z")),
+        [
+            "",
+            "last 1 of 1, not counting the young",
+            "younger than the minimum age (24h); last 1 of 1"
+        ]
+    );
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-01-10T21:00:00Z")),
+        ["", "", "last 1 of 1"]
+    );
+    let no_age = Setting { min_age: Age::zero(), ..setting("2026-01-09T21:00:00Z") };
+    assert_eq!(reasons(&candidates, &policy, &no_age), ["", "", "last 1 of 1"]);
+}
+
+#[test]
+fn times_that_storage_does_not_confirm_do_not_count() {
+    let mut candidates = at(&["2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"]);
+    let seen = ms("2026-01-03T12:00:00Z");
+    let forged = |number, start_ms: i64| Candidate {
+        start_ms,
+        end_ms: start_ms,
+        first_seen_ms: Some(seen),
+        ..honest(number, 0)
+    };
+    candidates.push(forged(7, seen + 48 * HOUR_MS));
+    candidates.push(forged(8, seen - 30 * HOUR_MS));
+    candidates.push(Candidate { first_seen_ms: None, ..honest(9, seen) });
+    let policy = RetentionPolicy { keep_last: count("1"), ..Default::default() };
+    assert_eq!(
+        reasons(&candidates, &policy, &setting("2026-02-01T00:00:00Z")),
+        [
+            "",
+            "out of time: it claims to be 1 d 6 h older than storage knows it",
+            "last 1 of 1",
+            "out of time: storage does not tell when it appeared",
+            "out of time: it claims to be from 2 d 0 h ahead of storage",
+        ]
+    );
+    // Once somebody looked, it counts.
+    candidates[2].time_cleared = true;
+    assert_eq!(reasons(&candidates, &policy, &setting("2026-02-01T00:00:00Z"))[4], "last 1 of 1");
+}
+
+#[test]
+fn a_run_of_days_counts_when_it_ended() {
+    let start = ms("2026-01-01T12:00:00Z");
+    let long = Candidate {
+        end_ms: start + 3 * DAY_MS,
+        first_seen_ms: Some(start + 3 * DAY_MS + 1000),
+        ..honest(1, start)
+    };
+    assert_eq!(long.retention_ms(), Some(start + 3 * DAY_MS));
+    assert_eq!(long.time_standing(), TimeStanding::InTime);
+}
+
+#[test]
+fn what_was_made_from_a_snapshot_counts_with_it() {
+    let mut candidates = at(&["2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"]);
+    let made = Candidate {
+        original: Some(id(1)),
+        original_seen_ms: candidates[1].first_seen_ms,
+        first_seen_ms: Some(ms("2026-03-01T12:00:00Z")),
+        id: id(5),
+        ..candidates[1].clone()
+    };
+    candidates.push(made);
+    let policy = RetentionPolicy { keep_last: count("1"), ..Default::default() };
+    let now = setting("2026-05-01T00:00:00Z");
+    let mine = id(1).short();
+    assert_eq!(
+        reasons(&candidates, &policy, &now),
+        ["".into(), format!("made from {mine}, which is kept"), "last 1 of 1".to_owned()]
+    );
+    // When the original is gone it stands for itself, at the same time.
+    candidates.remove(1);
+    assert_eq!(reasons(&candidates, &policy, &now), ["", "last 1 of 1"]);
+    // One with a time of its own borrows nothing.
+    candidates[1].original_seen_ms = None;
+    assert!(reasons(&candidates, &policy, &now)[1].starts_with("out of time"));
+}
+
+#[test]
+fn groups_are_apart() {
+    let mut candidates = at(&["2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z"]);
+    candidates[0].host = "mail".into();
+    let policy = RetentionPolicy { keep_last: count("1"), ..Default::default() };
+    let mut setting = setting("2026-05-01T00:00:00Z");
+    assert_eq!(reasons(&candidates, &policy, &setting), ["last 1 of 1", "last 1 of 1"]);
+    let names: Vec<String> = plan(&candidates, &policy, &setting)
+        .expect("a plan")
+        .groups
+        .iter()
+        .map(|group| group.name.to_string())
+        .collect();
+    assert_eq!(names, ["host mail, /home", "host web, /home"]);
+    setting.group_by = "paths,tags".parse().expect("groups");
+    assert_eq!(reasons(&candidates, &policy, &setting), ["", "last 1 of 1"]);
+    assert!("host,colour".parse::<GroupBy>().is_err());
+}
+
+#[test]
+fn policies_that_nobody_can_mean_are_refused() {
+    let candidates = at(&["2026-01-01T12:00:00Z"]);
+    let now = setting("2026-05-01T00:00:00Z");
+    let refused = |policy: &RetentionPolicy| {
+        let error = plan(&candidates, policy, &now).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    };
+    assert!(refused(&RetentionPolicy::default()).contains("no rule"));
+    let policy = RetentionPolicy { keep_within: Some(Age::zero()), ..Default::default() };
+    assert!(refused(&policy).contains("--keep-within"));
+    let policy = RetentionPolicy { keep_tags: vec![vec![String::new()]], ..Default::default() };
+    assert!(refused(&policy).contains("--keep-tag"));
+    let policy = RetentionPolicy {
+        keep_last: Some(Count::Unlimited),
+        keep_daily: count("2"),
+        ..Default::default()
+    };
+    assert!(refused(&policy).contains("--keep-last unlimited"));
+    let policy = RetentionPolicy { keep_tags: vec![vec!["typo".into()]], ..Default::default() };
+    assert!(refused(&policy).contains("every snapshot of host web, /home"));
+    assert!("0".parse::<Count>().is_err());
+    assert!("-1".parse::<Count>().is_err());
+}
+
+#[test]
+fn policies_are_read_from_configuration() {
+    let text =
+        r#"{"keep_daily":7,"keep_yearly":"unlimited","keep_within":"2w","retention_days":30}"#;
+    let policy: RetentionPolicy = serde_json::from_str(text).expect("a policy");
+    assert_eq!(policy.keep_daily, count("7"));
+    assert_eq!(policy.keep_yearly, Some(Count::Unlimited));
+    let again = serde_json::to_string(&policy).expect("text");
+    assert_eq!(serde_json::from_str::<RetentionPolicy>(&again).expect("a policy"), policy);
+    assert!(serde_json::from_str::<RetentionPolicy>(r#"{"keep_dayly":7}"#).is_err());
+    assert!(serde_json::from_str::<RetentionPolicy>(r#"{"keep_daily":0}"#).is_err());
+}
+
+fn any_count() -> impl Strategy<Value = Option<Count>> {
+    prop_oneof![
+        3 => Just(None),
+        4 => (1_u32..6).prop_map(|n| std::num::NonZeroU32::new(n).map(Count::Some)),
+        1 => Just(Some(Count::Unlimited)),
+    ]
+}
+
+prop_compose! {
+    fn any_policy()(
+        keep_last in (1_u32..6).prop_map(|n| std::num::NonZeroU32::new(n).map(Count::Some)),
+        hourly in any_count(),
+        daily in any_count(),
+        weekly in any_count(),
+        monthly in any_count(),
+        yearly in any_count(),
+        within in proptest::option::of(1_u32..40),
+        within_weekly in proptest::option::of(1_u32..90),
+        days in proptest::option::of(1_u32..60),
+        leave_out in any::<bool>(),
+    ) -> RetentionPolicy {
+        let policy = RetentionPolicy {
+            keep_last,
+            keep_hourly: hourly,
+            keep_daily: daily,
+            keep_weekly: weekly,
+            keep_monthly: monthly,
+            keep_yearly: yearly,
+            keep_within: within.map(Age::days),
+            keep_within_weekly: within_weekly.map(Age::days),
+            retention_days: days.and_then(std::num::NonZeroU32::new),
+            ..Default::default()
+        };
+        let without_last = RetentionPolicy { keep_last: None, ..policy.clone() };
+        if leave_out && !without_last.is_empty() { without_last } else { policy }
+    }
+}
+
+/// The moment at which all decisions of the properties are made.
+const NOW: &str = "2026-11-20T10:00:00Z";
+
+/// Honest snapshots of one series over two years, some of them young.
+fn any_honest() -> impl Strategy<Value = Vec<Candidate>> {
+    let ages =
+        prop_oneof![3 => 0_i64..5 * DAY_MS, 3 => 0_i64..60 * DAY_MS, 2 => 0_i64..700 * DAY_MS];
+    proptest::collection::vec((ages, any::<bool>()), 1..40).prop_map(|all| {
+        let make = |((age, pinned), number)| Candidate {
+            pinned: pinned && number % 5 == 0,
+            ..honest(number, ms(NOW) - age - 61_000)
+        };
+        all.into_iter().zip(0..).map(make).collect()
+    })
+}
+
+/// Snapshots that somebody else planted in the series: young ones, such that claim another time
+/// than storage saw, and twins that claim to be made from an honest one.
+fn any_forged(honest_ones: Vec<Candidate>) -> impl Strategy<Value = Vec<Candidate>> {
+    let one = (
+        0..3,
+        0_i64..700 * DAY_MS,
+        2 * DAY_MS..700 * DAY_MS,
+        any::<bool>(),
+        any::<proptest::sample::Index>(),
+        0_u64..2000,
+    );
+    proptest::collection::vec(one, 0..30).prop_map(move |all| {
+        let make = |(kind, age, drift, is_ahead, original, number): (_, _, _, _, _, u64)| {
+            let original: &Candidate =
+                &honest_ones[proptest::sample::Index::index(&original, honest_ones.len())];
+            let drift: i64 = if is_ahead { drift } else { -drift };
+            // The clock of storage cannot be forged: nothing it shows is older than it is.
+            let seen = ms(NOW) - if kind == 0 { age % DAY_MS } else { age };
+            let start_ms = if kind == 2 { original.start_ms } else { seen + drift };
+            let original_seen_ms = original.first_seen_ms.filter(|_| kind == 2);
+            let first_seen_ms = if kind == 2 {
+                Some(seen).max(original_seen_ms.map(|seen| seen + 1))
+            } else {
+                Some(seen)
+            };
+            Candidate {
+                start_ms,
+                end_ms: start_ms,
+                first_seen_ms,
+                original: Some(original.id),
+                original_seen_ms,
+                ..honest(number, 0)
+            }
+        };
+        all.into_iter().map(make).collect()
+    })
+}
+
+fn kept(candidates: &[Candidate], policy: &RetentionPolicy) -> HashSet<usize> {
+    let plan = plan(candidates, policy, &setting(NOW)).expect("a plan");
+    plan.decisions().filter(|decision| decision.is_kept()).map(|decision| decision.at).collect()
+}
+
+fn is_mature(candidate: &Candidate) -> bool {
+    candidate.first_seen_ms.is_some_and(|seen| seen <= ms(NOW) - DAY_MS)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn forged_snapshots_push_out_no_mature_one(
+        (honest_ones, forged) in any_honest()
+            .prop_flat_map(|honest_ones| (Just(honest_ones.clone()), any_forged(honest_ones))),
+        policy in any_policy(),
+    ) {
+        let before = kept(&honest_ones, &policy);
+        let mut all = honest_ones.clone();
+        all.extend(forged);
+        let after = kept(&all, &policy);
+        for at in before.iter().filter(|at| is_mature(&honest_ones[**at])) {
+            prop_assert!(after.contains(at), "{:?}", honest_ones[*at]);
+        }
+        for (at, candidate) in honest_ones.iter().enumerate() {
+            prop_assert!(is_mature(candidate) || after.contains(&at), "the young stay");
+        }
+        for (at, candidate) in all.iter().enumerate() {
+            let is_kept = candidate.retention_ms().is_some() || after.contains(&at);
+            prop_assert!(is_kept, "out of time, so no rule may decide: {candidate:?}");
+        }
+    }
+
+    #[test]
+    fn as_many_are_kept_as_asked_for(candidates in any_honest(), policy in any_policy()) {
+        let kept = kept(&candidates, &policy);
+        let at_least = |found: usize, of: Option<Count>, all: usize| match of {
+            None => true,
+            Some(Count::Some(of)) => found >= all.min(of.get() as usize),
+            Some(Count::Unlimited) => found == all,
+        };
+        prop_assert!(at_least(kept.len(), policy.keep_last, candidates.len()));
+        let zone = TimeZone::get("Europe/Berlin").expect("a zone");
+        for (period, of) in policy.counts() {
+            let bucket = |at: &usize| {
+                let time = Timestamp::from_millisecond(candidates[*at].start_ms).expect("in range");
+                period.bucket(&time.to_zoned(zone.clone()))
+            };
+            let all: HashSet<_> = (0..candidates.len()).map(|at| bucket(&at)).collect();
+            let found: HashSet<_> = kept.iter().map(bucket).collect();
+            prop_assert!(at_least(found.len(), Some(of), all.len()), "{period}");
+        }
+    }
+
+    #[test]
+    fn a_larger_number_keeps_no_less(
+        candidates in any_honest(),
+        policy in any_policy(),
+        which in 0_usize..6,
+        more in 1_u32..5,
+    ) {
+        let mut larger = policy.clone();
+        let field = match which {
+            0 => &mut larger.keep_last,
+            1 => &mut larger.keep_hourly,
+            2 => &mut larger.keep_daily,
+            3 => &mut larger.keep_weekly,
+            4 => &mut larger.keep_monthly,
+            _ => &mut larger.keep_yearly,
+        };
+        *field = match *field {
+            None => std::num::NonZeroU32::new(more).map(Count::Some),
+            Some(Count::Some(count)) => Some(Count::Some(count.saturating_add(more))),
+            Some(Count::Unlimited) => Some(Count::Unlimited),
+        };
+        let (few, many) = (kept(&candidates, &policy), kept(&candidates, &larger));
+        prop_assert!(few.is_subset(&many), "{policy:?} {larger:?}");
+    }
+
+    #[test]
+    fn the_order_of_candidates_plays_no_part(
+        (candidates, shuffled) in any_honest()
+            .prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
+        policy in any_policy(),
+    ) {
+        let by_id = |candidates: &[Candidate]| {
+            let plan = plan(candidates, &policy, &setting(NOW)).expect("a plan");
+            let mut all: Vec<_> =
+                plan.decisions().map(|d| (d.id, d.reasons.clone())).collect();
+            all.sort_by_key(|(id, _)| *id);
+            all
+        };
+        let decided = by_id(&candidates);
+        prop_assert_eq!(decided.len(), candidates.len(), "one decision about each");
+        prop_assert_eq!(decided, by_id(&shuffled));
+    }
+}
