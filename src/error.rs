@@ -64,6 +64,14 @@ pub enum Error {
         /// What changed.
         what: String,
     },
+    /// The log of the repository lacks records, or contradicts itself or what this machine saw.
+    #[error("the history of the repository is not to be trusted: {what}{}", more(*.others))]
+    History {
+        /// The first thing that is wrong.
+        what: String,
+        /// How many others there are.
+        others: usize,
+    },
     /// Stored bytes fail verification: damaged, truncated, forged, or of another repository.
     #[error("`{object}` is damaged: {what}")]
     Damaged {
@@ -142,6 +150,10 @@ fn list(paths: &[PathBuf]) -> String {
     names.join(", ")
 }
 
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} more)") }
+}
+
 impl Error {
     /// A damaged object, named.
     pub fn damaged(object: impl ToString, what: impl ToString) -> Self {
@@ -207,6 +219,11 @@ impl Error {
             Self::UnsupportedFormat { .. } => "use the version of larder that wrote it".into(),
             Self::Downgraded { .. } => {
                 "somebody may have replaced the repository: compare it with a mirror before use"
+                    .into()
+            }
+            Self::History { .. } => {
+                "compare it with a mirror or a head code; `--accept-history` goes on with what is \
+                 there, and whatever is missing stays lost"
                     .into()
             }
             Self::Damaged { .. } => {

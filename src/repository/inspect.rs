@@ -2,10 +2,10 @@
 
 use super::Repository;
 use super::generations::generation_in_name;
+use super::log::{decode_body, record_name};
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
 };
-use super::snapshots::record_name;
 use super::unlock::load_slot;
 use crate::crypto::{Class, Suite};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::format::gc::{Fence, Lease, Mark};
 use crate::format::header::{HEADER_LEN, ObjectType};
 use crate::format::key_slot::SlotKind;
 use crate::format::keyring::Keyring;
-use crate::format::log::{AboutBody, CheckpointBody, LogKind, LogRecord, NoteBody, SnapshotBody};
+use crate::format::log::LogRecord;
 use crate::format::record::{decode, names32};
 use crate::format::repo::RepoRecord;
 use crate::format::session::{Session, SessionEnd};
@@ -152,15 +152,7 @@ impl Repository {
         if record_name(&record, hash) != name {
             return Err(Error::damaged(name, "its content and its name differ"));
         }
-        let body = &record.body.0;
-        match LogKind::from_number(record.kind) {
-            // Newer kinds stay in the chain and are otherwise ignored.
-            None => {}
-            Some(LogKind::Snapshot) => _ = SnapshotBody::decode(body, name)?,
-            Some(LogKind::Checkpoint) => _ = decode::<CheckpointBody>(body, name)?,
-            Some(LogKind::Note) => _ = decode::<NoteBody>(body, name)?,
-            Some(_) => _ = decode::<AboutBody>(body, name)?,
-        }
+        decode_body(&record, name)?;
         Ok(Inspected::Log { record: Box::new(record), hash })
     }
 

@@ -108,16 +108,20 @@ impl Repository {
     ) -> Result<Self> {
         let state = StateFolder::new(options.state_dir.clone());
         let id = config.repo_id;
-        let old = state.load(id);
-        let mut local =
-            old.clone().unwrap_or_else(|| LocalState::fresh(id, keys.suite, &runtime.random));
-        local.suite = keys.suite.number();
-        local.config_generation = config.generation;
-        local.keyring_generation = keyring_generation;
-        local.slot_id = Some(slot_id);
-        if old.as_ref() != Some(&local) {
-            state.save(&local)?;
+        let remember = |local: &mut LocalState| {
+            local.suite = keys.suite.number();
+            local.config_generation = config.generation;
+            local.keyring_generation = keyring_generation;
+            local.slot_id = Some(slot_id);
+        };
+        if state.load(id).is_none() {
+            state.locked(id, || match state.load(id) {
+                Some(_) => Ok(()),
+                None => state.save(&LocalState::fresh(id, keys.suite, &runtime.random)),
+            })?;
         }
+        // Whoever holds the lock opened it just before, and remembers the same.
+        state.try_update(id, remember)?;
         state.remember(storage.location(), id, keys.suite)?;
         let classes: Vec<SizeClass> = config.chunker.classes.iter().map(size_class).collect();
         let chunkers = Chunkers::new(keys.constants.chunker_secret(), &classes)

@@ -180,15 +180,17 @@ impl Repository {
 
     /// This client's id, made at its first use.
     fn client_id(&self) -> Result<ClientId> {
-        let state = match self.state.load(self.id) {
-            Some(state) => state,
-            None => {
-                let state = LocalState::fresh(self.id, self.keys.suite, &self.random);
-                self.state.save(&state)?;
-                state
-            }
-        };
-        Ok(state.client_id)
+        self.state.locked(self.id, || {
+            let state = match self.state.load(self.id) {
+                Some(state) => state,
+                None => {
+                    let state = LocalState::fresh(self.id, self.keys.suite, &self.random);
+                    self.state.save(&state)?;
+                    state
+                }
+            };
+            Ok(state.client_id)
+        })
     }
 
     fn survey(&self) -> Result<Findings> {

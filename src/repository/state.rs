@@ -4,6 +4,9 @@
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::crypto::Suite;
 use crate::error::{Error, Result};
@@ -14,7 +17,7 @@ use crate::runtime::Random;
 
 record! {
     /// The state file of one repository.
-    LocalState, schema 1 {
+    LocalState, schema 2 {
         /// Which repository.
         repo_id: RepoId,
         /// This client, as others see it.
@@ -23,6 +26,8 @@ record! {
         seq: u64,
         /// Object hash of its last record.
         last: ObjectHash,
+        /// A record that was being written: after a crash it is there or not.
+        pending: Option<Head>,
         /// Latest known records of others.
         heads: Vec<Head>,
         /// Number of the suite that the repository had.
@@ -54,6 +59,7 @@ impl LocalState {
             client_id: ClientId(random.bytes()),
             seq: 0,
             last: ObjectHash([0; 32]),
+            pending: None,
             heads: Vec::new(),
             suite: suite.number(),
             config_generation: 0,
@@ -61,36 +67,70 @@ impl LocalState {
             slot_id: None,
         }
     }
+
+    /// Whether this record was being written when the state was last saved.
+    pub(crate) fn is_pending(&self, seq: u64, record: ObjectHash) -> bool {
+        self.pending.as_ref().is_some_and(|head| (head.seq, head.record) == (seq, record))
+    }
+
+    /// Starts a chain of its own. The records of the old one become another client's.
+    pub(crate) fn become_new_client(&mut self, random: &Random) {
+        if self.seq > 0 && !self.heads.iter().any(|head| head.client_id == self.client_id) {
+            let (client_id, seq, record) = (self.client_id, self.seq, self.last);
+            self.heads.push(Head { client_id, seq, record });
+        }
+        self.client_id = ClientId(random.bytes());
+        (self.seq, self.last, self.pending) = (0, ObjectHash([0; 32]), None);
+    }
 }
 
-/// The folder of this machine's state; `None` keeps none.
+/// The folder of this machine's state; without one it lasts as long as the repository is open.
 #[derive(Clone, Debug)]
-pub(crate) struct StateFolder(Option<PathBuf>);
+pub(crate) struct StateFolder {
+    folder: Option<PathBuf>,
+    memory: Arc<InMemory>,
+}
+
+#[derive(Debug, Default)]
+struct InMemory {
+    lock: Mutex<()>,
+    state: Mutex<Option<LocalState>>,
+}
 
 impl StateFolder {
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
-        Self(folder)
+        Self { folder, memory: Arc::default() }
     }
 
     /// Reads the state of a repository. A damaged file counts as none: it is only a memory.
     pub(crate) fn load(&self, repo_id: RepoId) -> Option<LocalState> {
-        let path = self.0.as_ref()?.join(format!("{repo_id}.state"));
-        let state: LocalState = decode(&std::fs::read(path).ok()?, "state file").ok()?;
+        let state = match &self.folder {
+            None => self.memory.state.lock().clone()?,
+            Some(folder) => {
+                let path = folder.join(format!("{repo_id}.state"));
+                decode(&std::fs::read(path).ok()?, "state file").ok()?
+            }
+        };
         (state.repo_id == repo_id).then_some(state)
     }
 
-    /// Writes it.
+    /// Writes it. To be called in [`StateFolder::locked`].
     ///
     /// # Errors
     /// [`Error::Local`] if the folder cannot be written.
     pub(crate) fn save(&self, state: &LocalState) -> Result<()> {
-        let Some(folder) = &self.0 else { return Ok(()) };
-        write_private(folder, &format!("{}.state", state.repo_id), &encode(state))
+        match &self.folder {
+            None => *self.memory.state.lock() = Some(state.clone()),
+            Some(folder) => {
+                write_private(folder, &format!("{}.state", state.repo_id), &encode(state))?;
+            }
+        }
+        Ok(())
     }
 
     /// What this machine saw at a location before.
     pub(crate) fn seen(&self, location: &str) -> Option<SeenLocation> {
-        let path = self.0.as_ref()?.join(seen_name(location));
+        let path = self.folder.as_ref()?.join(seen_name(location));
         decode(&std::fs::read(path).ok()?, "state file").ok()
     }
 
@@ -99,7 +139,7 @@ impl StateFolder {
     /// # Errors
     /// [`Error::Local`] if the folder cannot be written.
     pub(crate) fn remember(&self, location: &str, repo_id: RepoId, suite: Suite) -> Result<()> {
-        let Some(folder) = &self.0 else { return Ok(()) };
+        let Some(folder) = &self.folder else { return Ok(()) };
         let seen = SeenLocation { repo_id, suite: suite.number() };
         if self.seen(location).as_ref() == Some(&seen) {
             return Ok(());
@@ -107,25 +147,61 @@ impl StateFolder {
         write_private(folder, &seen_name(location), &encode(&seen))
     }
 
-    /// Takes the lock that keeps two runs of this client from using one record number. Held until
-    /// the returned file is dropped.
+    /// Does something while no other process of this machine changes the state: two runs of this
+    /// client must not use one record number.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`Error::Local`] if the folder cannot be written.
+    pub(crate) fn locked<R>(&self, repo_id: RepoId, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        let Some(folder) = &self.folder else {
+            let _lock = self.memory.lock.lock();
+            return work();
+        };
+        let (path, file) = lock_file(folder, repo_id)?;
+        file.lock().map_err(|e| Error::local("lock", &path, e))?;
+        work()
+    }
+
+    /// Changes the state, if there is one and nobody holds the lock.
     ///
     /// # Errors
     /// [`Error::Local`] if the folder cannot be written.
-    pub(crate) fn lock(&self, repo_id: RepoId) -> Result<Option<std::fs::File>> {
-        let Some(folder) = &self.0 else { return Ok(None) };
-        make_private_folder(folder)?;
-        let path = folder.join(format!("{repo_id}.lock"));
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| Error::local("create", &path, e))?;
-        file.lock().map_err(|e| Error::local("lock", &path, e))?;
-        Ok(Some(file))
+    pub(crate) fn try_update(
+        &self,
+        repo_id: RepoId,
+        change: impl FnOnce(&mut LocalState),
+    ) -> Result<()> {
+        let update = || match self.load(repo_id) {
+            None => Ok(()),
+            Some(old) => {
+                let mut new = old.clone();
+                change(&mut new);
+                if new == old { Ok(()) } else { self.save(&new) }
+            }
+        };
+        let Some(folder) = &self.folder else {
+            return self.memory.lock.try_lock().map_or(Ok(()), |_lock| update());
+        };
+        let (path, file) = lock_file(folder, repo_id)?;
+        match file.try_lock() {
+            Ok(()) => update(),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(()),
+            Err(std::fs::TryLockError::Error(e)) => Err(Error::local("lock", &path, e)),
+        }
     }
+}
+
+fn lock_file(folder: &Path, repo_id: RepoId) -> Result<(PathBuf, std::fs::File)> {
+    make_private_folder(folder)?;
+    let path = folder.join(format!("{repo_id}.lock"));
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e| Error::local("create", &path, e))?;
+    Ok((path, file))
 }
 
 fn seen_name(location: &str) -> String {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::format::log::{Moment, SnapshotBody, series};
 use crate::format::record::Bin;
-use crate::model::{ClientId, ObjectHash, PageId};
+use crate::model::{ClientId, ObjectHash, PageId, SessionId};
 
 /// A snapshot with an id of this first byte, started at `start_ms`.
 fn snapshot(id: u8, host: &str, root: &str, tags: &[&str], start_ms: i64) -> Snapshot {
@@ -12,11 +12,17 @@ fn snapshot(id: u8, host: &str, root: &str, tags: &[&str], start_ms: i64) -> Sna
         id: BackupId(bytes),
         record: ObjectHash([0; 32]),
         object_name: String::new(),
+        session_id: SessionId([0; 16]),
         client_id: ClientId([0; 16]),
         client_seq: 1,
         host: host.into(),
         user: String::new(),
         tool: String::new(),
+        first_seen_ms: None,
+        pinned: false,
+        quarantine: None,
+        suspect: false,
+        cleared_here: false,
         body: SnapshotBody {
             strategy: 1,
             series: series(host, &roots),

@@ -1,0 +1,245 @@
+//! Fetches the records of the log.
+
+use std::collections::{HashMap, HashSet};
+
+use super::chains::Chains;
+use super::list::SnapshotList;
+use super::{name_of, record_name, standing};
+use crate::crypto::Class;
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::header::{HEADER_LEN, ObjectType};
+use crate::format::log::{AboutBody, CheckpointBody, Head, LogKind, LogRecord, SnapshotBody};
+use crate::format::record::{decode, names32};
+use crate::model::{ClientId, ObjectHash, SessionId};
+use crate::repository::Repository;
+use crate::repository::object::{
+    OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
+};
+use crate::storage::{ObjectMeta, in_parallel, list_sorted};
+
+/// How often records are fetched that only others name: each round finds what those of the round
+/// before name.
+const ROUNDS_MAX: usize = 64;
+
+/// One record of the log.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Name of the stored object.
+    pub name: String,
+    /// Its hash.
+    pub hash: ObjectHash,
+    /// Its length in bytes, as stored.
+    pub len: u64,
+    /// Storage's time of it.
+    pub storage_ms: Option<i64>,
+    /// The outer part; its body is in `says`.
+    pub outer: LogRecord,
+    /// What it says.
+    pub says: Says,
+}
+
+/// What a record says.
+#[derive(Clone, Debug)]
+pub enum Says {
+    /// A backup was finished. `None` once the body has moved to the list of snapshots.
+    Snapshot(Option<Box<SnapshotBody>>),
+    /// Something about snapshots.
+    About {
+        /// What: forget, undelete, pin, unpin, clear or quarantine.
+        kind: LogKind,
+        /// The records of those snapshots.
+        records: Vec<ObjectHash>,
+        /// Why.
+        reason: String,
+    },
+    /// What may be missing, and what must be there.
+    Checkpoint(CheckpointBody),
+    /// A note, or something of a newer version.
+    Other,
+}
+
+impl Record {
+    /// Who wrote it.
+    pub fn client_id(&self) -> ClientId {
+        self.outer.client_id
+    }
+
+    /// Its number in the client's chain.
+    pub fn seq(&self) -> u64 {
+        self.outer.client_seq
+    }
+
+    /// It as a head.
+    pub(super) fn head(&self) -> Head {
+        Head { client_id: self.client_id(), seq: self.seq(), record: self.hash }
+    }
+
+    /// Whether its author knew record `seq` of a client: by having written a later one, or by
+    /// naming it or a later one.
+    pub fn knows(&self, client_id: ClientId, seq: u64) -> bool {
+        if self.outer.client_id == client_id {
+            return seq < self.outer.client_seq;
+        }
+        self.outer.heads.iter().any(|head| head.client_id == client_id && head.seq >= seq)
+    }
+
+    /// Whether its author knew the other record.
+    pub fn knows_record(&self, other: &Self) -> bool {
+        self.knows(other.client_id(), other.seq())
+    }
+}
+
+/// A record that is there and cannot be used.
+pub(super) struct Unreadable {
+    pub(super) meta: ObjectMeta,
+    pub(super) hash: ObjectHash,
+    pub(super) error: Error,
+}
+
+/// All records that were found.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) records: Vec<Record>,
+    pub(super) unreadable: Vec<Unreadable>,
+    /// Objects below `snapshots/` that have no name of a record.
+    pub(super) foreign: Vec<Error>,
+}
+
+impl Repository {
+    /// Reads all log records, and says what holds of each snapshot. What this machine remembers
+    /// of the log is compared with it and brought up to date.
+    ///
+    /// # Errors
+    /// The storage's. Damaged records are in [`SnapshotList::bad`].
+    pub fn snapshots(&self) -> Result<SnapshotList> {
+        let mut loaded = Loaded::default();
+        let listed = list_sorted(&*self.storage, "snapshots/")?;
+        self.load_records(&listed, &mut loaded)?;
+        // After the records: a session is fenced before its snapshot is committed, or in vain.
+        let fenced = self.fenced_sessions()?;
+        // After the records too: whatever another process of this machine wrote by now is known.
+        let memory = self.recall();
+        let mut rounds = 0;
+        let breaches = loop {
+            let chains = Chains::new(&loaded, memory.heads());
+            let (missing, breaches) = (chains.missing(), chains.breaches());
+            // Named by others and not listed: a listing may be behind, reading by name is not.
+            let missing: Vec<ObjectMeta> = missing.iter().map(unlisted).collect();
+            rounds += 1;
+            if rounds > ROUNDS_MAX || !self.load_records(&missing, &mut loaded)? {
+                break breaches;
+            }
+        };
+        let mut list = standing::evaluate(loaded, &fenced, memory.client_id());
+        list.rollback = breaches;
+        self.remember(&memory, &mut list);
+        Ok(list)
+    }
+
+    /// Adds records to `loaded`; returns whether any of them was there.
+    fn load_records(&self, metas: &[ObjectMeta], loaded: &mut Loaded) -> Result<bool> {
+        let before = loaded.records.len() + loaded.unreadable.len();
+        let results = in_parallel(&*self.storage, metas, |meta| self.load_record(meta));
+        for (meta, result) in metas.iter().zip(results) {
+            match (result, hash_in_name(&meta.name)) {
+                (Ok(None), _) => {}
+                (Ok(Some(record)), _) => loaded.records.push(record),
+                (Err(error), Some(hash)) if error.is_damage() => {
+                    loaded.unreadable.push(Unreadable { meta: meta.clone(), hash, error });
+                }
+                (Err(error), None) if error.is_damage() => loaded.foreign.push(error),
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(loaded.records.len() + loaded.unreadable.len() > before)
+    }
+
+    /// `None` if it was removed since it was listed.
+    fn load_record(&self, meta: &ObjectMeta) -> Result<Option<Record>> {
+        let name = &meta.name;
+        let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "foreign name"))?;
+        let object = match self.storage.get(name, OBJECT_LEN_MAX) {
+            Ok(object) => object,
+            Err(error) if error.kind == StorageErrorKind::Missing => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        check_hash(&object, hash, name)?;
+        let header = check_header(&object, name, self.id, self.keys.suite)?;
+        if header.object_type != ObjectType::LogRecord {
+            return Err(Error::damaged(name, "it is something else than its name says"));
+        }
+        let (head, sealed) = object.split_at(HEADER_LEN);
+        let key = self.keys.of_epoch(Class::Meta, header.epoch, name)?;
+        let bytes = open_record(key, head, seal_kind(ObjectType::LogRecord), sealed, name)?;
+        let mut outer: LogRecord = decode(&bytes, name)?;
+        if record_name(&outer, hash) != *name || outer.client_seq == 0 {
+            return Err(Error::damaged(name, "its content and its name differ"));
+        }
+        let says = decode_body(&outer, name)?;
+        outer.body.0 = Vec::new();
+        let storage_ms = match meta.modified_ms {
+            None if meta.len == 0 => self.storage.head(name).ok().and_then(|m| m.modified_ms),
+            time => time,
+        };
+        let len = object.len() as u64;
+        Ok(Some(Record { name: name.clone(), hash, len, storage_ms, outer, says }))
+    }
+
+    /// Sessions that a prune gave up on.
+    fn fenced_sessions(&self) -> Result<HashSet<SessionId>> {
+        let mut fenced = HashSet::new();
+        self.storage.list("gc/", &mut |meta| {
+            let file = meta.name.strip_prefix("gc/fence-");
+            let session = file.and_then(|file| file.split('-').next());
+            fenced.extend(session.and_then(SessionId::from_hex));
+        })?;
+        Ok(fenced)
+    }
+}
+
+/// A record that was not listed, as a listing would have it.
+fn unlisted(head: &Head) -> ObjectMeta {
+    let name = name_of(head.client_id, head.seq, head.record);
+    ObjectMeta { name, len: 0, modified_ms: None }
+}
+
+/// Reads what a record says.
+///
+/// # Errors
+/// [`Error::Damaged`], naming the object.
+pub(in crate::repository) fn decode_body(outer: &LogRecord, name: &str) -> Result<Says> {
+    let body = &outer.body.0;
+    let Some(kind) = LogKind::from_number(outer.kind) else { return Ok(Says::Other) };
+    Ok(match kind {
+        LogKind::Snapshot => Says::Snapshot(Some(Box::new(SnapshotBody::decode(body, name)?))),
+        LogKind::Checkpoint => Says::Checkpoint(decode(body, name)?),
+        LogKind::Note => {
+            decode::<crate::format::log::NoteBody>(body, name)?;
+            Says::Other
+        }
+        kind => {
+            let about: AboutBody = decode(body, name)?;
+            let records = names32(&about.records.0, ObjectHash)
+                .filter(|records| records.len() == about.snapshots.len())
+                .ok_or_else(|| Error::damaged(name, "its lists of snapshots do not fit"))?;
+            Says::About { kind, records, reason: about.reason }
+        }
+    })
+}
+
+/// The least of all known times at which storage showed a record, by hash.
+pub(super) fn first_sights(records: &[Record]) -> HashMap<ObjectHash, i64> {
+    let mut sights: HashMap<ObjectHash, i64> = HashMap::new();
+    let mut note = |hash: ObjectHash, ms: i64| {
+        sights.entry(hash).and_modify(|known| *known = ms.min(*known)).or_insert(ms);
+    };
+    for record in records {
+        if let Some(ms) = record.storage_ms {
+            note(record.hash, ms);
+        }
+        if let Says::Checkpoint(body) = &record.says {
+            body.first_seen.iter().for_each(|seen| note(seen.record, seen.storage_ms));
+        }
+    }
+    sights
+}

@@ -1,0 +1,266 @@
+//! Appends records to this client's chain.
+
+use std::collections::HashMap;
+
+use super::list::{Author, NewSnapshot, Snapshot, SnapshotList};
+use super::standing::{raise, sorted};
+use super::{client_folder, name_of};
+use crate::crypto::Class;
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::header::ObjectType;
+use crate::format::log::{AboutBody, CheckpointBody, FirstSeen, Head, LogKind, LogRecord};
+use crate::format::record::{Bin, encode};
+use crate::model::{BackupId, ClientId, ObjectHash, SessionId};
+use crate::repository::object::{hash_in_name, make_object};
+use crate::repository::state::LocalState;
+use crate::repository::{Repository, Session};
+use crate::runtime::Runtime;
+use crate::storage::{PutMode, list_sorted};
+
+/// The session of records that no session writes.
+const NO_SESSION: SessionId = SessionId([0; 16]);
+
+/// What is to be appended.
+struct Entry<'a> {
+    kind: LogKind,
+    id: BackupId,
+    session_id: SessionId,
+    host: &'a str,
+    user: &'a str,
+    body: Vec<u8>,
+}
+
+/// What became of it.
+struct Appended {
+    head: Head,
+    tool: String,
+}
+
+impl Repository {
+    /// Writes a snapshot record: the commit of a backup. Everything that it names must be durable
+    /// and indexed before.
+    ///
+    /// # Errors
+    /// The storage's: nothing is committed then. [`Error::Local`] if the local state cannot be
+    /// written.
+    pub fn commit_snapshot(
+        &self,
+        new: NewSnapshot,
+        session: &Session,
+        known: &SnapshotList,
+        runtime: &Runtime,
+    ) -> Result<Snapshot> {
+        let entry = Entry {
+            kind: LogKind::Snapshot,
+            id: new.id,
+            session_id: session.id(),
+            host: &new.host,
+            user: &new.user,
+            body: encode(&new.body),
+        };
+        let Appended { head, tool } = self.append(entry, known, runtime)?;
+        Ok(Snapshot {
+            id: new.id,
+            record: head.record,
+            object_name: name_of(head.client_id, head.seq, head.record),
+            session_id: session.id(),
+            client_id: head.client_id,
+            client_seq: head.seq,
+            host: new.host,
+            user: new.user,
+            tool,
+            first_seen_ms: None,
+            pinned: false,
+            quarantine: None,
+            suspect: false,
+            cleared_here: false,
+            body: new.body,
+        })
+    }
+
+    /// Says something about snapshots: forgets them, pins them, ... Nothing is changed or deleted;
+    /// what holds of a snapshot follows from all records about it.
+    ///
+    /// An undelete makes chunks live again, so its caller must do what a backup does (SPEC.md,
+    /// section 13).
+    ///
+    /// # Errors
+    /// The storage's: nothing is said then. [`Error::Local`] if the local state cannot be written.
+    /// [`Error::Internal`] for kinds that are not about snapshots.
+    pub fn append_about(
+        &self,
+        kind: LogKind,
+        snapshots: &[&Snapshot],
+        reason: &str,
+        author: &Author,
+        known: &SnapshotList,
+        runtime: &Runtime,
+    ) -> Result<ObjectHash> {
+        self.append_about_in(NO_SESSION, kind, snapshots, reason, author, known, runtime)
+    }
+
+    /// As [`Repository::append_about`], within a session.
+    ///
+    /// # Errors
+    /// As [`Repository::append_about`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn append_about_in(
+        &self,
+        session_id: SessionId,
+        kind: LogKind,
+        snapshots: &[&Snapshot],
+        reason: &str,
+        author: &Author,
+        known: &SnapshotList,
+        runtime: &Runtime,
+    ) -> Result<ObjectHash> {
+        if matches!(kind, LogKind::Snapshot | LogKind::Checkpoint | LogKind::Note) {
+            return Err(Error::Internal { what: format!("{kind:?} is not about snapshots") });
+        }
+        let body = AboutBody {
+            snapshots: snapshots.iter().map(|snapshot| snapshot.id).collect(),
+            reason: reason.into(),
+            records: Bin(snapshots.iter().flat_map(|snapshot| snapshot.record.0).collect()),
+        };
+        let id = BackupId(runtime.random.bytes());
+        let Author { host, user } = author;
+        let entry = Entry { kind, id, session_id, host, user, body: encode(&body) };
+        Ok(self.append(entry, known, runtime)?.head.record)
+    }
+
+    /// Writes a checkpoint of all that is there: first sights by storage's clock, and up to where
+    /// the chains are complete.
+    ///
+    /// # Errors
+    /// [`Error::History`] if records are missing: a checkpoint would excuse them. The storage's,
+    /// and [`Error::Local`].
+    pub fn append_checkpoint(
+        &self,
+        known: &SnapshotList,
+        author: &Author,
+        runtime: &Runtime,
+    ) -> Result<ObjectHash> {
+        known.check_history(false)?;
+        Ok(self.append_cover(known, &known.heads, |_| true, author, runtime)?.record)
+    }
+
+    /// Writes a checkpoint that covers `heads` and lets go of what `keep` refuses.
+    pub(super) fn append_cover(
+        &self,
+        known: &SnapshotList,
+        heads: &[Head],
+        keep: impl Fn(&ObjectHash) -> bool,
+        author: &Author,
+        runtime: &Runtime,
+    ) -> Result<Head> {
+        let sights = super::read::first_sights(&known.records);
+        let now_ms = runtime.clock.now_ms();
+        let records = known.records.iter().map(|r| (r.hash, sights.get(&r.hash).copied()));
+        let mut first_seen: Vec<FirstSeen> = records
+            .chain(known.unreadable.iter().copied())
+            .filter(|(hash, _)| keep(hash))
+            // Storage without a clock: the writer's is the best there is.
+            .map(|(record, ms)| FirstSeen { record, storage_ms: ms.unwrap_or(now_ms) })
+            .collect();
+        first_seen.sort_by_key(|seen| seen.record);
+        let body = CheckpointBody { first_seen, covers: heads.to_vec() };
+        let id = BackupId(runtime.random.bytes());
+        let (kind, session_id) = (LogKind::Checkpoint, NO_SESSION);
+        let Author { host, user } = author;
+        let entry = Entry { kind, id, session_id, host, user, body: encode(&body) };
+        Ok(self.append(entry, known, runtime)?.head)
+    }
+
+    fn append(
+        &self,
+        entry: Entry<'_>,
+        known: &SnapshotList,
+        runtime: &Runtime,
+    ) -> Result<Appended> {
+        self.check_writable()?;
+        self.state.locked(self.id, || {
+            let fresh = || LocalState::fresh(self.id, self.keys.suite, &self.random);
+            let mut state = self.state.load(self.id).unwrap_or_else(fresh);
+            self.catch_up(&mut state)?;
+            let record = LogRecord {
+                kind: entry.kind as u8,
+                record_id: entry.id,
+                session_id: entry.session_id,
+                client_id: state.client_id,
+                client_seq: state.seq + 1,
+                prev: state.last,
+                heads: heads_of_others(&state, known),
+                time_ms: runtime.clock.now_ms(),
+                host: entry.host.into(),
+                user: entry.user.into(),
+                tool: concat!("larder ", env!("CARGO_PKG_VERSION")).into(),
+                body: Bin(entry.body),
+            };
+            let (hash, object) = make_object(
+                ObjectType::LogRecord,
+                self.keys.suite,
+                self.id,
+                self.keys.current(Class::Meta),
+                &self.random,
+                &encode(&record),
+            );
+            let head = Head { client_id: state.client_id, seq: record.client_seq, record: hash };
+            // Whatever happens from here on, this machine recognises the record as its own.
+            state.pending = Some(head.clone());
+            self.state.save(&state)?;
+            let name = name_of(head.client_id, head.seq, hash);
+            self.storage.put(&name, &[&object], PutMode::Content)?;
+            (state.seq, state.last, state.pending) = (head.seq, hash, None);
+            state.heads = record.heads;
+            if let Err(error) = self.state.save(&state) {
+                // It is committed, and found again through what was saved before.
+                tracing::warn!("the state of the log could not be remembered: {error}");
+            }
+            Ok(Appended { head, tool: record.tool })
+        })
+    }
+
+    /// Follows this client's chain to its end: a record may have been written before a crash kept
+    /// it from being remembered. If there are records that this machine never wrote, it was copied
+    /// or set back, and takes a new id.
+    fn catch_up(&self, state: &mut LocalState) -> Result<()> {
+        let prefix = client_folder(state.client_id);
+        let mut copied = false;
+        for meta in list_sorted(&*self.storage, &prefix)? {
+            let place = super::chains::place_in_name(&meta.name);
+            if let (Some((_, seq)), Some(hash)) = (place, hash_in_name(&meta.name))
+                && seq >= state.seq
+            {
+                let is_last = seq == state.seq && hash == state.last;
+                copied |= !is_last && !state.is_pending(seq, hash);
+            }
+        }
+        if let Some(pending) = state.pending.take()
+            && pending.seq > state.seq
+        {
+            // Asked for by name: a listing may be behind.
+            let name = name_of(pending.client_id, pending.seq, pending.record);
+            match self.storage.head(&name) {
+                Ok(_) => (state.seq, state.last) = (pending.seq, pending.record),
+                Err(error) if error.kind == StorageErrorKind::Missing => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if copied {
+            tracing::warn!("this machine was copied or set back: it goes on as a new client");
+            state.become_new_client(&self.random);
+        }
+        Ok(())
+    }
+}
+
+/// The newest records of others, among those that are there and those that were: whoever hides one
+/// from this machine is found out by what it writes.
+fn heads_of_others(state: &LocalState, known: &SnapshotList) -> Vec<Head> {
+    let mut heads: HashMap<ClientId, Head> = HashMap::new();
+    let others = known.heads.iter().chain(&state.heads);
+    for head in others.filter(|head| head.client_id != state.client_id) {
+        raise(&mut heads, head);
+    }
+    sorted(heads)
+}
