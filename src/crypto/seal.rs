@@ -40,6 +40,7 @@ pub enum SealKind {
     SlotWrap = 15,
     PackTable = 16,
     Lease = 17,
+    DamageList = 18,
 }
 
 /// What a unit is bound to beside its key: its role and its place.

@@ -1,4 +1,5 @@
-//! Leases, marks and fences: what prune publishes before it deletes (SPEC.md, section 13).
+//! Leases, marks and fences: what prune publishes before it deletes; and packs that are known to be
+//! damaged (SPEC.md, section 13).
 
 use super::record::{Bin, record};
 use crate::model::{BackupId, SessionId};
@@ -46,5 +47,16 @@ record! {
         session_id: SessionId,
         /// When, milliseconds since 1970.
         time_ms: i64,
+    }
+}
+
+record! {
+    /// Packs that are there and hold bytes that are not what they should be: writers do not rely
+    /// on them.
+    DamageList, schema 1 {
+        /// When it was noticed, milliseconds since 1970.
+        time_ms: i64,
+        /// The packs, 32 bytes each.
+        packs: Bin,
     }
 }

@@ -27,12 +27,13 @@ pub enum ObjectType {
     Fence = 12,
     PackTable = 15,
     Lease = 16,
+    DamageList = 17,
 }
 
 impl ObjectType {
     /// The type with this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        const ALL: [ObjectType; 14] = [
+        const ALL: [ObjectType; 15] = [
             ObjectType::Keyring,
             ObjectType::Config,
             ObjectType::DataPack,
@@ -47,6 +48,7 @@ impl ObjectType {
             ObjectType::Fence,
             ObjectType::PackTable,
             ObjectType::Lease,
+            ObjectType::DamageList,
         ];
         ALL.into_iter().find(|t| *t as u8 == number)
     }

@@ -10,7 +10,7 @@ use super::unlock::load_slot;
 use crate::crypto::{Class, Suite};
 use crate::error::{Error, Result};
 use crate::format::config::Config;
-use crate::format::gc::{Fence, Lease, Mark};
+use crate::format::gc::{DamageList, Fence, Lease, Mark};
 use crate::format::header::{HEADER_LEN, ObjectType};
 use crate::format::key_slot::SlotKind;
 use crate::format::keyring::Keyring;
@@ -98,7 +98,8 @@ impl Repository {
             | ObjectType::SessionEnd
             | ObjectType::Mark
             | ObjectType::Fence
-            | ObjectType::Lease => Class::Control,
+            | ObjectType::Lease
+            | ObjectType::DamageList => Class::Control,
             _ => Class::Index,
         };
         let (head, sealed) = object.split_at(HEADER_LEN);
@@ -174,6 +175,17 @@ impl Repository {
 
     fn inspect_gc(&self, name: &str) -> Result<Inspected> {
         let file = name.trim_start_matches("gc/");
+        if file.starts_with("damaged-") {
+            let (bytes, hash) = self.open_named(name, ObjectType::DamageList)?;
+            let list: DamageList = decode(&bytes, name)?;
+            return match names32(&list.packs.0, ObjectHash) {
+                _ if format!("damaged-{hash}") != file => {
+                    Err(Error::damaged(name, "its content and its name differ"))
+                }
+                Some(_) => Ok(Inspected::Fine),
+                None => Err(Error::damaged(name, "it has a malformed list of objects")),
+            };
+        }
         if file.starts_with("lease-") {
             let (bytes, _) = self.open_named(name, ObjectType::Lease)?;
             let lease: Lease = decode(&bytes, name)?;

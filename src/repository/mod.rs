@@ -6,6 +6,7 @@
 
 mod claims;
 mod compact;
+mod damaged;
 mod deltas;
 mod generations;
 mod index;

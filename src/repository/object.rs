@@ -32,6 +32,7 @@ pub(crate) fn seal_kind(object_type: ObjectType) -> SealKind {
         ObjectType::Fence => SealKind::Fence,
         ObjectType::PackTable => SealKind::PackTable,
         ObjectType::Lease => SealKind::Lease,
+        ObjectType::DamageList => SealKind::DamageList,
     }
 }
 

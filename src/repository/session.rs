@@ -196,6 +196,7 @@ impl Repository {
     fn survey(&self) -> Result<Findings> {
         let mut findings = Findings::default();
         let mut ghosts = self.condemned_packs(&mut findings.bad)?;
+        let damaged = self.damaged_packs(&mut findings.bad)?;
         self.index.forget_recovered();
         findings.bad.extend(self.index.load(&*self.storage)?.bad);
         // They may still be listed, and must not be adopted: somebody is deleting them.
@@ -214,6 +215,9 @@ impl Repository {
             .filter(|(hash, _)| !known.contains_key(*hash) && !ghosts.contains(*hash))
             .collect();
         self.adopt(&orphans, &mut findings)?;
+        // They are there, and named by the index so that readers try them; but nobody may rest on
+        // them.
+        ghosts.extend(damaged);
         self.index.set_ghosts(ghosts);
         Ok(findings)
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::crypto::Secret;
 use crate::error::Result;
 use crate::format::config::{self, ChunkerRecord, ClassRecord, Config};
-use crate::format::gc::{Fence, Lease, Mark};
+use crate::format::gc::{DamageList, Fence, Lease, Mark};
 use crate::format::index::{
     Delta, DeltaPack, DropList, PackTable, RunBlock, RunDirectory, RunPack, RunSegment,
 };
@@ -360,6 +360,7 @@ fn control() -> Vec<Sample> {
     };
     vec![
         sample("gc::Lease", lease),
+        sample("gc::DamageList", DamageList { time_ms: NOW, packs: hashes(&[0x3a, 0x3b]) }),
         sample("session::Session", session),
         sample("session::SessionEnd", end),
         sample("gc::Mark", mark),

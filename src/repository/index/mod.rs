@@ -234,6 +234,11 @@ impl Index {
         self.levels.read().dropped.clone()
     }
 
+    /// Leaves these packs out of deduplication, too.
+    pub(crate) fn add_ghosts(&self, packs: &[ObjectHash]) {
+        self.levels.write().ghosts.extend(packs);
+    }
+
     /// Leaves packs out of deduplication: they are not listed with the right length, or condemned.
     pub(crate) fn set_ghosts(&self, ghosts: HashSet<ObjectHash>) {
         self.levels.write().ghosts = ghosts;

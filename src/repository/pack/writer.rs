@@ -17,7 +17,7 @@ use crate::format::index::DeltaPack;
 use crate::format::pack::PackType;
 use crate::model::RepoId;
 use crate::repository::deltas::DeltaStore;
-use crate::repository::index::{Index, pack_name};
+use crate::repository::index::{Index, SegmentInfo, pack_name};
 use crate::repository::keys::Keys;
 use crate::repository::{Claims, Repository};
 use crate::runtime::{CancelToken, Progress, Random, Runtime};
@@ -145,6 +145,27 @@ impl PackWriter {
     /// A segment writer for one worker.
     pub fn segment_writer(&self, use_for: SegmentUse) -> SegmentWriter {
         SegmentWriter::new(Arc::clone(&self.shared), use_for)
+    }
+
+    /// Takes a sealed segment over as it is, with all its chunks in order. The caller has
+    /// claimed the ids, and verified that the bytes are what they should be.
+    ///
+    /// # Errors
+    /// Those of storage, met by any thread of this writer since the last call.
+    pub fn copy_segment(
+        &self,
+        pack_type: PackType,
+        segment: &SegmentInfo,
+        sealed: Vec<u8>,
+        chunks: Vec<([u8; 32], u32)>,
+    ) -> Result<()> {
+        let plain_len: u64 = chunks.iter().map(|(_, len)| u64::from(*len)).sum();
+        if sealed.len() != segment.sealed_len as usize || plain_len != u64::from(segment.plain_len)
+        {
+            return Err(Error::Internal { what: "a segment is copied in part".into() });
+        }
+        let SegmentInfo { plain_len, codec, epoch, .. } = *segment;
+        self.shared.place(pack_type, SealedSegment { sealed, plain_len, codec, epoch, chunks })
     }
 
     /// What this run is about to store.

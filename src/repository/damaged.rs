@@ -1,0 +1,75 @@
+//! Damage lists: packs that are there and hold wrong bytes (SPEC.md, section 13).
+
+use std::collections::HashSet;
+
+use super::Repository;
+use super::object::{
+    OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
+};
+use crate::crypto::Class;
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::gc::DamageList;
+use crate::format::header::{HEADER_LEN, ObjectType};
+use crate::format::record::{Bin, decode, encode, names32};
+use crate::model::ObjectHash;
+use crate::storage::{PutMode, in_parallel, list_sorted};
+
+const PREFIX: &str = "gc/damaged-";
+
+impl Repository {
+    /// The packs that damage lists name. Lists that cannot be read go to `bad`: whatever they
+    /// say, a check of the stored data finds it again.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn damaged_packs(&self, bad: &mut Vec<Error>) -> Result<HashSet<ObjectHash>> {
+        let mut names: Vec<String> =
+            list_sorted(&*self.storage, "gc/")?.into_iter().map(|meta| meta.name).collect();
+        names.retain(|name| name.starts_with(PREFIX));
+        let mut packs = HashSet::new();
+        for list in in_parallel(&*self.storage, &names, |name| self.load_damage_list(name)) {
+            match list {
+                Ok(list) => packs.extend(list),
+                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => {}
+                Err(error) if error.is_damage() => bad.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(packs)
+    }
+
+    fn load_damage_list(&self, name: &str) -> Result<Vec<ObjectHash>> {
+        let object = self.storage.get(name, OBJECT_LEN_MAX)?;
+        let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "foreign name"))?;
+        check_hash(&object, hash, name)?;
+        let header = check_header(&object, name, self.id, self.keys.suite)?;
+        if header.object_type != ObjectType::DamageList {
+            return Err(Error::damaged(name, "it is something else than its name says"));
+        }
+        let (head, sealed) = object.split_at(HEADER_LEN);
+        let key = self.keys.of_epoch(Class::Control, header.epoch, name)?;
+        let kind = seal_kind(ObjectType::DamageList);
+        let list: DamageList = decode(&open_record(key, head, kind, sealed, name)?, name)?;
+        names32(&list.packs.0, ObjectHash)
+            .ok_or_else(|| Error::damaged(name, "it has a malformed list of objects"))
+    }
+
+    /// Says that packs hold wrong bytes: from now on no writer relies on them, in this process
+    /// from this moment on. What can be read of them must be durable and indexed elsewhere.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn put_damage_list(&self, packs: &[ObjectHash], time_ms: i64) -> Result<()> {
+        self.index.add_ghosts(packs);
+        let packs = Bin(packs.iter().flat_map(|pack| pack.0).collect());
+        let (hash, object) = make_object(
+            ObjectType::DamageList,
+            self.keys.suite,
+            self.id,
+            self.keys.current(Class::Control),
+            &self.random,
+            &encode(&DamageList { time_ms, packs }),
+        );
+        Ok(self.storage.put(&format!("{PREFIX}{hash}"), &[&object], PutMode::Content)?)
+    }
+}
