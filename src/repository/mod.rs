@@ -28,7 +28,9 @@ pub use claims::Claims;
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;
 pub use inspect::Inspected;
-pub use log::{Author, Breach, Forgotten, NewSnapshot, Record, Says, Snapshot, SnapshotList};
+pub use log::{
+    Author, Breach, Forgotten, NewSnapshot, Record, RemovedRecords, Says, Snapshot, SnapshotList,
+};
 pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};

@@ -140,6 +140,11 @@ impl<'l> Covers<'l> {
             .map(|cover| cover.record)
     }
 
+    /// Whether any checkpoint covers this record.
+    pub(super) fn cover(&self, head: &Head) -> bool {
+        self.0.iter().any(|cover| cover.covers(head.client_id, head.seq))
+    }
+
     /// Up to where a client's chain is covered.
     fn up_to(&self, client_id: ClientId) -> u64 {
         self.0.iter().filter_map(|cover| cover.up_to.get(&client_id)).max().copied().unwrap_or(0)

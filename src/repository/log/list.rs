@@ -83,6 +83,8 @@ pub struct SnapshotList {
     pub(super) records: Vec<Record>,
     /// Hashes of those that are there and cannot, with storage's times.
     pub(super) unreadable: Vec<(ObjectHash, Option<i64>)>,
+    /// Records that are named and not there, with no reason for it.
+    pub(super) missing: Vec<Head>,
     /// The newest record of every client.
     pub(super) heads: Vec<Head>,
 }

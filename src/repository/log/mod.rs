@@ -6,7 +6,8 @@
 //! every reader of the same records comes to the same result, whatever order they were listed in.
 //!
 //! [`read`] fetches records, [`chains`] says what is missing, [`standing`] what holds of each
-//! snapshot, [`memory`] compares with what this machine saw before, [`write`] appends.
+//! snapshot, [`memory`] compares with what this machine saw before, [`write`] appends,
+//! [`remove`] lets go.
 //!
 //! Not here: which snapshots to keep (`retention`), and what they are made of (`tree`).
 
@@ -14,6 +15,7 @@ mod chains;
 mod list;
 mod memory;
 mod read;
+mod remove;
 mod standing;
 mod write;
 
@@ -21,6 +23,7 @@ pub use chains::Breach;
 pub use list::{Author, Forgotten, NewSnapshot, Snapshot, SnapshotList};
 pub(super) use read::decode_body;
 pub use read::{Record, Says};
+pub use remove::RemovedRecords;
 
 use crate::format::log::LogRecord;
 use crate::model::{ClientId, ObjectHash};

@@ -120,18 +120,18 @@ impl Repository {
         // After the records too: whatever another process of this machine wrote by now is known.
         let memory = self.recall();
         let mut rounds = 0;
-        let breaches = loop {
+        let (missing, breaches) = loop {
             let chains = Chains::new(&loaded, memory.heads());
             let (missing, breaches) = (chains.missing(), chains.breaches());
             // Named by others and not listed: a listing may be behind, reading by name is not.
-            let missing: Vec<ObjectMeta> = missing.iter().map(unlisted).collect();
+            let names: Vec<ObjectMeta> = missing.iter().map(unlisted).collect();
             rounds += 1;
-            if rounds > ROUNDS_MAX || !self.load_records(&missing, &mut loaded)? {
-                break breaches;
+            if rounds > ROUNDS_MAX || !self.load_records(&names, &mut loaded)? {
+                break (missing, breaches);
             }
         };
         let mut list = standing::evaluate(loaded, &fenced, memory.client_id());
-        list.rollback = breaches;
+        (list.missing, list.rollback) = (missing, breaches);
         self.remember(&memory, &mut list);
         Ok(list)
     }
