@@ -10,20 +10,14 @@ use rayon::prelude::*;
 
 use super::Repository;
 use super::index::LevelBuilder;
-use super::object::{hash_in_name, make_object, seal_record};
-use crate::crypto::{Class, SealKind, Unit, object_hash, seal};
-use crate::error::{Error, Result, StorageErrorKind};
-use crate::format::header::{HEADER_LEN, Header, ObjectType};
-use crate::format::index::{
-    BLOCK_RECORDS, IndexRecord, PackTable, RunBlock, RunDirectory, RunPack, RunSegment,
-    SHARD_RECORDS, TABLE_PACKS, block_context,
-};
-use crate::format::pack::Trailer;
-use crate::format::record::{Bin, encode};
+use super::object::hash_in_name;
+use crate::error::{Result, StorageErrorKind};
+use crate::format::header::ObjectType;
+use crate::format::index::{RunPack, RunSegment};
+use crate::format::record::Bin;
 use crate::model::{BackupId, EpochId, ObjectHash};
 use crate::repository::index::NewPack;
 use crate::runtime::{Phase, Runtime};
-use crate::storage::PutMode;
 
 /// More deltas than this are merged.
 const DELTAS_MAX: usize = 32;
@@ -119,90 +113,18 @@ impl Repository {
         let (packs, mut records) = builder.into_parts();
         records.par_sort_unstable();
         records.dedup();
-        let run_id = BackupId(self.random.bytes());
-        let key = self.keys.current(Class::Index);
-        let mut tables = Vec::new();
-        for (number, part) in packs.chunks(TABLE_PACKS).enumerate() {
-            let first = u32::try_from(number * TABLE_PACKS).map_err(too_many)?;
-            let table = PackTable { run_id, first, packs: part.iter().map(run_pack).collect() };
-            let object_type = ObjectType::PackTable;
-            let (suite, record) = (self.keys.suite, encode(&table));
-            let (hash, object) =
-                make_object(object_type, suite, self.id, key, &self.random, &record);
-            self.storage.put(&format!("index/{hash}"), &[&object], PutMode::Content)?;
-            tables.extend_from_slice(hash.as_bytes());
+        let mut run = self.run_writer(records.len() as u64, replaced);
+        packs.iter().try_for_each(|pack| run.pack(run_pack(pack)).map(|_| ()))?;
+        for record in records {
+            run.record(record)?;
         }
-        let shards = records.chunks(SHARD_RECORDS);
-        let shard_count = u32::try_from(shards.len()).map_err(too_many)?;
-        for (shard, part) in (0_u32..).zip(shards) {
-            runtime.cancel.check()?;
-            let supersedes = if shard == 0 { concat(replaced) } else { Vec::new() };
-            let directory = RunDirectory {
-                run_id,
-                shard,
-                shards: shard_count,
-                supersedes: Bin(supersedes),
-                records: part.len() as u64,
-                blocks: Vec::new(),
-                tables: Bin(tables.clone()),
-            };
-            let object = self.make_shard(directory, part);
-            let name = format!("index/{}", object_hash(&[&object]));
-            self.storage.put(&name, &[&object], PutMode::Content)?;
-        }
-        Ok(())
+        runtime.cancel.check()?;
+        run.finish()
     }
-
-    fn make_shard(&self, mut directory: RunDirectory, records: &[IndexRecord]) -> Vec<u8> {
-        let key = self.keys.current(Class::Index);
-        let suite = self.keys.suite.number();
-        let header = Header::new(ObjectType::IndexRun, suite, self.id, key.epoch()).encode();
-        let blocks: Vec<_> = records.chunks(BLOCK_RECORDS).enumerate().collect();
-        let sealed: Vec<Vec<u8>> = blocks
-            .par_iter()
-            .map(|(number, block)| {
-                let plain: Vec<u8> = block.iter().flat_map(IndexRecord::encode).collect();
-                let context = block_context(directory.run_id, directory.shard, *number as u32);
-                let unit = Unit { kind: SealKind::RunBlock, context };
-                seal(key, unit, &self.random, &plain)
-            })
-            .collect();
-        directory.blocks = blocks
-            .iter()
-            .zip(&sealed)
-            .map(|((_, block), sealed)| RunBlock {
-                first: ObjectHash(block[0].id),
-                sealed_len: sealed.len() as u32,
-                records: block.len() as u32,
-            })
-            .collect();
-        let mut object =
-            Vec::with_capacity(HEADER_LEN + sealed.iter().map(Vec::len).sum::<usize>());
-        object.extend_from_slice(&header);
-        sealed.iter().for_each(|block| object.extend_from_slice(block));
-        let record = encode(&directory);
-        let directory_sealed =
-            seal_record(key, &header, SealKind::RunDirectory, &self.random, &record);
-        let trailer = Trailer {
-            directory_offset: object.len() as u64,
-            directory_len: directory_sealed.len() as u32,
-        };
-        object.extend_from_slice(&directory_sealed);
-        object.extend_from_slice(&trailer.encode());
-        object
-    }
-}
-
-fn too_many(_: std::num::TryFromIntError) -> Error {
-    Error::Internal { what: "the index has more parts than its numbers allow".into() }
 }
 
 fn names(hashes: &Bin) -> impl Iterator<Item = ObjectHash> {
     hashes.0.as_chunks().0.iter().map(|hash| ObjectHash(*hash))
-}
-
-fn concat(objects: &[ObjectHash]) -> Vec<u8> {
-    objects.iter().flat_map(|object| object.0).collect()
 }
 
 fn run_pack(pack: &NewPack) -> RunPack {

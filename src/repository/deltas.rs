@@ -1,9 +1,9 @@
 //! Writes index deltas: the objects that name stored packs.
 
-use super::Index;
 use super::index::LevelBuilder;
 use super::keys::Keys;
 use super::object::make_object;
+use super::{Index, Repository};
 use crate::crypto::Class;
 use crate::error::Result;
 use crate::format::header::ObjectType;
@@ -69,5 +69,23 @@ impl DeltaStore<'_> {
         let ids = builder.ids().copied().collect();
         self.index.add_level(builder)?;
         Ok((ids, object.len() as u64))
+    }
+}
+
+impl Repository {
+    /// Names packs in the index as if they had just been stored.
+    ///
+    /// # Errors
+    /// The storage's.
+    #[doc(hidden)]
+    pub fn name_packs(&self, packs: Vec<DeltaPack>) -> Result<()> {
+        let store = DeltaStore {
+            storage: &*self.storage,
+            keys: &self.keys,
+            repo_id: self.id,
+            random: &self.random,
+            index: &self.index,
+        };
+        store.put(packs).map(|_| ())
     }
 }

@@ -13,12 +13,14 @@ mod index;
 mod init;
 mod inspect;
 mod keys;
+mod listed;
 mod log;
 mod object;
 mod open;
 mod pack;
 mod reader;
 mod recover;
+mod run_writer;
 mod session;
 mod slots;
 mod state;
@@ -28,12 +30,15 @@ pub use claims::Claims;
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;
 pub use inspect::Inspected;
+pub use listed::ListedPacks;
 pub use log::{
     Author, Breach, Forgotten, NewSnapshot, Record, RemovedRecords, Says, Snapshot, SnapshotList,
 };
 pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};
+#[doc(hidden)]
+pub use run_writer::RunWriter;
 pub use session::{Findings, Session};
 pub use slots::{KdfCost, SlotInfo};
 pub use unlock::{Password, Unlock};

@@ -6,6 +6,7 @@
 use super::Repository;
 use super::index::LevelBuilder;
 use crate::error::{Error, Result};
+use crate::model::ObjectHash;
 use crate::storage::in_parallel;
 
 /// Whether the packs may be asked, and were.
@@ -40,10 +41,11 @@ impl Repository {
             Recovery::Done => return Ok(true),
             Recovery::Possible => {}
         }
-        let known: std::collections::HashSet<_> =
-            self.index.packs().into_iter().map(|(_, info)| info.hash).collect();
+        let known = self.index.packs();
+        let is_known =
+            |hash: &ObjectHash| known.binary_search_by(|(_, info)| info.hash.cmp(hash)).is_ok();
         let unknown: Vec<_> =
-            self.list_packs()?.into_iter().filter(|(hash, _)| !known.contains(hash)).collect();
+            self.list_packs()?.iter().filter(|(hash, _)| !is_known(hash)).collect();
         let directories = in_parallel(&*self.storage, &unknown, |(hash, (len, pack_type))| {
             self.pack_directory(*hash, *len, *pack_type)
         });

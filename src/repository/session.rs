@@ -1,7 +1,7 @@
 //! A writer's session: announces itself, looks at what is really there, and ends
 //! (SPEC.md, section 13).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -202,41 +202,25 @@ impl Repository {
         // They may still be listed, and must not be adopted: somebody is deleting them.
         ghosts.extend(self.index.dropped());
         let listed = self.list_packs()?;
-        let known: HashMap<ObjectHash, u64> =
-            self.index.packs().into_iter().map(|(_, info)| (info.hash, info.len)).collect();
-        for (hash, len) in &known {
-            if listed.get(hash).is_none_or(|(listed_len, _)| listed_len != len) {
-                ghosts.insert(*hash);
+        // Both are sorted by name.
+        let known = self.index.packs();
+        for (_, info) in &known {
+            if listed.get(&info.hash).is_none_or(|(len, _)| len != info.len) {
+                ghosts.insert(info.hash);
                 findings.lost_packs += 1;
             }
         }
-        let orphans: Vec<_> = listed
-            .iter()
-            .filter(|(hash, _)| !known.contains_key(*hash) && !ghosts.contains(*hash))
-            .collect();
+        let is_known =
+            |hash: &ObjectHash| known.binary_search_by(|(_, info)| info.hash.cmp(hash)).is_ok();
+        let orphans: Vec<_> =
+            listed.iter().filter(|(hash, _)| !is_known(hash) && !ghosts.contains(hash)).collect();
+        drop((known, listed));
         self.adopt(&orphans, &mut findings)?;
         // They are there, and named by the index so that readers try them; but nobody may rest on
         // them.
         ghosts.extend(damaged);
         self.index.set_ghosts(ghosts);
         Ok(findings)
-    }
-
-    /// All packs in storage: length and type by name.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub fn list_packs(&self) -> Result<HashMap<ObjectHash, (u64, PackType)>> {
-        let mut listed = HashMap::new();
-        for pack_type in [PackType::Data, PackType::Meta] {
-            let prefix = format!("{}/", pack_type.folder());
-            self.storage.list(&prefix, &mut |meta| {
-                if let Some(hash) = hash_in_name(&meta.name) {
-                    listed.insert(hash, (meta.len, pack_type));
-                }
-            })?;
-        }
-        Ok(listed)
     }
 
     /// Packs that a prune is about to remove.
@@ -276,14 +260,14 @@ impl Repository {
     /// in a delta. A pack whose end does not open is left alone.
     fn adopt(
         &self,
-        orphans: &[(&ObjectHash, &(u64, PackType))],
+        orphans: &[(ObjectHash, (u64, PackType))],
         findings: &mut Findings,
     ) -> Result<()> {
         let mut packs = Vec::new();
         for (hash, (len, pack_type)) in orphans {
-            match self.pack_directory(**hash, *len, *pack_type) {
+            match self.pack_directory(*hash, *len, *pack_type) {
                 Ok(directory) => {
-                    packs.push(DeltaPack { pack: **hash, len: *len, directory });
+                    packs.push(DeltaPack { pack: *hash, len: *len, directory });
                 }
                 Err(error) if error.is_damage() => findings.bad.push(error),
                 // Gone since it was listed, or unreadable: nothing depends on it.

@@ -49,13 +49,14 @@ pub fn check(
     let pool = structure_pool(repository)?;
     let records = pool.install(|| records::check(repository, &collector, runtime))?;
     let snapshots = chosen(records.snapshots, options)?;
-    let packs = packs::check(repository, &records.condemned, &collector)?;
+    let subset = options.read_data.subset();
+    let packs = packs::check(repository, &records.condemned, subset.is_some(), &collector)?;
     let mut damage = packs.damage;
     let some_only = options.snapshots.is_some();
     let used = pool.install(|| {
         manifests::check(repository, &snapshots, some_only, &mut damage, &collector, runtime)
     })?;
-    if let Some(subset) = options.read_data.subset() {
+    if let Some(subset) = subset {
         runtime.progress.phase(Phase::CheckingData);
         let mut picked = packs.present;
         if some_only {

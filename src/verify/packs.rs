@@ -1,13 +1,12 @@
 //! The second step: what the index names is there, with the right length.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::Damage;
 use super::report::{Collector, Severity, add};
 use crate::error::Result;
-use crate::format::pack::PackType;
 use crate::model::{ObjectHash, format_bytes};
-use crate::repository::{PackInfo, PackRef, Repository};
+use crate::repository::{ListedPacks, PackInfo, PackRef, Repository};
 
 /// A pack that can be read.
 #[derive(Clone, Copy, Debug)]
@@ -19,21 +18,25 @@ pub(super) struct PresentPack {
 }
 
 /// What the index names, and how it is.
+#[derive(Default)]
 pub(super) struct Packs {
+    /// Those that can be read, if they are asked for, sorted by name.
     pub(super) present: Vec<PresentPack>,
     pub(super) damage: Damage,
 }
 
-/// Compares the index with a listing.
+/// Compares the index with a listing. The packs that are there are collected only if
+/// `with_present` asks for them: there may be millions.
 pub(super) fn check(
     repository: &Repository,
     condemned: &HashSet<ObjectHash>,
+    with_present: bool,
     collector: &Collector,
 ) -> Result<Packs> {
     let mut listed = repository.list_packs()?;
     let mut indexed = repository.index().packs();
-    let fits = |info: &PackInfo, listed: &HashMap<ObjectHash, (u64, PackType)>| {
-        listed.get(&info.hash) == Some(&(info.len, info.pack_type))
+    let fits = |info: &PackInfo, listed: &ListedPacks| {
+        listed.get(&info.hash) == Some((info.len, info.pack_type))
     };
     if !indexed.iter().all(|(_, info)| fits(info, &listed)) {
         // A prune may have removed packs between the load of the index and the listing.
@@ -44,35 +47,47 @@ pub(super) fn check(
         listed = repository.list_packs()?;
     }
     add(&collector.counts.packs, indexed.len() as u64);
-    let mut packs = Packs { present: Vec::with_capacity(indexed.len()), damage: Damage::default() };
+    // Packs that storage has and the index lacks; both lists are sorted by name.
+    let mut rest = listed.iter().peekable();
+    let mut unknown = (0, 0);
+    let mut pass_until = |end: Option<&ObjectHash>| {
+        while let Some((hash, (len, _))) = rest.next_if(|(hash, _)| end.is_none_or(|e| hash < e)) {
+            if !condemned.contains(&hash) {
+                unknown = (unknown.0 + 1, unknown.1 + len);
+            }
+        }
+        rest.next_if(|(hash, _)| Some(hash) == end);
+    };
+    let mut packs = Packs::default();
     for (pack, info) in indexed {
-        let name = info.object_name();
-        let found = listed.remove(&info.hash);
-        match found.filter(|(_, pack_type)| *pack_type == info.pack_type) {
+        pass_until(Some(&info.hash));
+        match listed.get(&info.hash).filter(|(_, pack_type)| *pack_type == info.pack_type) {
             None if condemned.contains(&info.hash) => {}
             None => {
+                let name = info.object_name();
                 collector.put(Severity::Damage, name, "it is missing", Some(LOST_HINT));
                 packs.damage.missing_packs.insert(info.hash);
             }
             Some((stored_len, _)) => {
                 if stored_len != info.len {
                     let what = format!("it has {stored_len} bytes and should have {}", info.len);
-                    collector.put(Severity::Damage, name, what, Some(LOST_HINT));
+                    collector.put(Severity::Damage, info.object_name(), what, Some(LOST_HINT));
                 }
                 if stored_len < info.len {
                     packs.damage.short_packs.insert(info.hash, stored_len);
                 }
-                packs.present.push(PresentPack { pack, info, stored_len });
+                if with_present {
+                    packs.present.push(PresentPack { pack, info, stored_len });
+                }
             }
         }
     }
-    listed.retain(|hash, _| !condemned.contains(hash));
-    if !listed.is_empty() {
-        let bytes: u64 = listed.values().map(|(len, _)| len).sum();
+    pass_until(None);
+    let (count, bytes) = unknown;
+    if count > 0 {
         let what = format!(
-            "{} packs ({}) are in no index: an interrupted backup left them, and the next one \
+            "{count} packs ({}) are in no index: an interrupted backup left them, and the next one \
              takes them in",
-            listed.len(),
             format_bytes(bytes)
         );
         collector.put(Severity::Note, "", what, None);

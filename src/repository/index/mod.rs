@@ -14,11 +14,12 @@ mod objects;
 mod packs;
 mod write;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use rayon::prelude::*;
 
 use super::keys::Keys;
 use crate::format::pack::PackType;
@@ -185,18 +186,17 @@ impl Index {
         Arc::clone(level)
     }
 
-    /// All packs, each once.
+    /// All packs, each once, sorted by name.
     pub fn packs(&self) -> Vec<(PackRef, PackInfo)> {
         let levels = self.levels.read();
-        let mut seen = HashMap::new();
+        let mut packs = Vec::new();
         for (number, level) in levels.iter() {
             for pack_no in 0..level.pack_count() {
-                let info = level.pack(pack_no);
-                seen.entry(info.hash).or_insert((PackRef { level: number, pack_no }, info));
+                packs.push((PackRef { level: number, pack_no }, level.pack(pack_no)));
             }
         }
-        let mut packs: Vec<_> = seen.into_values().collect();
-        packs.sort_by_key(|(_, info)| info.hash);
+        packs.par_sort_unstable_by_key(|(pack, info): &(PackRef, PackInfo)| (info.hash, *pack));
+        packs.dedup_by_key(|(_, info)| info.hash);
         packs
     }
 

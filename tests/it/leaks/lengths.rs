@@ -100,7 +100,7 @@ fn pack_sizes_are_rounded() {
     let repository = lab.open();
     let packs = repository.list_packs().expect("lists");
     assert!(packs.len() >= 3, "{} packs", packs.len());
-    for (hash, (len, _)) in packs {
+    for (hash, (len, _)) in packs.iter() {
         let power = 63 - u64::from(len.leading_zeros());
         let bits = 64 - u64::from(power.leading_zeros());
         let grid = 1_u64 << (power - bits);
