@@ -12,6 +12,7 @@ use super::report::BackupReport;
 use crate::error::{Error, Result};
 use crate::format::log::{Moment, ParentRecord, SnapshotBody, series, strategy_number};
 use crate::format::record::Bin;
+use crate::fsmeta::{host_name, user_name};
 use crate::model::{BackupId, BackupStrategy};
 use crate::repository::{
     Added, Findings, NewSnapshot, PackWriter, Repository, Session, SnapshotList, WriterOptions,
@@ -256,14 +257,4 @@ fn roots(options: &BackupOptions) -> Result<Vec<Bin>> {
     roots.sort();
     roots.dedup();
     Ok(roots)
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn user_name() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    let names = crate::fsmeta::OwnerNames::load();
-    names.user(uid).map_or_else(|| uid.to_string(), |name| name.to_string())
 }

@@ -4,6 +4,7 @@
 //! call, and what is printed. Nothing here decides about backups.
 
 mod args;
+mod author;
 mod commands;
 mod context;
 mod entry;

@@ -15,6 +15,7 @@ mod apply;
 mod create;
 mod disk;
 mod flags;
+mod here;
 mod holes;
 mod open;
 mod owners;
@@ -33,6 +34,7 @@ pub use create::{
 };
 pub use disk::{allocate, forget_cached, is_root, sync_file_system};
 pub use flags::{FLAGS_KEPT, read_flags};
+pub use here::{host_name, user_name};
 pub use holes::{DataRanges, data_ranges, data_ranges_in};
 pub use open::{
     OpenDir, open_dir_at, open_dir_path_at, open_file_at, open_path_at, open_root, read_dir_names,

@@ -5,6 +5,7 @@
 //! (`restore`).
 
 mod claims;
+mod clock;
 mod compact;
 mod damaged;
 mod deltas;

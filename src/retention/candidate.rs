@@ -1,6 +1,9 @@
 //! What retention knows of a snapshot.
 
+use std::collections::HashMap;
+
 use crate::model::BackupId;
+use crate::repository::{Snapshot, SnapshotList};
 
 /// How far the times that a snapshot claims may lie from its first sight, in milliseconds.
 const DRIFT_MAX_MS: i64 = 24 * 3600 * 1000;
@@ -50,6 +53,48 @@ pub enum TimeStanding {
 }
 
 impl Candidate {
+    /// All visible snapshots of a list, in its order.
+    pub fn all_of(list: &SnapshotList) -> Vec<Self> {
+        let forgotten = list.forgotten.iter().map(|forgotten| &forgotten.snapshot);
+        let mut sights: HashMap<(BackupId, i64), i64> = HashMap::new();
+        for snapshot in list.snapshots.iter().chain(forgotten) {
+            if let Some(seen) = snapshot.first_seen_ms {
+                let known = sights.entry((snapshot.id, snapshot.body.start_ms)).or_insert(seen);
+                *known = seen.min(*known);
+            }
+        }
+        let candidate = |snapshot: &Snapshot| {
+            // Only one that claims the time of its original borrows its first sight.
+            let original = snapshot.body.original;
+            let key = original.map(|original| (original, snapshot.body.start_ms));
+            Self {
+                original_seen_ms: key.and_then(|key| sights.get(&key).copied()),
+                ..Self::of(snapshot)
+            }
+        };
+        list.snapshots.iter().map(candidate).collect()
+    }
+
+    /// One snapshot, without what its original would tell.
+    fn of(snapshot: &Snapshot) -> Self {
+        let body = &snapshot.body;
+        Self {
+            id: snapshot.id,
+            host: snapshot.host.clone(),
+            roots: body.roots.iter().map(|root| root.0.clone()).collect(),
+            tags: body.tags.clone(),
+            start_ms: body.start_ms,
+            end_ms: body.end_ms,
+            first_seen_ms: snapshot.first_seen_ms,
+            original: body.original,
+            original_seen_ms: None,
+            time_cleared: snapshot.cleared_here,
+            pinned: snapshot.pinned,
+            quarantine: snapshot.quarantine.clone(),
+            suspect: snapshot.suspect,
+        }
+    }
+
     /// Whether its time can be believed.
     pub fn time_standing(&self) -> TimeStanding {
         if self.time_cleared || self.believed_ms().is_some() {

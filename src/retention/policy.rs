@@ -184,6 +184,21 @@ impl RetentionPolicy {
     }
 }
 
+/// As options of the command line: `--keep-last 3 --keep-within-daily 30d`.
+impl fmt::Display for RetentionPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options: Vec<String> = Vec::new();
+        options.extend(self.keep_last.map(|count| format!("--keep-last {count}")));
+        options.extend(self.counts().map(|(period, count)| format!("--keep-{period} {count}")));
+        options.extend(self.keep_within.map(|age| format!("--keep-within {age}")));
+        options.extend(self.withins().map(|(period, age)| format!("--keep-within-{period} {age}")));
+        options.extend(self.keep_tags.iter().map(|tags| format!("--keep-tag {}", tags.join(","))));
+        options.extend(self.keep_ids.iter().map(|id| format!("--keep-id {}", id.short())));
+        options.extend(self.retention_days.map(|days| format!("--retention-days {days}")));
+        f.write_str(&options.join(" "))
+    }
+}
+
 fn keeps_nothing(option: &str) -> Error {
     Error::usage_hint(format!("`{option} 0` keeps nothing"), "leave the option out")
 }

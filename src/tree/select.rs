@@ -67,15 +67,28 @@ impl SnapshotName {
         list: &'l SnapshotList,
         filter: &SnapshotFilter,
     ) -> Result<&'l Snapshot> {
+        self.find_among(list.snapshots.iter(), filter)
+    }
+
+    /// The snapshot of this name among `snapshots`, which are sorted, the oldest first.
+    ///
+    /// # Errors
+    /// As [`SnapshotName::find`].
+    pub fn find_among<'l>(
+        &self,
+        mut snapshots: impl DoubleEndedIterator<Item = &'l Snapshot>,
+        filter: &SnapshotFilter,
+    ) -> Result<&'l Snapshot> {
         let missing = |name: String| Error::NotFound { what: "snapshot", name };
         match &self.which {
-            Which::Latest(back) => filter.fitting(list).rev().nth(*back).ok_or_else(|| {
-                missing(if *back == 0 { "latest".into() } else { format!("latest~{back}") })
-            }),
+            Which::Latest(back) => {
+                snapshots.rev().filter(|snapshot| filter.fits(snapshot)).nth(*back).ok_or_else(
+                    || missing(if *back == 0 { "latest".into() } else { format!("latest~{back}") }),
+                )
+            }
             Which::Id(id) => {
                 let fits = |s: &&Snapshot| s.id.to_string().starts_with(id);
-                let mut fitting = list.snapshots.iter().filter(fits);
-                match (fitting.next(), fitting.count()) {
+                match (snapshots.find(fits), snapshots.filter(fits).count()) {
                     (None, _) => Err(missing(id.clone())),
                     (Some(one), 0) => Ok(one),
                     (Some(_), more) => Err(Error::Ambiguous {

@@ -5,6 +5,7 @@
 
 mod backup;
 mod basics;
+mod forget;
 mod quickstart;
 mod reading;
 mod repo;

@@ -5,15 +5,20 @@ mod completions;
 mod diff;
 mod dump;
 mod find;
+mod forget;
+mod forget_shown;
 mod key;
 mod ls;
 mod man;
+mod pin;
+mod policy;
 mod quickstart;
 mod repo;
 mod restore;
 mod shared;
 mod snapshot;
 mod snapshots;
+mod undelete;
 
 use clap::Subcommand;
 
@@ -35,6 +40,11 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     Dump(dump::DumpArgs),
     Restore(Box<restore::RestoreArgs>),
+    Forget(Box<forget::ForgetArgs>),
+    Undelete(undelete::UndeleteArgs),
+    Pin(pin::PinArgs),
+    Unpin(pin::UnpinArgs),
+    Quarantine(pin::QuarantineArgs),
     Check(check::CheckArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -54,6 +64,11 @@ impl Command {
             Self::Diff(args) => diff::run(&args, context),
             Self::Dump(args) => dump::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
+            Self::Forget(args) => forget::run(&args, context),
+            Self::Undelete(args) => undelete::run(&args, context),
+            Self::Pin(args) => pin::pin(&args, context),
+            Self::Unpin(args) => pin::unpin(&args, context),
+            Self::Quarantine(args) => pin::quarantine(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(&args, context),

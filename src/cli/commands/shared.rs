@@ -1,6 +1,6 @@
 //! Arguments that several commands share.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
@@ -57,6 +57,40 @@ impl FilterArgs {
 /// [`Error::Usage`](crate::error::Error::Usage).
 pub(super) fn snapshot_name(text: &OsStr) -> Result<SnapshotName> {
     SnapshotName::parse(text.as_bytes())
+}
+
+/// The snapshots of these names among `snapshots`, each once, in the order of the names.
+///
+/// # Errors
+/// [`Error::Usage`](crate::error::Error::Usage) for what is no name, and for a name with a path;
+/// [`Error::NotFound`](crate::error::Error::NotFound),
+/// [`Error::Ambiguous`](crate::error::Error::Ambiguous).
+pub(super) fn resolve<'l>(
+    names: &[OsString],
+    snapshots: impl DoubleEndedIterator<Item = &'l Snapshot> + Clone,
+    filter: &SnapshotFilter,
+) -> Result<Vec<&'l Snapshot>> {
+    let mut found: Vec<&Snapshot> = Vec::new();
+    for name in names {
+        let name = whole_snapshot_name(name)?;
+        let snapshot = name.find_among(snapshots.clone(), filter)?;
+        if !found.iter().any(|other| other.record == snapshot.record) {
+            found.push(snapshot);
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the name of a snapshot where no path can stand behind it.
+fn whole_snapshot_name(text: &OsStr) -> Result<SnapshotName> {
+    let name = snapshot_name(text)?;
+    match name.path {
+        None => Ok(name),
+        Some(_) => Err(crate::error::Error::usage_hint(
+            format!("`{}` names a path in a snapshot", text.to_string_lossy()),
+            "name whole snapshots; `larder rewrite --exclude` takes paths out of them",
+        )),
+    }
 }
 
 /// A snapshot, and the path in it that was named with it.

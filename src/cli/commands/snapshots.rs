@@ -1,6 +1,6 @@
 //! `larder snapshots`: lists them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
@@ -12,16 +12,21 @@ use crate::cli::context::Context;
 use crate::cli::output::{Align, Table, count, iso_ms, local_ms};
 use crate::cli::select::{shown_path, shown_roots, warn_of_bad};
 use crate::error::Result;
-use crate::model::{BackupStrategy, escape_bytes, format_bytes};
-use crate::repository::Snapshot;
-use crate::tree::SnapshotName;
+use crate::model::{BackupStrategy, ObjectHash, escape_bytes, format_bytes};
+use crate::repository::{Forgotten, Snapshot, SnapshotList};
+use crate::retention::Candidate;
+use crate::tree::{SnapshotFilter, SnapshotName};
 
 const EXAMPLES: &str = "\
 Examples:
   larder snapshots
   larder snapshots --host web --latest 3
   larder snapshots --path /home --tag weekly
-  larder snapshots --group-by host --json";
+  larder snapshots --group-by host --json
+  larder snapshots --forgotten                what `larder undelete` can bring back
+
+State says what is special: pinned; quarantined; suspect (a prune took its run for dead: check it);
+out of time (storage saw it at another time than it claims, see `larder help forget`).";
 
 /// List the snapshots
 #[derive(Args, Debug)]
@@ -38,6 +43,10 @@ pub(crate) struct SnapshotsArgs {
     /// Print a table for each
     #[arg(short, long, value_name = "WHAT")]
     group_by: Option<GroupBy>,
+
+    /// List the forgotten ones, whose data is still there
+    #[arg(long, conflicts_with_all = ["latest", "group_by"])]
+    forgotten: bool,
 
     #[command(flatten)]
     filter: FilterArgs,
@@ -60,23 +69,117 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
         args.snapshots.iter().map(|name| snapshot_name(name)).collect::<Result<_>>()?;
     let list = context.open()?.snapshots()?;
     warn_of_bad(&list, out);
-    let mut chosen: Vec<&Snapshot> = if names.is_empty() {
-        filter.fitting(&list).collect()
-    } else {
-        names.iter().map(|name| name.find(&list, &filter)).collect::<Result<_>>()?
-    };
+    if args.forgotten {
+        let known: Vec<&Snapshot> = list.forgotten.iter().map(|gone| &gone.snapshot).collect();
+        let chosen = choose(&names, &known, &filter)?;
+        show_forgotten(&list, &chosen, context)?;
+        return Ok(finish(&list));
+    }
+    let known: Vec<&Snapshot> = list.snapshots.iter().collect();
+    let mut chosen = choose(&names, &known, &filter)?;
     if let Some(latest) = args.latest {
         keep_latest(&mut chosen, latest);
     }
+    let states = States::of(&list);
     if out.json {
-        chosen.iter().try_for_each(|snapshot| out.object(&SnapshotJson::new(snapshot)))?;
+        let json =
+            |snapshot: &&Snapshot| SnapshotJson::new(snapshot, states.is_out_of_time(snapshot));
+        chosen.iter().try_for_each(|snapshot| out.object(&json(snapshot)))?;
     } else {
         match args.group_by {
-            None => print(&chosen, context)?,
-            Some(by) => print_groups(&chosen, by, context)?,
+            None => print(&chosen, &states, context)?,
+            Some(by) => print_groups(&chosen, by, &states, context)?,
         }
     }
-    Ok(if list.bad.is_empty() { Finish::Done } else { Finish::Incomplete })
+    Ok(finish(&list))
+}
+
+fn finish(list: &SnapshotList) -> Finish {
+    if list.bad.is_empty() { Finish::Done } else { Finish::Incomplete }
+}
+
+/// Those of `known` that are named or, without names, fit the filter.
+fn choose<'l>(
+    names: &[SnapshotName],
+    known: &[&'l Snapshot],
+    filter: &SnapshotFilter,
+) -> Result<Vec<&'l Snapshot>> {
+    if names.is_empty() {
+        return Ok(known.iter().copied().filter(|snapshot| filter.fits(snapshot)).collect());
+    }
+    names.iter().map(|name| name.find_among(known.iter().copied(), filter)).collect()
+}
+
+/// What is special about snapshots.
+struct States(HashSet<ObjectHash>);
+
+impl States {
+    fn of(list: &SnapshotList) -> Self {
+        let candidates = Candidate::all_of(list);
+        let all = list.snapshots.iter().zip(&candidates);
+        let out_of_time = all.filter(|(_, candidate)| candidate.retention_ms().is_none());
+        Self(out_of_time.map(|(snapshot, _)| snapshot.record).collect())
+    }
+
+    fn is_out_of_time(&self, snapshot: &Snapshot) -> bool {
+        self.0.contains(&snapshot.record)
+    }
+
+    /// In words, as tables show it.
+    fn text(&self, snapshot: &Snapshot) -> String {
+        let words = [
+            (snapshot.pinned, "pinned"),
+            (snapshot.quarantine.is_some(), "quarantined"),
+            (snapshot.suspect, "suspect"),
+            (self.is_out_of_time(snapshot), "out of time"),
+        ];
+        let words: Vec<_> = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        words.join(", ")
+    }
+}
+
+/// A forgotten snapshot in JSON.
+#[derive(Serialize)]
+struct ForgottenJson {
+    #[serde(flatten)]
+    snapshot: SnapshotJson,
+    forgotten_time: Option<String>,
+    forgotten_reason: String,
+}
+
+fn show_forgotten(list: &SnapshotList, chosen: &[&Snapshot], context: &Context) -> Result<()> {
+    let is_chosen = |gone: &&Forgotten| chosen.iter().any(|one| one.record == gone.snapshot.record);
+    let chosen = list.forgotten.iter().filter(is_chosen);
+    let out = &context.out;
+    if out.json {
+        for gone in chosen {
+            out.object(&ForgottenJson {
+                snapshot: SnapshotJson::new(&gone.snapshot, false),
+                forgotten_time: gone.forgotten_ms.and_then(iso_ms),
+                forgotten_reason: gone.reason.clone(),
+            })?;
+        }
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        ("Snapshot", Align::Left),
+        ("Time", Align::Left),
+        ("Host", Align::Left),
+        ("Forgotten", Align::Left),
+        ("Why", Align::Left),
+        ("Sources", Align::Left),
+    ]);
+    for gone in chosen {
+        table.row(vec![
+            gone.snapshot.id.short(),
+            local_ms(gone.snapshot.time_ms()),
+            escape_bytes(gone.snapshot.host.as_bytes()).into_owned(),
+            gone.forgotten_ms.map_or_else(|| "-".into(), local_ms),
+            escape_bytes(gone.reason.as_bytes()).into_owned(),
+            shown_roots(&gone.snapshot).join(", "),
+        ]);
+    }
+    table.print(out)
 }
 
 /// Keeps the newest `latest` of each series; `chosen` is sorted by time.
@@ -92,7 +195,12 @@ fn keep_latest(chosen: &mut Vec<&Snapshot>, latest: usize) {
     });
 }
 
-fn print_groups(chosen: &[&Snapshot], by: GroupBy, context: &Context) -> Result<()> {
+fn print_groups(
+    chosen: &[&Snapshot],
+    by: GroupBy,
+    states: &States,
+    context: &Context,
+) -> Result<()> {
     let mut groups: Vec<(String, Vec<&Snapshot>)> = Vec::new();
     for snapshot in chosen {
         let host = || format!("host {}", escape_bytes(snapshot.host.as_bytes()));
@@ -111,13 +219,15 @@ fn print_groups(chosen: &[&Snapshot], by: GroupBy, context: &Context) -> Result<
             context.out.line("")?;
         }
         context.out.line(name)?;
-        print(group, context)?;
+        print(group, states, context)?;
     }
     Ok(())
 }
 
-fn print(chosen: &[&Snapshot], context: &Context) -> Result<()> {
-    let mut table = Table::new(&[
+fn print(chosen: &[&Snapshot], states: &States, context: &Context) -> Result<()> {
+    // Nearly always there is nothing special, and no column for it.
+    let has_state = chosen.iter().any(|snapshot| !states.text(snapshot).is_empty());
+    let mut head = vec![
         ("Snapshot", Align::Left),
         ("Time", Align::Left),
         ("Kind", Align::Left),
@@ -126,15 +236,19 @@ fn print(chosen: &[&Snapshot], context: &Context) -> Result<()> {
         ("Size", Align::Right),
         ("Added", Align::Right),
         ("Tags", Align::Left),
-        ("Sources", Align::Left),
-    ]);
+    ];
+    if has_state {
+        head.push(("State", Align::Left));
+    }
+    head.push(("Sources", Align::Left));
+    let mut table = Table::new(&head);
     for snapshot in chosen {
         let body = &snapshot.body;
         let mut kind = snapshot.strategy().to_string();
         if body.error_count > 0 {
             kind.push('!');
         }
-        table.row(vec![
+        let mut row = vec![
             snapshot.id.short(),
             local_ms(snapshot.time_ms()),
             kind,
@@ -143,8 +257,12 @@ fn print(chosen: &[&Snapshot], context: &Context) -> Result<()> {
             format_bytes(body.bytes),
             format_bytes(body.added_stored),
             escape_bytes(body.tags.join(",").as_bytes()).into_owned(),
-            shown_roots(snapshot).join(", "),
-        ]);
+        ];
+        if has_state {
+            row.push(states.text(snapshot));
+        }
+        row.push(shown_roots(snapshot).join(", "));
+        table.row(row);
     }
     table.print(&context.out)?;
     if chosen.iter().any(|snapshot| snapshot.body.error_count > 0) {
@@ -179,6 +297,16 @@ pub(super) struct SnapshotJson {
     errors: Vec<ErrorJson>,
     partial: bool,
     checksum: String,
+    /// The snapshot that it was made from.
+    original: Option<String>,
+    /// When storage first showed it.
+    first_seen: Option<String>,
+    pinned: bool,
+    /// Why it is in quarantine, if it is.
+    quarantine: Option<String>,
+    suspect: bool,
+    /// Storage saw it at another time than it claims.
+    out_of_time: bool,
 }
 
 #[derive(Serialize)]
@@ -188,7 +316,7 @@ struct ErrorJson {
 }
 
 impl SnapshotJson {
-    pub(super) fn new(snapshot: &Snapshot) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, out_of_time: bool) -> Self {
         let body = &snapshot.body;
         let errors = body.errors.iter().map(|error| ErrorJson {
             path: shown_path(&error.path.0),
@@ -218,6 +346,12 @@ impl SnapshotJson {
             errors: errors.collect(),
             partial: body.partial,
             checksum: snapshot.record.to_string(),
+            original: body.original.map(|original| original.to_string()),
+            first_seen: snapshot.first_seen_ms.and_then(iso_ms),
+            pinned: snapshot.pinned,
+            quarantine: snapshot.quarantine.clone(),
+            suspect: snapshot.suspect,
+            out_of_time,
         }
     }
 }

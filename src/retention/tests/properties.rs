@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::{DAY_MS, honest, id, ms, setting};
+use super::{DAY_MS, honest, ms, setting};
 
 fn any_count() -> impl Strategy<Value = Option<Count>> {
     prop_oneof![

@@ -1,0 +1,303 @@
+//! `larder forget`: writes tombstones. Nothing is deleted; `undelete` takes it back until a prune.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::forget_shown::{show, show_named};
+use super::policy::PolicyArgs;
+use super::shared::{FilterArgs, resolve};
+use crate::cli::Finish;
+use crate::cli::author::author;
+use crate::cli::context::Context;
+use crate::cli::output::plural;
+use crate::cli::select::warn_of_bad;
+use crate::error::{Error, Result};
+use crate::format::log::LogKind;
+use crate::model::{Age, format_duration};
+use crate::repository::{Repository, Snapshot, SnapshotList};
+use crate::retention::{Candidate, GroupBy, MIN_AGE, Setting, plan};
+use crate::tree::SnapshotFilter;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
+  larder forget --keep-last 3 --keep-within 30d --keep-tag release
+  larder forget --keep-within-daily 1m --keep-yearly unlimited --host web
+  larder forget 4f1c 9b20                        these snapshots
+  larder undelete 4f1c                           take it back, until a prune
+
+Rules apply to each group by itself, by default each host with its set of sources. Days, weeks and
+months are those of the local clock. In lengths of time, m is a month and min a minute.
+
+Kept, whatever the rules say: pinned, quarantined and suspect snapshots; those that storage has
+shown for less than `--min-age`; and those whose time is not what storage saw, because somebody may
+have forged it. Such are shown, and `larder quarantine --clear ID` says that one is right.
+
+Forgetting deletes nothing. `larder prune` does, some days later.";
+
+/// Most snapshots that one record names.
+const NAMED_MAX: usize = 10_000;
+
+/// How far the clocks of this machine and of storage may be apart without a word, milliseconds.
+const CLOCKS_APART_MS: u64 = 10 * 60 * 1000;
+
+/// Forget snapshots, by rules or by name
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ForgetArgs {
+    /// Snapshots to forget: ids or their first digits, `latest`, `latest~2`
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<OsString>,
+
+    #[command(flatten)]
+    policy: PolicyArgs,
+
+    #[command(flatten)]
+    which: WhichArgs,
+
+    /// What a group is: host, paths, tags, or none [default: host,paths]
+    #[arg(short, long, value_name = "WHAT")]
+    group_by: Option<GroupBy>,
+
+    /// Rules forget nothing that storage has shown for less than this [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    min_age: Option<Age>,
+
+    /// A group may lose all its good snapshots
+    #[arg(long)]
+    allow_empty: bool,
+
+    /// Go on although records of the repository's history are missing or unreadable
+    #[arg(long)]
+    accept_history: bool,
+
+    /// Only say what would be forgotten
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Which snapshots the rules are about; all others stay, and do not count.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Which snapshots")]
+struct WhichArgs {
+    /// Only snapshots of this host (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+
+    /// Only snapshots with this tag; `a,b` means both (may be repeated: any of them)
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+
+    /// Only snapshots of this source, an absolute path (may be repeated: all of them)
+    #[arg(long, value_name = "PATH")]
+    path: Vec<PathBuf>,
+}
+
+impl WhichArgs {
+    fn filter(&self) -> Result<SnapshotFilter> {
+        let Self { host, tag, path } = self;
+        FilterArgs { host: host.clone(), tag: tag.clone(), path: path.clone(), at: None }.filter()
+    }
+}
+
+pub(super) fn run(args: &ForgetArgs, context: &Context) -> Result<Finish> {
+    if !args.snapshots.is_empty() {
+        args.policy.refuse_beside("names of snapshots")?;
+        if args.group_by.is_some() || args.min_age.is_some() {
+            return Err(Error::usage_hint(
+                "`--group-by` and `--min-age` say nothing beside names of snapshots",
+                "either name snapshots or give rules",
+            ));
+        }
+    }
+    let filter = args.which.filter()?;
+    let repository = context.open()?;
+    let list = repository.snapshots()?;
+    warn_of_bad(&list, &context.out);
+    check_history(&list, args.accept_history)?;
+    if args.snapshots.is_empty() {
+        by_policy(args, &filter, &repository, &list, context)
+    } else {
+        by_name(args, &filter, &repository, &list, context)
+    }
+}
+
+/// A record that is hidden or unreadable may be the pin of a snapshot that is about to go.
+fn check_history(list: &SnapshotList, accept: bool) -> Result<()> {
+    list.check_history(accept)?;
+    match list.bad.first() {
+        Some(first) if !accept => {
+            Err(Error::History { what: first.to_string(), others: list.bad.len() - 1 })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn by_policy(
+    args: &ForgetArgs,
+    filter: &SnapshotFilter,
+    repository: &Repository,
+    list: &SnapshotList,
+    context: &Context,
+) -> Result<Finish> {
+    let policy = args.policy.policy(list, filter)?;
+    let setting = Setting {
+        now_ms: now_ms(repository, args.dry_run, context)?,
+        time_zone: TimeZone::system(),
+        min_age: args.min_age.unwrap_or(MIN_AGE),
+        group_by: args.group_by.unwrap_or_default(),
+        allow_empty: args.allow_empty,
+    };
+    let (snapshots, candidates): (Vec<&Snapshot>, Vec<Candidate>) = list
+        .snapshots
+        .iter()
+        .zip(Candidate::all_of(list))
+        .filter(|(snapshot, _)| filter.fits(snapshot))
+        .unzip();
+    let plan = plan(&candidates, &policy, &setting)?;
+    show(&plan, &snapshots, &context.out)?;
+    warn_of_uncounted(&candidates, context);
+    let forgotten: Vec<&Snapshot> = plan.forgotten().map(|gone| snapshots[gone.at]).collect();
+    let kept = snapshots.len() - forgotten.len();
+    finish(args, &forgotten, Some(kept), &policy.to_string(), repository, list, context)
+}
+
+fn by_name(
+    args: &ForgetArgs,
+    filter: &SnapshotFilter,
+    repository: &Repository,
+    list: &SnapshotList,
+    context: &Context,
+) -> Result<Finish> {
+    let named = resolve(&args.snapshots, list.snapshots.iter(), filter)?;
+    if let Some(pinned) = named.iter().find(|snapshot| snapshot.pinned) {
+        let id = pinned.id.short();
+        return Err(Error::usage_hint(
+            format!("snapshot {id} is pinned; nothing was forgotten"),
+            format!("`larder unpin {id}` lets go of it"),
+        ));
+    }
+    if !args.allow_empty {
+        check_series_left(&named, list)?;
+    }
+    show_named(&named, &context.out)?;
+    finish(args, &named, None, "by name", repository, list, context)
+}
+
+/// Refuses to forget the last good snapshots of a series.
+fn check_series_left(named: &[&Snapshot], list: &SnapshotList) -> Result<()> {
+    let is_named = |other: &Snapshot| named.iter().any(|snapshot| snapshot.record == other.record);
+    let candidates = Candidate::all_of(list);
+    for snapshot in named {
+        let is_of_series = |other: &Snapshot| {
+            other.host == snapshot.host && other.body.roots == snapshot.body.roots
+        };
+        let is_left = list.snapshots.iter().zip(&candidates).any(|(other, candidate)| {
+            is_of_series(other) && !is_named(other) && candidate.counts()
+        });
+        if !is_left {
+            let roots = crate::cli::select::shown_roots(snapshot).join(", ");
+            return Err(Error::usage_hint(
+                format!(
+                    "no good snapshot of {roots} of host {} would be left; nothing was forgotten",
+                    crate::model::escape_bytes(snapshot.host.as_bytes())
+                ),
+                "give `--allow-empty` if that is what you want",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The time by storage's clock. A dry run writes nothing, so it asks this machine's.
+fn now_ms(repository: &Repository, dry_run: bool, context: &Context) -> Result<i64> {
+    let client_ms = || Timestamp::now().as_millisecond();
+    if dry_run {
+        return Ok(client_ms());
+    }
+    let host = author().host;
+    let storage_ms = repository.storage_now_ms(&host, "forget", &context.quiet_runtime())?;
+    let Some(storage_ms) = storage_ms else {
+        context.out.warn("storage does not tell the time: that of this machine is taken");
+        return Ok(client_ms());
+    };
+    let apart_ms = client_ms().abs_diff(storage_ms);
+    if apart_ms > CLOCKS_APART_MS {
+        let apart = format_duration(std::time::Duration::from_millis(apart_ms));
+        context.out.warn(&format!(
+            "the clocks of this machine and of storage are {apart} apart; storage's counts. \
+             Backups made so get wrong times: set the clock"
+        ));
+    }
+    Ok(storage_ms)
+}
+
+/// Says which snapshots the rules did not count.
+fn warn_of_uncounted(candidates: &[Candidate], context: &Context) {
+    let out_of_time = candidates.iter().filter(|one| one.retention_ms().is_none()).count();
+    if out_of_time > 0 {
+        context.out.warn(&format!(
+            "{} out of time: not what storage saw. Kept, and not counted; look at them with \
+             `larder snapshots`, and say that one is right with `larder quarantine --clear ID`",
+            are(out_of_time),
+        ));
+    }
+    let in_doubt = candidates.iter().filter(|one| one.suspect || one.quarantine.is_some()).count();
+    if in_doubt > 0 {
+        context
+            .out
+            .warn(&format!("{} quarantined or suspect: kept, and not counted", are(in_doubt)));
+    }
+}
+
+fn are(count: usize) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{} {verb}", plural(count as u64, "snapshot"))
+}
+
+#[derive(Serialize)]
+struct Summary {
+    dry_run: bool,
+    forgotten: Vec<String>,
+    kept: Option<usize>,
+}
+
+fn finish(
+    args: &ForgetArgs,
+    forgotten: &[&Snapshot],
+    kept: Option<usize>,
+    reason: &str,
+    repository: &Repository,
+    list: &SnapshotList,
+    context: &Context,
+) -> Result<Finish> {
+    let out = &context.out;
+    if !args.dry_run {
+        let runtime = context.quiet_runtime();
+        for part in forgotten.chunks(NAMED_MAX) {
+            let author = author();
+            repository.append_about(LogKind::Forget, part, reason, &author, list, &runtime)?;
+        }
+    }
+    if out.json {
+        let forgotten = forgotten.iter().map(|snapshot| snapshot.id.to_string()).collect();
+        out.message("summary", &Summary { dry_run: args.dry_run, forgotten, kept })?;
+        return Ok(Finish::Done);
+    }
+    let count = plural(forgotten.len() as u64, "snapshot");
+    let kept = kept.map(|kept| format!(", {kept} kept")).unwrap_or_default();
+    if args.dry_run {
+        out.note(format!("{count} would be forgotten{kept}: this was a dry run"))?;
+    } else {
+        out.note(format!("{count} forgotten{kept}"))?;
+        if !forgotten.is_empty() {
+            out.note("  undo it with `larder undelete ID`, until `larder prune` removes the data")?;
+        }
+    }
+    Ok(Finish::Done)
+}
