@@ -131,6 +131,12 @@ pub enum Error {
         /// What is busy, and who holds it.
         what: String,
     },
+    /// A prune went on without a session that was silent for long, and what it relied on is gone.
+    #[error("{what}")]
+    Overtaken {
+        /// What is gone.
+        what: String,
+    },
     /// The operation was cancelled, by a signal or through the library.
     #[error("interrupted")]
     Cancelled {
@@ -238,6 +244,9 @@ impl Error {
             Self::Usage { hint, .. } => return hint.clone(),
             Self::SourcesMissing { .. } => "check the paths for typing errors".into(),
             Self::Busy { .. } => "wait for it to end, then try again".into(),
+            Self::Overtaken { .. } => {
+                "run it again: what is stored already is not stored twice".into()
+            }
             Self::Cancelled { .. } => return None,
             Self::Local { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => {

@@ -64,6 +64,7 @@ pub mod archive;
 pub mod chunker;
 pub mod cli;
 pub mod codec;
+pub mod commit;
 pub mod crypto;
 pub mod error;
 pub mod format;

@@ -36,6 +36,21 @@ pub fn backup(
     options: &BackupOptions,
     runtime: &Runtime,
 ) -> Result<BackupReport> {
+    match backup_once(repository, options, runtime) {
+        // The source is still there, so what a prune took is read again.
+        Err(Error::Overtaken { what }) if options.stdin.is_none() => {
+            tracing::warn!("{what}; starting anew");
+            backup_once(repository, options, runtime)
+        }
+        ran => ran,
+    }
+}
+
+fn backup_once(
+    repository: &Repository,
+    options: &BackupOptions,
+    runtime: &Runtime,
+) -> Result<BackupReport> {
     let started = Instant::now();
     let start_ns = runtime.clock.now_ns();
     let racy_since = parent::racy_since(start_ns)?;
@@ -162,7 +177,7 @@ fn commit(
 ) -> Result<crate::repository::Snapshot> {
     let user = run.options.user.clone().unwrap_or_else(user_name);
     let new = NewSnapshot { id: run.id, host: run.host.clone(), user, body };
-    run.repository.commit_snapshot(new, session, list, run.runtime)
+    crate::commit::commit(run.repository, session, new, list, run.runtime)
 }
 
 /// What a snapshot says of what was left out: patterns, and a line with `#` in front for each

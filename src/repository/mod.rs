@@ -9,6 +9,7 @@ mod clock;
 mod compact;
 mod damaged;
 mod deltas;
+mod gc;
 mod generations;
 mod index;
 mod init;
@@ -23,11 +24,13 @@ mod reader;
 mod recover;
 mod run_writer;
 mod session;
+mod sessions;
 mod slots;
 mod state;
 mod unlock;
 
 pub use claims::Claims;
+pub use gc::{GcState, SeenFence, SeenLease, SeenMark};
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;
 pub use inspect::Inspected;
@@ -40,7 +43,8 @@ pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};
 #[doc(hidden)]
 pub use run_writer::RunWriter;
-pub use session::{Findings, Session};
+pub use session::{Findings, LISTING_LAG_MS, Session};
+pub use sessions::SeenSession;
 pub use slots::{KdfCost, SlotInfo};
 pub use unlock::{Password, Unlock};
 

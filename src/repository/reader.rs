@@ -87,6 +87,13 @@ impl Repository {
     }
 }
 
+impl<'r> Reader<'r> {
+    /// What it reads.
+    pub fn repository(&self) -> &'r Repository {
+        self.repository
+    }
+}
+
 impl Reader<'_> {
     /// The bytes of a chunk. Tries all copies, and checks the id of what it returns.
     ///

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,30 +11,40 @@ use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::Repository;
 use super::deltas::DeltaStore;
+use super::gc::GcState;
 use super::keys::Keys;
-use super::object::{
-    OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
-};
+use super::object::make_object;
 use super::state::LocalState;
 use crate::crypto::Class;
 use crate::error::{Error, Result, StorageErrorKind};
-use crate::format::gc::Mark;
-use crate::format::header::{HEADER_LEN, ObjectType};
+use crate::format::header::ObjectType;
 use crate::format::index::DeltaPack;
 use crate::format::pack::PackType;
-use crate::format::record::{decode, encode, names32};
+use crate::format::record::encode;
 use crate::format::session::{Session as SessionRecord, SessionEnd};
 use crate::model::{ClientId, ObjectHash, RepoId, SessionId};
 use crate::runtime::{Clock, Random, Runtime};
-use crate::storage::{PutMode, SharedStorage};
+use crate::storage::{ObjectMeta, PutMode, SharedStorage};
 
 /// How often a session shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(600);
+
+/// Listings may lag behind by half of this.
+pub const LISTING_LAG_MS: i64 = 2 * 3_600_000;
+
+fn end_name(session_id: SessionId) -> String {
+    format!("sessions/{session_id}.end")
+}
 
 /// An announced session. End it with [`Session::end`]; one that is dropped stays open in the
 /// repository until it expires.
 pub struct Session {
     announcer: Arc<Announcer>,
+    /// The packs that marks condemned when it began: nothing was deduplicated against them.
+    condemned: HashSet<ObjectHash>,
+    /// Whether it committed. A session commits once: then its fence has done its work when the
+    /// record is seen.
+    spent: AtomicBool,
     stop: Option<Sender<()>>,
     heartbeats: Option<JoinHandle<u32>>,
 }
@@ -61,6 +72,39 @@ impl Announcer {
         Ok(self.storage.put(name, &[&object], PutMode::Content)?)
     }
 
+    fn put_end(&self) -> Result<()> {
+        let session_id = self.record.session_id;
+        let end = SessionEnd { session_id, now_ms: self.clock.now_ms(), outcome: 0 };
+        self.put(&end_name(session_id), ObjectType::SessionEnd, &encode(&end))
+    }
+
+    /// Removes what is left of sessions that ended a while ago, by storage's clock.
+    fn clean_ended(&self) -> Result<()> {
+        let mut metas = Vec::new();
+        self.storage.list("sessions/", &mut |meta| metas.push(meta))?;
+        let own = end_name(self.record.session_id);
+        let now_ms = metas.iter().find(|meta| meta.name == own).and_then(|meta| meta.modified_ms);
+        let is_old = |meta: &&ObjectMeta| match (now_ms, meta.modified_ms) {
+            (Some(now_ms), Some(ended_ms)) => now_ms.saturating_sub(ended_ms) >= LISTING_LAG_MS,
+            _ => false,
+        };
+        for end in metas.iter().filter(is_old) {
+            let Some(session) = end.name.strip_suffix(".end") else { continue };
+            let rest = metas.iter().filter(|meta| {
+                meta.name.strip_prefix(session).is_some_and(|number| number.starts_with('-'))
+            });
+            // Its end goes last: without it the session would count as open.
+            for meta in rest.chain([end]) {
+                match self.storage.delete(&meta.name) {
+                    Ok(()) => {}
+                    Err(error) if error.kind == StorageErrorKind::Denied => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn name(&self, number: u32) -> String {
         format!("sessions/{}-{number:08x}", self.record.session_id)
     }
@@ -77,7 +121,37 @@ impl Session {
         self.announcer.record.client_id
     }
 
+    /// Who it is, for a session that goes on from it.
+    pub fn purpose(&self) -> (&str, &str) {
+        (&self.announcer.record.purpose, &self.announcer.record.host)
+    }
+
+    /// The packs that were condemned when it began.
+    pub fn condemned(&self) -> &HashSet<ObjectHash> {
+        &self.condemned
+    }
+
+    /// Takes the one commit of this session. `false`: it was taken before.
+    pub fn take_commit(&self) -> bool {
+        !self.spent.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether its announcement is still there. One that is gone was taken for dead.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn is_announced(&self) -> Result<bool> {
+        match self.announcer.storage.head(&self.announcer.name(0)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == StorageErrorKind::Missing => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Says that the session is over, whether it reached its goal or gave up.
+    ///
+    /// After a commit its objects stay for a while, with one that says so: whoever lists the
+    /// records may not see the new one yet, and must not take the session for ended before.
     ///
     /// # Errors
     /// The storage's. The work of the session is not in danger then: an open session only delays
@@ -85,17 +159,15 @@ impl Session {
     pub fn end(mut self) -> Result<()> {
         let last = self.stop_heartbeats();
         let announcer = &self.announcer;
+        if self.spent.load(Ordering::SeqCst) {
+            announcer.put_end()?;
+            return announcer.clean_ended();
+        }
         for number in (0..=last).rev() {
             match announcer.storage.delete(&announcer.name(number)) {
                 Ok(()) => {}
                 // Storage that refuses deletes keeps the announcement, and learns of the end.
-                Err(error) if error.kind == StorageErrorKind::Denied => {
-                    let session_id = announcer.record.session_id;
-                    let now_ms = announcer.clock.now_ms();
-                    let end = SessionEnd { session_id, now_ms, outcome: 0 };
-                    let name = format!("sessions/{session_id}.end");
-                    return announcer.put(&name, ObjectType::SessionEnd, &encode(&end));
-                }
+                Err(error) if error.kind == StorageErrorKind::Denied => return announcer.put_end(),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -173,8 +245,16 @@ impl Repository {
             }
             number
         });
-        let session = Session { announcer, stop: Some(stop), heartbeats: Some(heartbeats) };
-        let findings = self.survey()?;
+        let mut session = Session {
+            announcer,
+            condemned: HashSet::new(),
+            spent: AtomicBool::new(false),
+            stop: Some(stop),
+            heartbeats: Some(heartbeats),
+        };
+        let gc = self.load_gc()?;
+        session.condemned = gc.condemned();
+        let findings = self.survey(gc)?;
         Ok((session, findings))
     }
 
@@ -193,9 +273,10 @@ impl Repository {
         })
     }
 
-    fn survey(&self) -> Result<Findings> {
-        let mut findings = Findings::default();
-        let mut ghosts = self.condemned_packs(&mut findings.bad)?;
+    /// Marks come first: a mark that is gone has left its drop list in the index.
+    fn survey(&self, gc: GcState) -> Result<Findings> {
+        let mut ghosts = gc.condemned();
+        let mut findings = Findings { bad: gc.bad, ..Findings::default() };
         let damaged = self.damaged_packs(&mut findings.bad)?;
         self.index.forget_recovered();
         findings.bad.extend(self.index.load(&*self.storage)?.bad);
@@ -221,39 +302,6 @@ impl Repository {
         ghosts.extend(damaged);
         self.index.set_ghosts(ghosts);
         Ok(findings)
-    }
-
-    /// Packs that a prune is about to remove.
-    fn condemned_packs(&self, bad: &mut Vec<Error>) -> Result<HashSet<ObjectHash>> {
-        let mut condemned = HashSet::new();
-        let mut names = Vec::new();
-        self.storage.list("gc/", &mut |meta| names.push(meta.name))?;
-        for name in names.iter().filter(|name| name.starts_with("gc/mark-")) {
-            match self.load_control(name, ObjectType::Mark) {
-                Ok(record) => {
-                    let mark: Mark = decode(&record, name)?;
-                    condemned.extend(names32(&mark.packs.0, ObjectHash).unwrap_or_default());
-                }
-                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => {}
-                Err(error) if error.is_damage() => bad.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(condemned)
-    }
-
-    fn load_control(&self, name: &str, object_type: ObjectType) -> Result<Vec<u8>> {
-        let object = self.storage.get(name, OBJECT_LEN_MAX)?;
-        if let Some(hash) = hash_in_name(name) {
-            check_hash(&object, hash, name)?;
-        }
-        let header = check_header(&object, name, self.id, self.keys.suite)?;
-        if header.object_type != object_type {
-            return Err(Error::damaged(name, "it is something else than its name says"));
-        }
-        let (head, sealed) = object.split_at(HEADER_LEN);
-        let key = self.keys.of_epoch(Class::Control, header.epoch, name)?;
-        open_record(key, head, seal_kind(object_type), sealed, name)
     }
 
     /// Takes packs of an interrupted run into the index: reads their directories and names them

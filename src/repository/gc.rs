@@ -1,0 +1,279 @@
+//! What prunes and writers tell each other through storage: marks, fences, leases and drop lists
+//! (SPEC.md, section 13). This module writes and reads them; what follows from them is decided in
+//! `commit` (writers) and `prune`.
+
+use std::collections::HashSet;
+
+use super::Repository;
+use super::object::{
+    OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
+};
+use crate::crypto::Class;
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::gc::{Fence, Lease, Mark};
+use crate::format::header::{HEADER_LEN, ObjectType};
+use crate::format::index::DropList;
+use crate::format::record::{Bin, decode, encode, names32};
+use crate::model::{BackupId, ObjectHash, SessionId};
+use crate::storage::{ObjectMeta, PutMode, in_parallel, list_sorted};
+
+/// A mark: what one collection is about to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenMark {
+    /// Its object.
+    pub name: String,
+    /// Storage's time of it, milliseconds since 1970.
+    pub modified_ms: Option<i64>,
+    /// The collection.
+    pub gc_id: BackupId,
+    /// When it was made, by the clock of who made it.
+    pub time_ms: i64,
+    /// The condemned packs, sorted.
+    pub packs: Vec<ObjectHash>,
+    /// The snapshot records that go with them, sorted.
+    pub records: Vec<ObjectHash>,
+}
+
+/// A fence: tells a session that it may not rely on what it found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFence {
+    /// Its object.
+    pub name: String,
+    /// Storage's time of it, milliseconds since 1970.
+    pub modified_ms: Option<i64>,
+    /// The collection.
+    pub gc_id: BackupId,
+    /// The session.
+    pub session_id: SessionId,
+    /// When it was made, by the clock of who made it.
+    pub time_ms: i64,
+}
+
+/// A lease: a collection at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenLease {
+    /// Its object.
+    pub name: String,
+    /// Storage's time of it, milliseconds since 1970.
+    pub modified_ms: Option<i64>,
+    /// What it says.
+    pub lease: Lease,
+}
+
+/// All that lies in `gc/`.
+#[derive(Debug, Default)]
+pub struct GcState {
+    /// Marks.
+    pub marks: Vec<SeenMark>,
+    /// Fences.
+    pub fences: Vec<SeenFence>,
+    /// Leases.
+    pub leases: Vec<SeenLease>,
+    /// Objects that could not be read: nobody may act on them.
+    pub bad: Vec<Error>,
+}
+
+impl GcState {
+    /// All packs that some mark condemns.
+    pub fn condemned(&self) -> HashSet<ObjectHash> {
+        self.marks.iter().flat_map(|mark| mark.packs.iter().copied()).collect()
+    }
+
+    /// Whether a session is fenced.
+    pub fn is_fenced(&self, session_id: SessionId) -> bool {
+        self.fences.iter().any(|fence| fence.session_id == session_id)
+    }
+
+    /// Whether a mark says that this record goes.
+    pub fn takes_record(&self, record: ObjectHash) -> bool {
+        self.marks.iter().any(|mark| mark.records.binary_search(&record).is_ok())
+    }
+}
+
+enum GcObject {
+    Mark(SeenMark),
+    Fence(SeenFence),
+    Lease(SeenLease),
+    Gone,
+}
+
+impl Repository {
+    /// Lists and reads marks, fences and leases.
+    ///
+    /// # Errors
+    /// The storage's. Damaged objects are in [`GcState::bad`].
+    pub fn load_gc(&self) -> Result<GcState> {
+        let listed = list_sorted(&*self.storage, "gc/")?;
+        let mut state = GcState::default();
+        for object in in_parallel(&*self.storage, &listed, |meta| self.load_gc_object(meta)) {
+            match object {
+                Ok(GcObject::Mark(mark)) => state.marks.push(mark),
+                Ok(GcObject::Fence(fence)) => state.fences.push(fence),
+                Ok(GcObject::Lease(lease)) => state.leases.push(lease),
+                Ok(GcObject::Gone) => {}
+                Err(error) if error.is_damage() => state.bad.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(state)
+    }
+
+    fn load_gc_object(&self, meta: &ObjectMeta) -> Result<GcObject> {
+        let name = &meta.name;
+        let modified_ms = meta.modified_ms;
+        let file = name.trim_start_matches("gc/");
+        let misnamed = || Error::damaged(name, "its content and its name differ");
+        let read = match file.split('-').next() {
+            Some("mark") => self.load_control::<Mark>(name, ObjectType::Mark).and_then(|mark| {
+                let hash = hash_in_name(name).ok_or_else(misnamed)?;
+                if format!("mark-{}-{hash}", mark.gc_id) != file {
+                    return Err(misnamed());
+                }
+                let list = |bin: &Bin| {
+                    let mut names = names32(&bin.0, ObjectHash)?;
+                    names.sort_unstable();
+                    Some(names)
+                };
+                let malformed = || Error::damaged(name, "it has a malformed list of objects");
+                Ok(GcObject::Mark(SeenMark {
+                    name: name.clone(),
+                    modified_ms,
+                    gc_id: mark.gc_id,
+                    time_ms: mark.time_ms,
+                    packs: list(&mark.packs).ok_or_else(malformed)?,
+                    records: list(&mark.records).ok_or_else(malformed)?,
+                }))
+            }),
+            Some("fence") => {
+                self.load_control::<Fence>(name, ObjectType::Fence).and_then(|fence| {
+                    if format!("fence-{}-{}", fence.session_id, fence.gc_id) != file {
+                        return Err(misnamed());
+                    }
+                    Ok(GcObject::Fence(SeenFence {
+                        name: name.clone(),
+                        modified_ms,
+                        gc_id: fence.gc_id,
+                        session_id: fence.session_id,
+                        time_ms: fence.time_ms,
+                    }))
+                })
+            }
+            Some("lease") => {
+                self.load_control::<Lease>(name, ObjectType::Lease).and_then(|lease| {
+                    if format!("lease-{}-{:08x}", lease.gc_id, lease.number) != file {
+                        return Err(misnamed());
+                    }
+                    Ok(GcObject::Lease(SeenLease { name: name.clone(), modified_ms, lease }))
+                })
+            }
+            _ => return Ok(GcObject::Gone),
+        };
+        match read {
+            Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => Ok(GcObject::Gone),
+            read => read,
+        }
+    }
+
+    /// Reads an object of class *ctl*.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming it, and the storage's.
+    pub(super) fn load_control<R: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+        object_type: ObjectType,
+    ) -> Result<R> {
+        let object = self.storage.get(name, OBJECT_LEN_MAX)?;
+        if let Some(hash) = hash_in_name(name) {
+            check_hash(&object, hash, name)?;
+        }
+        let header = check_header(&object, name, self.id, self.keys.suite)?;
+        if header.object_type != object_type {
+            return Err(Error::damaged(name, "it is something else than its name says"));
+        }
+        let (head, sealed) = object.split_at(HEADER_LEN);
+        let key = self.keys.of_epoch(Class::Control, header.epoch, name)?;
+        decode(&open_record(key, head, seal_kind(object_type), sealed, name)?, name)
+    }
+
+    /// Leaves packs out of deduplication until the next session begins: they were condemned.
+    pub fn distrust(&self, packs: impl IntoIterator<Item = ObjectHash>) {
+        let packs: Vec<ObjectHash> = packs.into_iter().collect();
+        self.index.add_ghosts(&packs);
+    }
+
+    /// Condemns packs and snapshot records. Returns the mark's name.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn put_mark(
+        &self,
+        gc_id: BackupId,
+        packs: &[ObjectHash],
+        records: &[ObjectHash],
+        time_ms: i64,
+    ) -> Result<String> {
+        let mark = Mark { gc_id, time_ms, packs: concat(packs), records: concat(records) };
+        let (hash, object) = self.control_object(ObjectType::Mark, &encode(&mark));
+        let name = format!("gc/mark-{gc_id}-{hash}");
+        self.storage.put(&name, &[&object], PutMode::Content)?;
+        Ok(name)
+    }
+
+    /// Tells a session that it may not rely on what it found.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn put_fence(&self, gc_id: BackupId, session_id: SessionId, time_ms: i64) -> Result<()> {
+        let fence = Fence { gc_id, session_id, time_ms };
+        let (_, object) = self.control_object(ObjectType::Fence, &encode(&fence));
+        let name = format!("gc/fence-{session_id}-{gc_id}");
+        Ok(self.storage.put(&name, &[&object], PutMode::Content)?)
+    }
+
+    /// Says that a collection is at work. Returns storage's time of the object, where storage has
+    /// times: this is how late it is for storage.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn put_lease(&self, lease: &Lease) -> Result<(String, Option<i64>)> {
+        let (_, object) = self.control_object(ObjectType::Lease, &encode(lease));
+        let name = format!("gc/lease-{}-{:08x}", lease.gc_id, lease.number);
+        self.storage.put(&name, &[&object], PutMode::Content)?;
+        let modified_ms = self.storage.head(&name)?.modified_ms;
+        Ok((name, modified_ms))
+    }
+
+    /// Says that packs do not count any more, whatever other index objects say. Returns its hash.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn put_drop_list(
+        &self,
+        gc_id: BackupId,
+        packs: &[ObjectHash],
+        time_ms: i64,
+    ) -> Result<ObjectHash> {
+        let list = DropList { gc_id, time_ms, packs: concat(packs) };
+        let key = self.keys.current(Class::Index);
+        let (hash, object) = make_object(
+            ObjectType::DropList,
+            self.keys.suite,
+            self.id,
+            key,
+            &self.random,
+            &encode(&list),
+        );
+        self.storage.put(&format!("index/{hash}"), &[&object], PutMode::Content)?;
+        Ok(hash)
+    }
+
+    fn control_object(&self, object_type: ObjectType, record: &[u8]) -> (ObjectHash, Vec<u8>) {
+        let key = self.keys.current(Class::Control);
+        make_object(object_type, self.keys.suite, self.id, key, &self.random, record)
+    }
+}
+
+fn concat(names: &[ObjectHash]) -> Bin {
+    Bin(names.iter().flat_map(|name| name.0).collect())
+}

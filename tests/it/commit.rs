@@ -1,0 +1,191 @@
+//! The last steps of a backup against a prune that works meanwhile: marks, fences, and data that is
+//! gone when a writer wakes up.
+
+use std::sync::Arc;
+
+use larder::commit::{commit, undelete};
+use larder::error::Error;
+use larder::format::log::LogKind;
+use larder::model::{BackupId, ObjectHash};
+use larder::repository::{Author, NewSnapshot, Repository};
+use larder::runtime::{Phase, Progress};
+use larder::storage::Storage;
+
+use crate::support::Lab;
+
+/// Does something when the run has stored everything and is about to commit.
+struct BeforeCommit<F>(F);
+
+impl<F: Fn() + Send + Sync> Progress for BeforeCommit<F> {
+    fn phase(&self, phase: Phase) {
+        if phase == Phase::Committing {
+            (self.0)();
+        }
+    }
+}
+
+fn packs(repository: &Repository) -> Vec<ObjectHash> {
+    repository.index().packs().into_iter().map(|(_, info)| info.hash).collect()
+}
+
+fn author() -> Author {
+    Author { host: "lab".into(), user: "tester".into() }
+}
+
+const GC: BackupId = BackupId([7; 16]);
+
+/// Removes packs as a prune does that has waited for everybody.
+fn drop_packs(lab: &Lab, repository: &Repository, packs: &[ObjectHash]) {
+    repository.put_drop_list(GC, packs, 0).expect("puts");
+    for name in lab.memory.names() {
+        if packs.iter().any(|pack| name.ends_with(&pack.to_string())) {
+            lab.memory.delete(&name).expect("deletes");
+        }
+    }
+}
+
+/// Packs that are condemned while a backup runs may go the moment it has committed.
+#[test]
+fn what_is_condemned_during_a_run_is_copied() {
+    let mut lab = Lab::seeded(301);
+    lab.backup_named("first");
+    lab.tree().edit(5);
+    let old = packs(&lab.open());
+    let other = Arc::new(lab.open());
+    let (at_commit, condemned) = (Arc::clone(&other), old.clone());
+    let report = lab.try_backup_with(|_, runtime| {
+        runtime.progress = Arc::new(BeforeCommit(move || {
+            at_commit.put_mark(GC, &condemned, &[], 0).expect("puts");
+        }));
+    });
+    let report = lab.complete(report);
+    drop_packs(&lab, &other, &old);
+    let repository = lab.open();
+    let list = repository.snapshots().expect("lists");
+    let second = &list.snapshots[1];
+    assert_eq!(second.id, report.snapshot.expect("committed").id);
+    let restored = lab.restore(&repository, second).expect("restores");
+    assert_eq!(restored, lab.live_copy());
+}
+
+/// The machine slept, its session was fenced, and everything is still there.
+#[test]
+fn a_fenced_run_verifies_everything_and_clears_itself() {
+    let mut lab = Lab::seeded(302);
+    lab.backup_named("first");
+    lab.tree().edit(5);
+    let other = Arc::new(lab.open());
+    for (round, after_commit) in [false, true].into_iter().enumerate() {
+        let repository = lab.open();
+        let (session, _) = repository.begin_session("test", "lab", &lab.runtime()).expect("begins");
+        let known = repository.snapshots().expect("lists");
+        let mut new = NewSnapshot {
+            id: BackupId([round as u8; 16]),
+            host: "lab".into(),
+            user: "tester".into(),
+            body: known.snapshots[0].body.clone(),
+        };
+        new.body.start_ms += 1 + round as i64;
+        if after_commit {
+            // A second commit of a session does not rest on what the first one looked at.
+            let first = NewSnapshot { id: BackupId([9; 16]), ..new.clone() };
+            commit(&repository, &session, first, &known, &lab.runtime()).expect("commits");
+        }
+        other.put_fence(GC, session.id(), 0).expect("puts");
+        let snapshot = commit(&repository, &session, new, &known, &lab.runtime()).expect("commits");
+        session.end().expect("ends");
+        let list = lab.open().snapshots().expect("lists");
+        let found = list.snapshots.iter().find(|s| s.id == snapshot.id).expect("is there");
+        assert!(!found.suspect, "it is not the fenced session that wrote it, or it was cleared");
+    }
+    let (open, bad) = other.load_sessions().expect("lists");
+    assert!(bad.is_empty(), "{bad:?}");
+    assert!(open.iter().all(|session| session.ended), "{open:?}");
+}
+
+/// A prune went on without a machine that slept: what it took is read from the source again.
+#[test]
+fn a_run_that_lost_its_ground_starts_anew() {
+    let mut lab = Lab::seeded(303);
+    lab.backup_named("first");
+    let old = packs(&lab.open());
+    let other = Arc::new(lab.open());
+    let fork = lab.fork();
+    let taken = std::sync::atomic::AtomicBool::new(false);
+    let (memory, condemned) = (Arc::clone(&fork.memory), old.clone());
+    let at_commit = Arc::new(fork.open());
+    let report = fork.try_backup_with(|_, runtime| {
+        runtime.progress = Arc::new(BeforeCommit(move || {
+            if taken.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                return;
+            }
+            let (sessions, _) = at_commit.load_sessions().expect("lists");
+            for session in sessions.iter().filter(|session| !session.ended) {
+                at_commit.put_fence(GC, session.id, 0).expect("puts");
+            }
+            at_commit.put_drop_list(GC, &condemned, 0).expect("puts");
+            for name in memory.names() {
+                if condemned.iter().any(|pack| name.ends_with(&pack.to_string())) {
+                    memory.delete(&name).expect("deletes");
+                }
+            }
+        }));
+    });
+    let report = fork.complete(report);
+    drop(other);
+    let repository = fork.open();
+    let list = repository.snapshots().expect("lists");
+    let id = report.snapshot.expect("committed").id;
+    let second = list.snapshots.iter().find(|s| s.id == id).expect("is there");
+    assert!(!second.suspect);
+    assert_eq!(fork.restore(&repository, second).expect("restores"), fork.live_copy());
+}
+
+/// A forget is taken back as long as the data is there, and never half.
+#[test]
+fn undelete_brings_back_what_is_there() {
+    let mut lab = Lab::seeded(304);
+    lab.backup_named("first");
+    let repository = lab.open();
+    let list = repository.snapshots().expect("lists");
+    let first = list.snapshots[0].clone();
+    let forget = |list: &larder::repository::SnapshotList| {
+        repository
+            .append_about(LogKind::Forget, &[&first], "old", &author(), list, &lab.runtime())
+            .expect("forgets");
+        repository.snapshots().expect("lists")
+    };
+    // Nobody is about to take it: it comes back as it was.
+    let list = forget(&list);
+    assert!(list.snapshots.is_empty() && list.forgotten.len() == 1);
+    let all: Vec<_> = list.forgotten.iter().collect();
+    let done = undelete(&repository, &all, &author(), &list, &lab.runtime()).expect("undeletes");
+    assert_eq!(done.restored, [first.id]);
+    lab.assert_all_whole("undeleted");
+    // A prune is about to remove data and record: it gets a new record, and new packs.
+    let list = forget(&repository.snapshots().expect("lists"));
+    let old = packs(&repository);
+    repository.put_mark(GC, &old, &[first.record], 0).expect("puts");
+    let all: Vec<_> = list.forgotten.iter().collect();
+    let done = undelete(&repository, &all, &author(), &list, &lab.runtime()).expect("undeletes");
+    let [(id, renewed)] = &done.renewed[..] else { panic!("{done:?}") };
+    assert_eq!(*id, first.id);
+    drop_packs(&lab, &repository, &old);
+    lab.memory.delete(&first.object_name).expect("deletes");
+    let copy = lab.restore(&lab.open(), renewed).expect("restores");
+    assert_eq!(copy, lab.live_copy());
+    // Its data is gone: it stays forgotten.
+    let list = repository.snapshots().expect("lists");
+    let renewed = list.snapshots[0].clone();
+    repository
+        .append_about(LogKind::Forget, &[&renewed], "old", &author(), &list, &lab.runtime())
+        .expect("forgets");
+    repository.load_index().expect("loads");
+    let new = packs(&repository);
+    drop_packs(&lab, &repository, &new);
+    let list = repository.snapshots().expect("lists");
+    let all: Vec<_> = list.forgotten.iter().collect();
+    let failed = undelete(&repository, &all, &author(), &list, &lab.runtime());
+    assert!(matches!(failed, Err(Error::Overtaken { .. })), "{failed:?}");
+    assert!(repository.snapshots().expect("lists").snapshots.is_empty());
+}
