@@ -201,6 +201,10 @@ record! {
         record: ObjectHash,
         /// Storage's time, milliseconds since 1970.
         storage_ms: i64,
+        /// Which of the covered clients wrote it: a place in `covers`.
+        client: u64,
+        /// Its number in the client's chain.
+        seq: u64,
     }
 }
 

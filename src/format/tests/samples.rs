@@ -285,7 +285,7 @@ fn log() -> Vec<Sample> {
         reason: "not needed".into(),
         records: hashes(&[0x4b, 0x4c]),
     };
-    let first_seen = FirstSeen { record: hash(0x49), storage_ms: NOW - 1 };
+    let first_seen = FirstSeen { record: hash(0x49), storage_ms: NOW - 1, client: 0, seq: 299 };
     let checkpoint =
         CheckpointBody { first_seen: vec![first_seen.clone()], covers: vec![head.clone()] };
     let note = NoteBody { text: "a note".into() };

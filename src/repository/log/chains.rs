@@ -51,11 +51,6 @@ pub enum Breach {
         /// Their number.
         seq: u64,
     },
-    /// A checkpoint says that a record is kept, and it is not there.
-    Unkept {
-        /// The record.
-        record: ObjectHash,
-    },
 }
 
 impl fmt::Display for Breach {
@@ -90,9 +85,6 @@ impl fmt::Display for Breach {
                 "{} has two records with number {seq}: its machine was copied or set back",
                 client(client_id, host)
             ),
-            Self::Unkept { record } => {
-                write!(f, "record {} is missing, which the last prune kept", record.short())
-            }
         }
     }
 }
@@ -118,6 +110,14 @@ impl<'l> Cover<'l> {
     }
 }
 
+/// The records that a checkpoint keeps.
+fn kept(body: &CheckpointBody) -> impl Iterator<Item = Head> {
+    body.first_seen.iter().filter_map(|seen| {
+        let client_id = body.covers.get(usize::try_from(seen.client).ok()?)?.client_id;
+        Some(Head { client_id, seq: seen.seq, record: seen.record })
+    })
+}
+
 /// All checkpoints.
 pub(super) struct Covers<'l>(Vec<Cover<'l>>);
 
@@ -130,14 +130,17 @@ impl<'l> Covers<'l> {
         Self(covers.collect())
     }
 
-    /// Checkpoints that let go of this record.
+    /// Checkpoints that let go of this record, unless a later one keeps it: it was undeleted in
+    /// between.
     pub(super) fn dropping(&self, head: &Head) -> impl Iterator<Item = &'l Record> {
-        self.0
-            .iter()
-            .filter(move |cover| {
-                cover.covers(head.client_id, head.seq) && !cover.kept.contains(&head.record)
-            })
+        let covering = || self.0.iter().filter(|cover| cover.covers(head.client_id, head.seq));
+        let keeping: Vec<_> = covering().filter(|c| c.kept.contains(&head.record)).collect();
+        let dropping: Vec<_> = covering()
+            .filter(|cover| !cover.kept.contains(&head.record))
             .map(|cover| cover.record)
+            .filter(|record| !keeping.iter().any(|later| later.record.knows_record(record)))
+            .collect();
+        dropping.into_iter()
     }
 
     /// Whether any checkpoint covers this record.
@@ -148,16 +151,6 @@ impl<'l> Covers<'l> {
     /// Up to where a client's chain is covered.
     fn up_to(&self, client_id: ClientId) -> u64 {
         self.0.iter().filter_map(|cover| cover.up_to.get(&client_id)).max().copied().unwrap_or(0)
-    }
-
-    /// Records that must be there: kept by a checkpoint, and not let go of by a later one.
-    fn kept(&self) -> impl Iterator<Item = ObjectHash> {
-        self.0.iter().flat_map(move |cover| {
-            let later = || self.0.iter().filter(|other| other.record.knows_record(cover.record));
-            let later: Vec<_> = later().collect();
-            let kept = cover.kept.iter().copied();
-            kept.filter(move |hash| later.iter().all(|other| other.kept.contains(hash)))
-        })
     }
 }
 
@@ -211,6 +204,7 @@ impl<'l> Chains<'l> {
             record.outer.heads.iter().for_each(|head| chains.name(head, false));
             if let Says::Checkpoint(body) = &record.says {
                 body.covers.iter().for_each(|head| chains.name(head, false));
+                kept(body).for_each(|head| chains.name(&head, false));
             }
         }
         remembered.iter().for_each(|head| chains.name(head, true));
@@ -241,17 +235,7 @@ impl<'l> Chains<'l> {
     pub(super) fn breaches(&self) -> Vec<Breach> {
         let mut clients: BTreeSet<ClientId> = self.present.keys().copied().collect();
         clients.extend(self.missing.keys().map(|(client_id, _, _)| *client_id));
-        let mut breaches: Vec<Breach> =
-            clients.into_iter().flat_map(|client_id| self.breaches_of(client_id)).collect();
-        let named: HashSet<ObjectHash> = self.missing.keys().map(|(_, _, hash)| *hash).collect();
-        let unkept: BTreeSet<ObjectHash> = self
-            .covers
-            .kept()
-            .filter(|hash| !self.hashes.contains(hash) && !named.contains(hash))
-            .filter(|hash| !self.forgotten.contains(hash))
-            .collect();
-        breaches.extend(unkept.into_iter().map(|record| Breach::Unkept { record }));
-        breaches
+        clients.into_iter().flat_map(|client_id| self.breaches_of(client_id)).collect()
     }
 
     fn breaches_of(&self, client_id: ClientId) -> Vec<Breach> {

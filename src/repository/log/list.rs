@@ -81,8 +81,9 @@ pub struct SnapshotList {
     pub notices: Vec<String>,
     /// All records that can be read, by client and number.
     pub(super) records: Vec<Record>,
-    /// Hashes of those that are there and cannot, with storage's times.
-    pub(super) unreadable: Vec<(ObjectHash, Option<i64>)>,
+    /// Those that are there and cannot, as far as their names tell of which clients they are, with
+    /// storage's times.
+    pub(super) unreadable: Vec<(Head, Option<i64>)>,
     /// Records that are named and not there, with no reason for it.
     pub(super) missing: Vec<Head>,
     /// The newest record of every client.

@@ -40,3 +40,6 @@ fn name_of(client_id: ClientId, seq: u64, hash: ObjectHash) -> String {
 pub(super) fn record_name(record: &LogRecord, hash: ObjectHash) -> String {
     name_of(record.client_id, record.client_seq, hash)
 }
+
+#[cfg(test)]
+mod tests;

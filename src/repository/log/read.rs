@@ -212,7 +212,14 @@ pub(in crate::repository) fn decode_body(outer: &LogRecord, name: &str) -> Resul
     let Some(kind) = LogKind::from_number(outer.kind) else { return Ok(Says::Other) };
     Ok(match kind {
         LogKind::Snapshot => Says::Snapshot(Some(Box::new(SnapshotBody::decode(body, name)?))),
-        LogKind::Checkpoint => Says::Checkpoint(decode(body, name)?),
+        LogKind::Checkpoint => {
+            let checkpoint: CheckpointBody = decode(body, name)?;
+            let clients = checkpoint.covers.len() as u64;
+            if checkpoint.first_seen.iter().any(|seen| seen.client >= clients) {
+                return Err(Error::damaged(name, "it keeps records of a client it does not cover"));
+            }
+            Says::Checkpoint(checkpoint)
+        }
         LogKind::Note => {
             decode::<crate::format::log::NoteBody>(body, name)?;
             Says::Other

@@ -145,7 +145,7 @@ impl SnapshotList {
             .collect();
         let there: HashSet<ObjectHash> = self.records.iter().map(|record| record.hash).collect();
         let unreadable: HashSet<ObjectHash> =
-            self.unreadable.iter().map(|(hash, _)| *hash).collect();
+            self.unreadable.iter().map(|(head, _)| head.record).collect();
         let is_gone = |hash: &ObjectHash| {
             snapshots.contains(hash) || (!there.contains(hash) && !unreadable.contains(hash))
         };
@@ -163,12 +163,10 @@ impl SnapshotList {
         snapshots
     }
 
-    /// Whether there is anything to let go besides checkpoints.
+    /// Whether there is anything to let go besides the checkpoint that stands for the others.
     fn has_to_go(&self, gone: &HashSet<BackupId>) -> bool {
-        let going = self.going(gone);
-        self.records.iter().any(|record| {
-            going.contains(&record.hash) && !matches!(record.says, Says::Checkpoint(_))
-        })
+        let sole = self.sole_checkpoint(gone).map(|checkpoint| checkpoint.hash);
+        self.going(gone).into_iter().any(|hash| Some(hash) != sole)
     }
 
     /// The checkpoint that knows all others and lets go of all that is to go, if there is one.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::chains::Covers;
+use super::chains::{Covers, place_in_name};
 use super::list::{Forgotten, Snapshot, SnapshotList};
 use super::read::{Loaded, Record, Says, first_sights};
 use crate::format::log::{Head, LogKind, SnapshotBody};
@@ -151,7 +151,13 @@ pub(super) fn evaluate(
     list.snapshots.sort_by_key(key);
     list.forgotten.sort_by_key(|forgotten| key(&forgotten.snapshot));
     for unreadable in loaded.unreadable {
-        list.unreadable.push((unreadable.hash, unreadable.meta.modified_ms));
+        if let Some((short, seq)) = place_in_name(&unreadable.meta.name) {
+            let clients = list.heads.iter().map(|head| head.client_id);
+            let clients = clients.filter(|client_id| client_id.short() == short);
+            let heads = clients.map(|client_id| Head { client_id, seq, record: unreadable.hash });
+            let seen = heads.map(|head| (head, unreadable.meta.modified_ms));
+            list.unreadable.extend(seen);
+        }
         list.bad.push(unreadable.error);
     }
     list.bad.extend(loaded.foreign);

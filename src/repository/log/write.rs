@@ -155,14 +155,20 @@ impl Repository {
     ) -> Result<Head> {
         let sights = super::read::first_sights(&known.records);
         let now_ms = runtime.clock.now_ms();
-        let records = known.records.iter().map(|r| (r.hash, sights.get(&r.hash).copied()));
+        let places: HashMap<ClientId, u64> =
+            heads.iter().zip(0..).map(|(head, place)| (head.client_id, place)).collect();
+        let records = known.records.iter().map(|r| (r.head(), sights.get(&r.hash).copied()));
         let mut first_seen: Vec<FirstSeen> = records
-            .chain(known.unreadable.iter().copied())
-            .filter(|(hash, _)| keep(hash))
-            // Storage without a clock: the writer's is the best there is.
-            .map(|(record, ms)| FirstSeen { record, storage_ms: ms.unwrap_or(now_ms) })
+            .chain(known.unreadable.iter().cloned())
+            .filter(|(head, _)| keep(&head.record))
+            .filter_map(|(head, ms)| {
+                let client = *places.get(&head.client_id)?;
+                // Storage without a clock: the writer's is the best there is.
+                let storage_ms = ms.unwrap_or(now_ms);
+                Some(FirstSeen { record: head.record, storage_ms, client, seq: head.seq })
+            })
             .collect();
-        first_seen.sort_by_key(|seen| seen.record);
+        first_seen.sort_by_key(|seen| (seen.client, seen.seq, seen.record));
         let body = CheckpointBody { first_seen, covers: heads.to_vec() };
         let id = BackupId(runtime.random.bytes());
         let (kind, session_id) = (LogKind::Checkpoint, NO_SESSION);
