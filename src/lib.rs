@@ -55,7 +55,7 @@
 //!   and files, without an idea of repositories;
 //! - [`repository`]: keys, packs, index, snapshots;
 //! - [`tree`], [`source`]: a snapshot, a live folder;
-//! - [`archive`], [`restore`], [`retention`], [`verify`]: one operation each;
+//! - [`archive`], [`restore`], [`retention`], [`verify`], [`repair`]: one operation each;
 //! - [`cli`]: the command line.
 //!
 //! The stored format is described in SPEC.md, byte by byte.
@@ -70,6 +70,7 @@ pub mod error;
 pub mod format;
 pub mod fsmeta;
 pub mod model;
+pub mod repair;
 pub mod repository;
 pub mod restore;
 pub mod retention;

@@ -104,7 +104,7 @@ impl Repository {
         Ok(runs)
     }
 
-    fn write_run(
+    pub(super) fn write_run(
         &self,
         builder: LevelBuilder,
         replaced: &[ObjectHash],

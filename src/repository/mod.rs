@@ -4,6 +4,8 @@
 //! Not here: what a manifest means (`tree`), how files are read (`archive`) or written
 //! (`restore`).
 
+mod adopt;
+mod agree;
 mod claims;
 mod clock;
 mod compact;
@@ -22,6 +24,7 @@ mod open;
 mod pack;
 mod reader;
 mod recover;
+mod reindex;
 mod run_writer;
 mod session;
 mod sessions;

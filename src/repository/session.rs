@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
+use super::PackInfo;
 use super::Repository;
-use super::deltas::DeltaStore;
+use super::adopt::{Adopt, ListedPack};
 use super::gc::GcState;
 use super::keys::Keys;
 use super::object::make_object;
@@ -18,8 +19,6 @@ use super::state::LocalState;
 use crate::crypto::Class;
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
-use crate::format::index::DeltaPack;
-use crate::format::pack::PackType;
 use crate::format::record::encode;
 use crate::format::session::{Session as SessionRecord, SessionEnd};
 use crate::model::{ClientId, ObjectHash, RepoId, SessionId};
@@ -194,8 +193,14 @@ pub struct Findings {
     pub bad: Vec<Error>,
     /// Packs that the index names and storage lost: what is in them is stored again.
     pub lost_packs: u64,
+    /// Which of these are not there at all.
+    pub missing: Vec<PackInfo>,
+    /// Which of these have another length, and what length.
+    pub resized: Vec<(PackInfo, u64)>,
     /// Packs of an interrupted run that were taken into the index.
     pub adopted_packs: u64,
+    /// Their bytes.
+    pub adopted_bytes: u64,
 }
 
 impl Repository {
@@ -254,7 +259,7 @@ impl Repository {
         };
         let gc = self.load_gc()?;
         session.condemned = gc.condemned();
-        let findings = self.survey(gc)?;
+        let findings = self.survey(gc, Adopt::Yes, runtime)?;
         Ok((session, findings))
     }
 
@@ -273,8 +278,16 @@ impl Repository {
         })
     }
 
+    /// Looks at what the start of a session would find, and writes nothing.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn look_over(&self, runtime: &Runtime) -> Result<Findings> {
+        self.survey(self.load_gc()?, Adopt::LookOnly, runtime)
+    }
+
     /// Marks come first: a mark that is gone has left its drop list in the index.
-    fn survey(&self, gc: GcState) -> Result<Findings> {
+    fn survey(&self, gc: GcState, adopt: Adopt, runtime: &Runtime) -> Result<Findings> {
         let mut ghosts = gc.condemned();
         let mut findings = Findings { bad: gc.bad, ..Findings::default() };
         let damaged = self.damaged_packs(&mut findings.bad)?;
@@ -286,51 +299,29 @@ impl Repository {
         // Both are sorted by name.
         let known = self.index.packs();
         for (_, info) in &known {
-            if listed.get(&info.hash).is_none_or(|(len, _)| len != info.len) {
-                ghosts.insert(info.hash);
-                findings.lost_packs += 1;
+            match listed.get(&info.hash) {
+                Some(listed) if listed == (info.len, info.pack_type) => continue,
+                // A prune removes it just now.
+                _ if ghosts.contains(&info.hash) => continue,
+                Some((len, _)) => findings.resized.push((*info, len)),
+                None => findings.missing.push(*info),
             }
+            ghosts.insert(info.hash);
+            findings.lost_packs += 1;
         }
         let is_known =
             |hash: &ObjectHash| known.binary_search_by(|(_, info)| info.hash.cmp(hash)).is_ok();
-        let orphans: Vec<_> =
-            listed.iter().filter(|(hash, _)| !is_known(hash) && !ghosts.contains(hash)).collect();
+        let orphans: Vec<ListedPack> = listed
+            .iter()
+            .filter(|(hash, _)| !is_known(hash) && !ghosts.contains(hash))
+            .map(|(hash, (len, pack_type))| (hash, len, pack_type))
+            .collect();
         drop((known, listed));
-        self.adopt(&orphans, &mut findings)?;
+        self.adopt(&orphans, adopt, &mut findings, runtime)?;
         // They are there, and named by the index so that readers try them; but nobody may rest on
         // them.
         ghosts.extend(damaged);
         self.index.set_ghosts(ghosts);
         Ok(findings)
-    }
-
-    /// Takes packs of an interrupted run into the index: reads their directories and names them
-    /// in a delta. A pack whose end does not open is left alone.
-    fn adopt(
-        &self,
-        orphans: &[(ObjectHash, (u64, PackType))],
-        findings: &mut Findings,
-    ) -> Result<()> {
-        let mut packs = Vec::new();
-        for (hash, (len, pack_type)) in orphans {
-            match self.pack_directory(*hash, *len, *pack_type) {
-                Ok(directory) => {
-                    packs.push(DeltaPack { pack: *hash, len: *len, directory });
-                }
-                Err(error) if error.is_damage() => findings.bad.push(error),
-                // Gone since it was listed, or unreadable: nothing depends on it.
-                Err(Error::Storage(error)) => findings.bad.push(error.into()),
-                Err(error) => return Err(error),
-            }
-        }
-        findings.adopted_packs = packs.len() as u64;
-        let store = DeltaStore {
-            storage: &*self.storage,
-            keys: &self.keys,
-            repo_id: self.id,
-            random: &self.random,
-            index: &self.index,
-        };
-        store.put(packs).map(|_| ())
     }
 }

@@ -23,6 +23,12 @@ pub enum Phase {
     CheckingData,
     /// Merging index objects.
     MergingIndex,
+    /// Making the index name all packs.
+    RepairingIndex,
+    /// Copying what can be read of damaged packs.
+    SalvagingPacks,
+    /// Writing what is left of damaged snapshots.
+    RepairingSnapshots,
 }
 
 /// What kind of trouble an [`Issue`] tells of.

@@ -44,7 +44,7 @@ pub(super) fn check(
     let fitting = usize::try_from(BUFFERS_MAX / longest).unwrap_or(usize::MAX).max(1);
     let workers = repository.storage().concurrency().max(cores).min(fitting.max(cores));
 
-    let records = records_per_pack(repository);
+    let records = repository.index().records_per_pack();
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
     let found = Mutex::new(Found::default());
@@ -83,13 +83,6 @@ pub(super) fn check(
     damage.segments.extend(found.segments);
     damage.copies.extend(found.copies);
     Ok(())
-}
-
-/// How many records the index has for each pack.
-fn records_per_pack(repository: &Repository) -> HashMap<PackRef, u64> {
-    let mut counts: HashMap<PackRef, u64> = HashMap::new();
-    repository.index().for_each(&mut |_, location| *counts.entry(location.pack).or_default() += 1);
-    counts
 }
 
 /// What workers found bad.
@@ -157,7 +150,9 @@ impl Worker<'_> {
     fn verify(&mut self, pack: &PresentPack, bytes: &mut [u8], records: u64) -> Result<()> {
         let name = pack.info.object_name();
         let directory = self.directory(pack, bytes, &name)?;
-        let segments = self.compare(pack, &directory, records, &name)?;
+        let differs = || Error::damaged(&name, "the index says something else than its directory");
+        let agrees = self.repository.index_agrees(pack.pack, &directory, records);
+        let segments = agrees.ok_or_else(differs)?;
         let mut chunks = directory.id_list().into_iter().zip(directory.lengths.iter().copied());
         for (number, (segment, listed)) in segments.iter().zip(&directory.segments).enumerate() {
             let chunks: Vec<([u8; 32], u32)> =
@@ -178,55 +173,6 @@ impl Worker<'_> {
         let start = trailer.directory_offset as usize;
         let sealed = &bytes[start..start + trailer.directory_len as usize];
         self.repository.open_directory(head, sealed, &trailer, pack.info.pack_type, name)
-    }
-
-    /// Compares a pack's own directory with the index, and returns its segments.
-    fn compare(
-        &self,
-        pack: &PresentPack,
-        directory: &Directory,
-        records: u64,
-        name: &str,
-    ) -> Result<Vec<SegmentInfo>> {
-        let index = self.repository.index();
-        let differs = || Error::damaged(name, "the index says something else than its directory");
-        let mut segments = Vec::with_capacity(directory.segments.len());
-        let mut chunks = directory.id_list().into_iter().zip(&directory.lengths);
-        let mut offset = HEADER_LEN as u64;
-        for (number, listed) in directory.segments.iter().enumerate() {
-            let segment = SegmentInfo {
-                offset,
-                sealed_len: listed.sealed_len,
-                plain_len: listed.plain_len,
-                codec: listed.codec,
-                epoch: *directory.epochs.get(listed.epoch_no as usize).ok_or_else(differs)?,
-            };
-            offset += u64::from(listed.sealed_len);
-            if index.segment(pack.pack, number as u32) != Some(segment) {
-                return Err(differs());
-            }
-            let mut start = 0;
-            for (id, len) in chunks.by_ref().take(listed.chunk_count as usize) {
-                let is_here = |place: &crate::repository::Location| {
-                    (place.segment_no, place.offset, place.len) == (number as u32, start, *len)
-                        && (place.pack == pack.pack
-                            || index.pack(place.pack).hash == pack.info.hash)
-                };
-                if !index.find(&id).as_ref().is_some_and(is_here)
-                    && !index.find_all(&id).iter().any(is_here)
-                {
-                    return Err(differs());
-                }
-                start += len;
-            }
-            segments.push(segment);
-        }
-        if pack.info.segments as usize != segments.len()
-            || records != directory.lengths.len() as u64
-        {
-            return Err(differs());
-        }
-        Ok(segments)
     }
 
     /// Opens a segment and compares its chunks with their ids.

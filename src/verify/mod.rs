@@ -50,7 +50,8 @@ pub fn check(
     let records = pool.install(|| records::check(repository, &collector, runtime))?;
     let snapshots = chosen(records.snapshots, options)?;
     let subset = options.read_data.subset();
-    let packs = packs::check(repository, &records.condemned, subset.is_some(), &collector)?;
+    let mut packs = packs::check(repository, &records.condemned, subset.is_some(), &collector)?;
+    let known_bad = std::mem::take(&mut packs.known_bad);
     let mut damage = packs.damage;
     let some_only = options.snapshots.is_some();
     let used = pool.install(|| {
@@ -70,6 +71,9 @@ pub fn check(
     } else {
         pool.install(|| hits(repository, &snapshots, &damage, options.files_max, runtime))?
     };
+    if !some_only && hits.snapshots.is_empty() && damage.pages.is_empty() && !damage.lost_chunks {
+        packs::soften_unneeded(&damage.missing_packs, &known_bad, &collector);
+    }
     Ok(collector.into_report(hits))
 }
 

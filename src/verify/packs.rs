@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Damage;
-use super::report::{Collector, Severity, add};
+use super::report::{Collector, Finding, Severity, add};
 use crate::error::Result;
 use crate::model::{ObjectHash, format_bytes};
 use crate::repository::{ListedPacks, PackInfo, PackRef, Repository};
@@ -23,6 +23,8 @@ pub(super) struct Packs {
     /// Those that can be read, if they are asked for, sorted by name.
     pub(super) present: Vec<PresentPack>,
     pub(super) damage: Damage,
+    /// Packs of which it is known that they are damaged.
+    pub(super) known_bad: HashSet<ObjectHash>,
 }
 
 /// Compares the index with a listing. The packs that are there are collected only if
@@ -58,7 +60,9 @@ pub(super) fn check(
         }
         rest.next_if(|(hash, _)| Some(hash) == end);
     };
-    let mut packs = Packs::default();
+    // Lists that cannot be read are reported with the small objects.
+    let known_bad = repository.damaged_packs(&mut Vec::new())?;
+    let mut packs = Packs { known_bad, ..Packs::default() };
     for (pack, info) in indexed {
         pass_until(Some(&info.hash));
         match listed.get(&info.hash).filter(|(_, pack_type)| *pack_type == info.pack_type) {
@@ -84,15 +88,37 @@ pub(super) fn check(
     }
     pass_until(None);
     let (count, bytes) = unknown;
-    if count > 0 {
+    if count == 0 {
+        collector.soften(
+            |finding| finding.object.starts_with("index/"),
+            "it costs nothing: everything in storage is known without it",
+        );
+    } else {
         let what = format!(
-            "{count} packs ({}) are in no index: an interrupted backup left them, and the next one \
-             takes them in",
+            "{count} packs ({}) are in no index: an interrupted backup left them, or index objects \
+             are gone; the next backup takes them in, and so does `larder repair index`",
             format_bytes(bytes)
         );
         collector.put(Severity::Note, "", what, None);
     }
     Ok(packs)
+}
+
+/// Once it is known that no snapshot needs what a pack lacks.
+pub(super) fn soften_unneeded(
+    missing: &HashSet<ObjectHash>,
+    known_bad: &HashSet<ObjectHash>,
+    collector: &Collector,
+) {
+    let is_in = |finding: &Finding, packs: &HashSet<ObjectHash>| {
+        let hash = finding.object.rsplit('/').next().and_then(ObjectHash::from_hex);
+        hash.is_some_and(|hash| packs.contains(&hash))
+    };
+    collector.soften(|f| is_in(f, missing), "no snapshot needs what was in it");
+    collector.soften(
+        |f| is_in(f, known_bad),
+        "that is known: no backup relies on it, and no snapshot needs what it lacks",
+    );
 }
 
 const LOST_HINT: &str = "back up again while the files still exist: what is lost is stored anew; or copy it from a mirror";

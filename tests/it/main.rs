@@ -13,6 +13,7 @@ mod kill;
 mod leaks;
 mod opening;
 mod property;
+mod repair;
 mod sources;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]

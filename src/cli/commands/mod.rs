@@ -13,6 +13,7 @@ mod man;
 mod pin;
 mod policy;
 mod quickstart;
+mod repair;
 mod repo;
 mod restore;
 mod shared;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Unpin(pin::UnpinArgs),
     Quarantine(pin::QuarantineArgs),
     Check(check::CheckArgs),
+    Repair(repair::RepairArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -70,6 +72,7 @@ impl Command {
             Self::Unpin(args) => pin::unpin(&args, context),
             Self::Quarantine(args) => pin::quarantine(&args, context),
             Self::Check(args) => check::run(&args, context),
+            Self::Repair(args) => repair::run(args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(&args, context),
         }

@@ -94,11 +94,26 @@ impl Index {
         storage: &dyn Storage,
         hashes: &[ObjectHash],
     ) -> Result<LevelBuilder> {
+        self.collect_without(storage, hashes, &HashSet::new())
+    }
+
+    /// As [`Index::collect_objects`], without what they say of some packs.
+    ///
+    /// # Errors
+    /// As [`Index::collect_objects`].
+    pub(crate) fn collect_without(
+        &self,
+        storage: &dyn Storage,
+        hashes: &[ObjectHash],
+        packs: &HashSet<ObjectHash>,
+    ) -> Result<LevelBuilder> {
         let mut bad = Vec::new();
         let objects = self.open_objects(storage, hashes, &mut bad)?;
         let vanished = || Error::Busy { what: "the index is being merged by somebody else".into() };
         let objects = objects.ok_or_else(vanished)?;
-        let (builder, incomplete) = collect(objects, &self.dropped())?;
+        let mut left_out = self.dropped();
+        left_out.extend(packs);
+        let (builder, incomplete) = collect(objects, &left_out)?;
         bad.extend(incomplete.into_iter().map(|run| run.error));
         bad.into_iter().next().map_or(Ok(builder), Err)
     }

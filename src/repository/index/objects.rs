@@ -79,8 +79,8 @@ fn add_run(
     tables: &HashMap<ObjectHash, PackTable>,
     dropped: &HashSet<ObjectHash>,
 ) -> Result<()> {
-    let Some((_, first, _)) = shards.first() else { return Ok(()) };
-    let incomplete = || Error::damaged(first.run_id, "the index run is incomplete");
+    let Some((hash, first, _)) = shards.first() else { return Ok(()) };
+    let incomplete = || Error::damaged(format!("index/{hash}"), "the index run is incomplete");
     let numbers: HashSet<u32> = shards.iter().map(|(_, directory, _)| directory.shard).collect();
     if numbers.len() != first.shards as usize {
         return Err(incomplete());
@@ -117,7 +117,10 @@ fn add_run(
         for record in records {
             let old = record.pack_no as usize;
             if segment_counts.get(old).is_none_or(|count| record.segment_no >= *count) {
-                return Err(Error::damaged(hash, "a record points outside its pack"));
+                return Err(Error::damaged(
+                    format!("index/{hash}"),
+                    "a record points outside its pack",
+                ));
             }
             if let Some(pack_no) = pack_numbers[old] {
                 builder.records.push(IndexRecord { pack_no, ..*record });

@@ -160,7 +160,7 @@ impl Counters {
 }
 
 /// What people and JSON call the phases, by their index.
-pub(super) const PHASES: [(&str, &str); 9] = [
+pub(super) const PHASES: [(&str, &str); 12] = [
     ("opening", "opening the repository"),
     ("backing_up", "backing up"),
     ("committing", "writing the snapshot"),
@@ -170,6 +170,9 @@ pub(super) const PHASES: [(&str, &str); 9] = [
     ("checking_structure", "checking structure"),
     ("checking_data", "checking data"),
     ("merging_index", "merging the index"),
+    ("repairing_index", "repairing the index"),
+    ("salvaging_packs", "salvaging packs"),
+    ("repairing_snapshots", "repairing snapshots"),
 ];
 
 fn phase_index(phase: Phase) -> u8 {
@@ -183,5 +186,8 @@ fn phase_index(phase: Phase) -> u8 {
         Phase::CheckingStructure => 6,
         Phase::CheckingData => 7,
         Phase::MergingIndex => 8,
+        Phase::RepairingIndex => 9,
+        Phase::SalvagingPacks => 10,
+        Phase::RepairingSnapshots => 11,
     }
 }

@@ -46,13 +46,15 @@ pub(crate) enum Job {
     Restore,
     /// Objects are looked at.
     Check,
+    /// Objects are put right.
+    Repair,
 }
 
 impl Job {
     /// What happens to the bytes that storage gets or gives.
     fn transfer_verb(self) -> &'static str {
         match self {
-            Self::Backup => "stored",
+            Self::Backup | Self::Repair => "stored",
             Self::Restore | Self::Check => "fetched",
         }
     }
@@ -61,7 +63,7 @@ impl Job {
     fn shown(self, path: &[u8]) -> String {
         match self {
             Self::Backup | Self::Restore => shown_path(path),
-            Self::Check => escape_bytes(path).into_owned(),
+            Self::Check | Self::Repair => escape_bytes(path).into_owned(),
         }
     }
 }
