@@ -56,6 +56,7 @@
 //! - [`repository`]: keys, packs, index, snapshots;
 //! - [`tree`], [`source`]: a snapshot, a live folder;
 //! - [`archive`], [`restore`], [`retention`], [`verify`], [`repair`]: one operation each;
+//! - [`manager`]: what combines operations;
 //! - [`cli`]: the command line.
 //!
 //! The stored format is described in SPEC.md, byte by byte.
@@ -69,6 +70,7 @@ pub mod crypto;
 pub mod error;
 pub mod format;
 pub mod fsmeta;
+pub mod manager;
 pub mod model;
 pub mod repair;
 pub mod repository;

@@ -28,5 +28,7 @@ pub use options::{BackupOptions, StdinSource};
 pub use report::{BackupReport, BackupStats};
 pub use run::backup;
 
+pub(crate) use run::recorded_excludes;
+
 #[cfg(test)]
 mod tests;

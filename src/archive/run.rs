@@ -182,7 +182,7 @@ fn commit(
 
 /// What a snapshot says of what was left out: patterns, and a line with `#` in front for each
 /// filter that is no pattern, so that nobody takes the snapshot for all there was.
-fn recorded_excludes(walk: &WalkOptions) -> Vec<String> {
+pub(crate) fn recorded_excludes(walk: &WalkOptions) -> Vec<String> {
     let mut all = walk.exclude.clone();
     all.extend(walk.iexclude.iter().cloned());
     let files = walk.exclude_file.iter().chain(&walk.iexclude_file);

@@ -16,6 +16,7 @@ mod quickstart;
 mod repair;
 mod repo;
 mod restore;
+mod rewrite;
 mod shared;
 mod snapshot;
 mod snapshots;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Pin(pin::PinArgs),
     Unpin(pin::UnpinArgs),
     Quarantine(pin::QuarantineArgs),
+    Rewrite(Box<rewrite::RewriteArgs>),
     Check(check::CheckArgs),
     Repair(repair::RepairArgs),
     Completions(completions::CompletionsArgs),
@@ -71,6 +73,7 @@ impl Command {
             Self::Pin(args) => pin::pin(&args, context),
             Self::Unpin(args) => pin::unpin(&args, context),
             Self::Quarantine(args) => pin::quarantine(&args, context),
+            Self::Rewrite(args) => rewrite::run(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Repair(args) => repair::run(args, context),
             Self::Completions(args) => completions::run(args, context),

@@ -1,0 +1,66 @@
+//! Snapshots made out of snapshots are what a backup would have made.
+
+mod rewriting;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::archive::{BackupOptions, backup};
+use crate::crypto::Suite;
+use crate::model::Entry;
+use crate::model::entry::is_within;
+use crate::repository::{Author, InitOptions, OpenOptions, Repository, Snapshot, Unlock};
+use crate::runtime::Runtime;
+use crate::source::{SourcePath, WalkOptions};
+use crate::storage::{MemoryStorage, SharedStorage};
+use crate::tree::Manifest;
+
+fn author() -> Author {
+    Author { host: "desk".into(), user: "ann".into() }
+}
+
+fn repository(state: &Path) -> Repository {
+    let storage: SharedStorage = Arc::new(MemoryStorage::new());
+    let init = InitOptions { suite: Suite::None, ..InitOptions::default() };
+    let options = OpenOptions { state_dir: Some(state.into()), ..OpenOptions::default() };
+    Repository::init(storage, &[Unlock::Nothing], &init, &options, &Runtime::default())
+        .expect("inits")
+}
+
+fn backed_up(repository: &Repository, source: &Path, walk: WalkOptions) -> Snapshot {
+    let options = BackupOptions {
+        sources: vec![SourcePath::new(source).expect("a path")],
+        walk,
+        host: Some("web".into()),
+        tags: vec!["a".into()],
+        ..BackupOptions::default()
+    };
+    let report = backup(repository, &options, &Runtime::default()).expect("backs up");
+    report.snapshot.expect("a snapshot")
+}
+
+/// Files of several sizes, a folder to leave out, hard links in and out of it.
+fn make_tree(root: &Path) {
+    fs::create_dir_all(root.join("keep/deep")).expect("a folder");
+    fs::create_dir_all(root.join("gone/deep")).expect("a folder");
+    for number in 0..200_u32 {
+        let bytes = number.to_le_bytes().repeat(1 + number as usize * 7);
+        fs::write(root.join(format!("keep/deep/{number}")), &bytes).expect("a file");
+        fs::write(root.join(format!("gone/deep/{number}")), &bytes).expect("a file");
+    }
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+    fs::write(root.join("gone/large"), large).expect("a file");
+    fs::hard_link(root.join("gone/large"), root.join("keep/large")).expect("a link");
+    fs::hard_link(root.join("gone/large"), root.join("keep/second")).expect("a link");
+}
+
+/// All that a snapshot has of `source`.
+fn entries(repository: &Repository, snapshot: &Snapshot, source: &Path) -> Vec<Entry> {
+    let source = source.to_str().expect("plain").trim_start_matches('/').as_bytes();
+    Manifest::of(snapshot)
+        .entries(repository)
+        .map(|entry| entry.expect("reads"))
+        .filter(|entry| is_within(&entry.path, source) || entry.path == source)
+        .collect()
+}
