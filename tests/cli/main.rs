@@ -10,5 +10,6 @@ mod quickstart;
 mod reading;
 mod repo;
 mod restore;
+mod rewrite;
 #[allow(dead_code)]
 mod support;

@@ -11,9 +11,10 @@ use crate::cli::author::author;
 use crate::cli::context::Context;
 use crate::cli::output::plural;
 use crate::cli::select::warn_of_bad;
+use crate::commit::{Undeleted, undelete};
 use crate::error::{Error, Result};
-use crate::format::log::LogKind;
-use crate::repository::Snapshot;
+use crate::model::BackupId;
+use crate::repository::{Forgotten, Snapshot};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,6 +43,14 @@ pub(crate) struct UndeleteArgs {
 #[derive(Serialize)]
 struct Summary {
     undeleted: Vec<String>,
+    renewed: Vec<Renewed>,
+}
+
+/// A prune was about to remove its record: it has a new one, and a new id.
+#[derive(Serialize)]
+struct Renewed {
+    original_id: String,
+    snapshot_id: String,
 }
 
 pub(super) fn run(args: &UndeleteArgs, context: &Context) -> Result<Finish> {
@@ -61,17 +70,36 @@ pub(super) fn run(args: &UndeleteArgs, context: &Context) -> Result<Finish> {
             other => other,
         })?
     };
-    if !chosen.is_empty() {
-        let runtime = context.quiet_runtime();
-        repository.append_about(LogKind::Undelete, &chosen, "", &author(), &list, &runtime)?;
-    }
-    if context.out.json {
-        let undeleted = chosen.iter().map(|snapshot| snapshot.id.to_string()).collect();
-        context.out.message("summary", &Summary { undeleted })?;
+    let is_chosen = |gone: &&Forgotten| chosen.iter().any(|one| one.record == gone.snapshot.record);
+    let chosen: Vec<&Forgotten> = list.forgotten.iter().filter(is_chosen).collect();
+    let undeleted = if chosen.is_empty() {
+        Undeleted::default()
     } else {
-        let ids: Vec<String> = chosen.iter().map(|snapshot| snapshot.id.short()).collect();
-        let count = plural(chosen.len() as u64, "snapshot");
-        context.out.note(format!("{count} there again: {}", ids.join(", ")))?;
-    }
+        undelete(&repository, &chosen, &author(), &list, &context.quiet_runtime())?
+    };
+    tell(&undeleted, context)?;
     Ok(Finish::Done)
+}
+
+fn tell(undeleted: &Undeleted, context: &Context) -> Result<()> {
+    let out = &context.out;
+    let Undeleted { restored, renewed } = undeleted;
+    if out.json {
+        let renewed = |(old, new): &(BackupId, Snapshot)| Renewed {
+            original_id: old.to_string(),
+            snapshot_id: new.id.to_string(),
+        };
+        return out.message(
+            "summary",
+            &Summary {
+                undeleted: restored.iter().map(ToString::to_string).collect(),
+                renewed: undeleted.renewed.iter().map(renewed).collect(),
+            },
+        );
+    }
+    let count = plural((restored.len() + renewed.len()) as u64, "snapshot");
+    let same = restored.iter().map(BackupId::short);
+    let new = renewed.iter().map(|(old, new)| format!("{} as {}", old.short(), new.id.short()));
+    let ids: Vec<String> = same.chain(new).collect();
+    out.note(format!("{count} there again: {}", ids.join(", ")))
 }

@@ -147,7 +147,11 @@ pub(super) fn evaluate(
             }),
         }
     }
-    let key = |s: &Snapshot| (s.body.start_ms, s.body.end_ms, s.id, s.record);
+    // What was made from a snapshot has its times, and comes after it.
+    let key = |s: &Snapshot| {
+        let made = (s.body.original.is_some(), s.first_seen_ms);
+        (s.body.start_ms, s.body.end_ms, made, s.id, s.record)
+    };
     list.snapshots.sort_by_key(key);
     list.forgotten.sort_by_key(|forgotten| key(&forgotten.snapshot));
     for unreadable in loaded.unreadable {
