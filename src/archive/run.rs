@@ -122,6 +122,8 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
     for error in &list.bad {
         warn(format!("a snapshot cannot be read: {error}"));
     }
+    list.rollback.iter().for_each(|breach| warn(breach.to_string()));
+    list.notices.iter().for_each(|notice| warn(notice.clone()));
     let series_id = series(&run.host, &run.roots);
     let (strategy, parent) =
         parent::choose(repository, &list, series_id, options.strategy, &mut warn)?;

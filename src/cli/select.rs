@@ -57,8 +57,14 @@ pub(crate) fn source_path(path: &Path) -> Result<Vec<u8>> {
     Ok(clean_path(absolute.as_os_str().as_bytes()))
 }
 
-/// Says which records could not be read; they may be snapshots that are missed.
+/// Says what is wrong with the log: snapshots may be missing from the list, or hidden from it.
 pub(crate) fn warn_of_bad(list: &SnapshotList, out: &Output) {
+    for breach in &list.rollback {
+        out.alarm(&breach.to_string());
+    }
+    for notice in &list.notices {
+        out.warn(notice);
+    }
     for error in &list.bad {
         out.warn(&format!("a snapshot may be missing from the list: {error}"));
     }

@@ -30,13 +30,6 @@ pub enum Inspected {
     Fine,
     /// It is valid and yet not as it should be.
     Odd(&'static str),
-    /// A record of a client's chain.
-    Log {
-        /// The record, its body decoded and found good.
-        record: Box<LogRecord>,
-        /// Its object hash.
-        hash: ObjectHash,
-    },
     /// These packs are condemned or dropped: they may be there or not.
     Condemns(Vec<ObjectHash>),
 }
@@ -154,7 +147,7 @@ impl Repository {
             return Err(Error::damaged(name, "its content and its name differ"));
         }
         decode_body(&record, name)?;
-        Ok(Inspected::Log { record: Box::new(record), hash })
+        Ok(Inspected::Fine)
     }
 
     fn inspect_session(&self, name: &str) -> Result<Inspected> {

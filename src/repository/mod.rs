@@ -39,7 +39,8 @@ pub use init::InitOptions;
 pub use inspect::Inspected;
 pub use listed::ListedPacks;
 pub use log::{
-    Author, Breach, Forgotten, NewSnapshot, Record, RemovedRecords, Says, Snapshot, SnapshotList,
+    Author, Breach, Forgotten, HeadCode, NewSnapshot, Record, RemovedRecords, Says, Snapshot,
+    SnapshotList,
 };
 pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};

@@ -47,7 +47,7 @@ pub fn check(
     let collector = Collector::new(options.findings_max);
     runtime.progress.phase(Phase::CheckingStructure);
     let pool = structure_pool(repository)?;
-    let records = pool.install(|| records::check(repository, &collector, runtime))?;
+    let records = pool.install(|| records::check(repository, options, &collector, runtime))?;
     let snapshots = chosen(records.snapshots, options)?;
     let subset = options.read_data.subset();
     let mut packs = packs::check(repository, &records.condemned, subset.is_some(), &collector)?;

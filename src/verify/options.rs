@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{BackupId, parse_bytes};
+use crate::repository::HeadCode;
 
 /// How one check behaves. `Default` is what the command line does with no flags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct CheckOptions {
     pub read_data: ReadData,
     /// Only the manifests (and data) of these snapshots; `None` checks all.
     pub snapshots: Option<Vec<BackupId>>,
+    /// A head code from paper: the record that it stands for, and all that it knows, must be there.
+    pub expect_head: Option<HeadCode>,
     /// Most findings that are listed; the others are counted.
     pub findings_max: usize,
     /// Most files that are listed; the others are counted.
@@ -22,7 +25,13 @@ pub struct CheckOptions {
 
 impl Default for CheckOptions {
     fn default() -> Self {
-        Self { read_data: ReadData::None, snapshots: None, findings_max: 1000, files_max: 1000 }
+        Self {
+            read_data: ReadData::None,
+            snapshots: None,
+            expect_head: None,
+            findings_max: 1000,
+            files_max: 1000,
+        }
     }
 }
 

@@ -1,15 +1,15 @@
-//! The first step: every small object opens and decodes, and the records of each client follow
-//! each other.
+//! The first step: every small object opens and decodes, and the records of all clients fit
+//! together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use rayon::prelude::*;
 
+use super::CheckOptions;
 use super::report::{Collector, Severity, add};
 use crate::error::{Error, Result, StorageErrorKind};
-use crate::format::log::LogRecord;
-use crate::model::{ClientId, ObjectHash};
-use crate::repository::{Inspected, Repository, Snapshot};
+use crate::model::ObjectHash;
+use crate::repository::{Breach, Inspected, Repository, Snapshot, SnapshotList};
 use crate::runtime::Runtime;
 use crate::storage::list_sorted;
 
@@ -27,12 +27,14 @@ pub(super) struct Records {
 /// Checks all small objects and brings the index up to date.
 pub(super) fn check(
     repository: &Repository,
+    options: &CheckOptions,
     collector: &Collector,
     runtime: &Runtime,
 ) -> Result<Records> {
     let storage = &**repository.storage();
     // In this order: what is listed first was made after all that it depends on.
     let list = repository.snapshots()?;
+    check_history(&list, options, collector);
     for error in list.bad {
         collector.damage(error)?;
     }
@@ -58,28 +60,39 @@ pub(super) fn check(
     add(&collector.counts.records, names.len() as u64);
 
     let mut condemned = HashSet::new();
-    let mut chains: BTreeMap<ClientId, BTreeMap<u64, (LogRecord, ObjectHash)>> = BTreeMap::new();
     for (name, inspected) in names.iter().zip(inspected) {
         match inspected {
             None | Some(Inspected::Fine) => {}
             Some(Inspected::Odd(what)) => collector.put(Severity::Warning, name, what, None),
             Some(Inspected::Condemns(packs)) => condemned.extend(packs),
-            Some(Inspected::Log { record, hash }) => {
-                let chain = chains.entry(record.client_id).or_default();
-                if let Some((_, other)) = chain.insert(record.client_seq, (*record, hash))
-                    && other != hash
-                {
-                    let what = "another record of the same client has the same number";
-                    collector.put(Severity::Warning, name, what, None);
-                }
-            }
         }
-    }
-    for (client_id, chain) in &chains {
-        check_chain(*client_id, chain, collector);
     }
     Ok(Records { snapshots: list.snapshots, condemned })
 }
+
+/// What the records of all clients, this machine's memory and a head code say of each other.
+fn check_history(list: &SnapshotList, options: &CheckOptions, collector: &Collector) {
+    for breach in &list.rollback {
+        let severity = match breach {
+            Breach::Missing { .. } | Breach::Replaced { .. } => Severity::Damage,
+            Breach::Fork { .. } => Severity::Warning,
+        };
+        collector.put(severity, "", breach, Some(HISTORY_HINT));
+    }
+    for notice in &list.notices {
+        collector.put(Severity::Warning, "", notice, None);
+    }
+    if let Some(code) = &options.expect_head
+        && let Err(what) = list.check_head(code)
+    {
+        collector.put(Severity::Damage, "", what, Some(HEAD_HINT));
+    }
+}
+
+const HISTORY_HINT: &str =
+    "snapshots may have been removed or put back: compare with a mirror, or ask who has access";
+const HEAD_HINT: &str = "compare with a mirror, or ask who has access; a code is good until its \
+                         snapshot is pruned: write down a newer one now and then";
 
 /// `None` if it is damaged, or gone since it was listed.
 fn inspect(
@@ -99,33 +112,3 @@ fn inspect(
     collector.damage(error)?;
     Ok(None)
 }
-
-/// A client numbers its records and names the one before in each: a hole or a change shows that
-/// records were removed or put back.
-fn check_chain(
-    client_id: ClientId,
-    chain: &BTreeMap<u64, (LogRecord, ObjectHash)>,
-    collector: &Collector,
-) {
-    let mut before: Option<(u64, ObjectHash)> = None;
-    for (seq, (record, hash)) in chain {
-        if let Some((seq_before, hash_before)) = before {
-            let client = client_id.short();
-            if seq_before + 1 != *seq {
-                let what = format!(
-                    "records {} to {} of client {client} are missing",
-                    seq_before + 1,
-                    seq - 1
-                );
-                collector.put(Severity::Warning, "", what, Some(CHAIN_HINT));
-            } else if record.prev != hash_before {
-                let what = format!("record {seq} of client {client} follows another {seq_before}");
-                collector.put(Severity::Warning, "", what, Some(CHAIN_HINT));
-            }
-        }
-        before = Some((*seq, *hash));
-    }
-}
-
-const CHAIN_HINT: &str =
-    "snapshots may have been removed or put back: compare with a mirror, or ask who has access";

@@ -547,8 +547,8 @@ fn a_record_taken_out_of_a_chain_is_noticed() {
     let records = lab.names("snapshots/");
     lab.storage.remove(&records[1]);
     let report = lab.check(&CheckOptions::default());
-    assert!(report.is_clean(), "a prune may have removed it");
-    assert_eq!((report.warnings, report.findings[0].severity), (1, Severity::Warning));
+    assert_eq!((report.damaged, report.findings[0].severity), (1, Severity::Damage));
+    assert!(report.findings[0].what.contains("is missing"), "{}", report.findings[0]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod backup;
 mod basics;
 mod forget;
+mod history;
 mod quickstart;
 mod reading;
 mod repo;

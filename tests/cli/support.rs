@@ -117,6 +117,7 @@ impl Person {
             (r"folders  \d+ with other metadata", "folders  <number> with other metadata"),
             (r"folders  \d+ new, \d+ changed, \d+ unmodified", "folders  <numbers>"),
             (r"(?m)^new       /[^\n]*\n", ""),
+            (r"\b(head +|head code +)([a-z]+ ){7}[a-z]+", "$1<words>"),
             (r"\b[0-9a-f]{64}\b", "<64 digits>"),
             (r"\b[0-9a-f]{32}\b", "<32 digits>"),
             (r"\b[0-9a-f]{8}\b", "<digits>"),

@@ -9,10 +9,9 @@ use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
 use crate::cli::output::{Style, local_ms, plural};
-use crate::cli::select::warn_of_bad;
 use crate::error::Result;
 use crate::model::{BackupId, escape_bytes, format_bytes};
-use crate::repository::Repository;
+use crate::repository::{HeadCode, Repository};
 use crate::tree::SnapshotFilter;
 use crate::verify::{
     CheckOptions, CheckReport, HitPart, HitRange, HitSnapshot, ReadData, Severity, Subset, check,
@@ -25,6 +24,7 @@ Examples:
   larder check --read-data-subset 5%         a twentieth, another one each time
   larder check --read-data-subset 1/7        the first of seven parts, for Mondays
   larder check latest                        only what one snapshot needs
+  larder check --expect-head \"camp cube ...\"  is the snapshot there that printed this code?
 
 Damage is named with the snapshots and files that it hits, and the exit code is 1.";
 
@@ -43,6 +43,10 @@ pub(crate) struct CheckArgs {
     /// Read and verify a part: `5%` at random, `1/7` the first of seven, `10G` at random
     #[arg(long, value_name = "PART", conflicts_with = "read_data")]
     read_data_subset: Option<Subset>,
+
+    /// The head code of a snapshot, from paper: fail if it or anything older is hidden or gone
+    #[arg(long, value_name = "WORDS")]
+    expect_head: Option<HeadCode>,
 }
 
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
@@ -53,7 +57,8 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
             None if args.read_data => ReadData::All,
             None => ReadData::None,
         },
-        snapshots: args.chosen(&repository, context)?,
+        snapshots: args.chosen(&repository)?,
+        expect_head: args.expect_head,
         ..CheckOptions::default()
     };
     let report = check_shown(&repository, &options, context)?;
@@ -62,12 +67,11 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
 }
 
 impl CheckArgs {
-    fn chosen(&self, repository: &Repository, context: &Context) -> Result<Option<Vec<BackupId>>> {
+    fn chosen(&self, repository: &Repository) -> Result<Option<Vec<BackupId>>> {
         if self.snapshots.is_empty() {
             return Ok(None);
         }
         let list = repository.snapshots()?;
-        warn_of_bad(&list, &context.out);
         let all = SnapshotFilter::default();
         let ids = self.snapshots.iter().map(|name| Ok(snapshot_name(name)?.find(&list, &all)?.id));
         ids.collect::<Result<_>>().map(Some)

@@ -120,6 +120,11 @@ pub(super) fn run(args: &ForgetArgs, context: &Context) -> Result<Finish> {
     let list = repository.snapshots()?;
     warn_of_bad(&list, &context.out);
     check_history(&list, args.accept_history)?;
+    let list = match list.rollback.is_empty() || args.dry_run {
+        true => list,
+        // What is missing is written off, for all clients to see.
+        false => repository.trusted_snapshots(true, &author(), &context.quiet_runtime())?,
+    };
     if args.snapshots.is_empty() {
         by_policy(args, &filter, &repository, &list, context)
     } else {

@@ -13,7 +13,7 @@ use crate::cli::select::warn_of_bad;
 use crate::crypto::{RecoveryCode, Suite};
 use crate::error::{Error, Result};
 use crate::model::format_bytes;
-use crate::repository::{InitOptions, KdfCost, LAYOUT, Repository, Unlock};
+use crate::repository::{HeadCode, InitOptions, KdfCost, LAYOUT, Repository, Unlock};
 use crate::storage;
 
 const EXAMPLES: &str = "\
@@ -237,6 +237,7 @@ struct Info<'a> {
     generation: u32,
     pack_bytes: u64,
     keys: usize,
+    head_code: Option<HeadCode>,
 }
 
 fn info(context: &Context) -> Result<Finish> {
@@ -244,6 +245,9 @@ fn info(context: &Context) -> Result<Finish> {
     let repository = context.open()?;
     let config = repository.config();
     let keys = repository.slots()?.len();
+    let list = repository.snapshots()?;
+    warn_of_bad(&list, out);
+    let head_code = list.head_code();
     if out.json {
         out.object(&Info {
             id: repository.id().to_string(),
@@ -254,6 +258,7 @@ fn info(context: &Context) -> Result<Finish> {
             generation: config.generation,
             pack_bytes: config.pack_target,
             keys,
+            head_code,
         })?;
         return Ok(Finish::Done);
     }
@@ -266,6 +271,7 @@ fn info(context: &Context) -> Result<Finish> {
         ("made", local_ms(config.created_ms)),
         ("pack size", format_bytes(config.pack_target)),
         ("keys", keys.to_string()),
+        ("head code", head_code.map_or("none yet".to_owned(), |code| code.to_string())),
     ] {
         out.line(format!("{name:<11} {value}"))?;
     }

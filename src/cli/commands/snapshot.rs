@@ -21,7 +21,7 @@ use crate::codec::Compression;
 use crate::error::{Error, Result};
 use crate::model::entry::is_valid_path;
 use crate::model::{BackupStrategy, format_bytes, format_duration};
-use crate::repository::Repository;
+use crate::repository::{HeadCode, Repository};
 use crate::source::{FileId, SourceListKind, SourcePath, WalkOptions, read_source_list};
 use crate::tree::clean_path;
 
@@ -308,6 +308,9 @@ fn print(report: &BackupReport, context: &Context) -> Result<()> {
     } else {
         out.note(format!("  new      {added} before compression"))?;
     }
+    if let Some(snapshot) = &report.snapshot {
+        out.note(format!("  head     {}", HeadCode::of(snapshot.record)))?;
+    }
     if report.lost_packs > 0 {
         out.warn(&format!(
             "storage lost {}: what the sources still have of it was stored again; \
@@ -325,6 +328,7 @@ fn print(report: &BackupReport, context: &Context) -> Result<()> {
 #[derive(Serialize)]
 struct Summary<'a> {
     snapshot_id: Option<String>,
+    head_code: Option<HeadCode>,
     dry_run: bool,
     strategy: BackupStrategy,
     parent: Option<String>,
@@ -339,6 +343,7 @@ impl<'a> Summary<'a> {
     fn new(report: &'a BackupReport, dry_run: bool) -> Self {
         Self {
             snapshot_id: report.snapshot.as_ref().map(|snapshot| snapshot.id.to_string()),
+            head_code: report.snapshot.as_ref().map(|snapshot| HeadCode::of(snapshot.record)),
             dry_run,
             strategy: report.strategy,
             parent: report.parent.map(|parent| parent.to_string()),

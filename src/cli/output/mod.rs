@@ -114,6 +114,16 @@ impl Output {
         }
     }
 
+    /// Says that the repository may not be what it should be: also with `-q`.
+    pub(crate) fn alarm(&self, text: &str) {
+        if self.json {
+            let message = serde_json::json!({ "message_type": "history", "message": text });
+            self.to_stderr(&message.to_string());
+        } else {
+            self.to_stderr(&format!("{} {text}", self.paint(Style::Warning, "warning:")));
+        }
+    }
+
     /// Writes one line to standard error, above the bars.
     pub(crate) fn to_stderr(&self, line: &str) {
         self.above_bars(|| to_stderr(line));

@@ -7,11 +7,13 @@
 //!
 //! [`read`] fetches records, [`chains`] says what is missing, [`standing`] what holds of each
 //! snapshot, [`memory`] compares with what this machine saw before, [`write`] appends,
-//! [`remove`] lets go.
+//! [`remove`] lets go,
+//! [`code`] makes the words that a person writes down.
 //!
 //! Not here: which snapshots to keep (`retention`), and what they are made of (`tree`).
 
 mod chains;
+mod code;
 mod list;
 mod memory;
 mod read;
@@ -20,6 +22,7 @@ mod standing;
 mod write;
 
 pub use chains::Breach;
+pub use code::HeadCode;
 pub use list::{Author, Forgotten, NewSnapshot, Snapshot, SnapshotList};
 pub(super) use read::decode_body;
 pub use read::{Record, Says};
