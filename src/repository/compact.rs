@@ -4,14 +4,12 @@
 //! Order: pack tables, shards, and only when all of them are durable the deletes of what they
 //! replace. A crash in between leaves records twice, which harms nobody.
 
-use std::collections::{HashMap, HashSet};
-
-use rayon::prelude::*;
+use std::collections::HashMap;
 
 use super::Repository;
-use super::index::LevelBuilder;
+use super::index::{MergeError, Merged};
 use super::object::hash_in_name;
-use crate::error::{Result, StorageErrorKind};
+use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
 use crate::format::index::{RunPack, RunSegment};
 use crate::format::record::Bin;
@@ -58,22 +56,26 @@ impl Repository {
             return Ok(0);
         }
         runtime.progress.phase(Phase::MergingIndex);
-        let mut builder = self.index.collect_objects(&*self.storage, &replaced)?;
-        let runs = self.runs(of_type(ObjectType::IndexRun))?;
+        let listed = self.listed_index()?;
+        let mut gathered = self.index.gathering();
+        let storage = &self.storage;
+        self.index.gather_for_merge(storage, &with_lens(&replaced, &listed)?, &mut gathered)?;
+        let runs = self.runs(of_type(ObjectType::IndexRun), &listed)?;
         for run in &runs {
-            if run.records > MERGE_RATIO * builder.records_len() {
+            if run.records > MERGE_RATIO * gathered.records_len() {
                 break;
             }
-            builder.absorb(self.index.collect_objects(&*self.storage, &run.objects)?);
+            let objects = with_lens(&run.objects, &listed)?;
+            self.index.gather_for_merge(storage, &objects, &mut gathered)?;
             replaced.extend(&run.objects);
         }
         runtime.cancel.check()?;
-        self.write_run(builder, &replaced, runtime)?;
+        let mut builder = self.index.finish_gathering(storage, gathered)?;
+        self.write_run(&builder.merged(&self.index.dropped()), &replaced, runtime)?;
         // What an interrupted merge replaced, but did not get to delete, goes too.
-        let mut listed = HashSet::new();
-        self.storage.list("index/", &mut |meta| listed.extend(hash_in_name(&meta.name)))?;
-        let left = runs.iter().flat_map(|run| &run.supersedes).filter(|old| listed.contains(*old));
-        for object in replaced.iter().chain(left) {
+        let listed = self.listed_index()?;
+        let superseded = runs.iter().flat_map(|run| &run.supersedes);
+        for object in replaced.iter().chain(superseded.filter(|old| listed.contains_key(*old))) {
             match self.storage.delete(&format!("index/{object}")) {
                 Ok(()) => {}
                 // Storage that refuses deletes keeps both; records twice are harmless.
@@ -84,11 +86,27 @@ impl Repository {
         Ok(replaced.len())
     }
 
+    /// All index objects with their lengths.
+    pub(super) fn listed_index(&self) -> Result<HashMap<ObjectHash, u64>> {
+        let mut listed = HashMap::new();
+        self.storage.list("index/", &mut |meta| {
+            if let Some(hash) = hash_in_name(&meta.name) {
+                listed.insert(hash, meta.len);
+            }
+        })?;
+        Ok(listed)
+    }
+
     /// The complete runs, small ones first.
-    fn runs(&self, shards: impl Iterator<Item = ObjectHash>) -> Result<Vec<Run>> {
+    fn runs(
+        &self,
+        shards: impl Iterator<Item = ObjectHash>,
+        listed: &HashMap<ObjectHash, u64>,
+    ) -> Result<Vec<Run>> {
         let mut runs: HashMap<BackupId, Run> = HashMap::new();
         for shard in shards {
-            let directory = self.index.run_directory(&*self.storage, shard)?;
+            let len = len_of(listed, &shard)?;
+            let directory = self.index.shard_directory(&*self.storage, shard, len)?;
             let run = runs.entry(directory.run_id).or_default();
             run.objects.push(shard);
             run.objects.extend(names(&directory.tables));
@@ -106,21 +124,40 @@ impl Repository {
 
     pub(super) fn write_run(
         &self,
-        builder: LevelBuilder,
+        merged: &Merged<'_>,
         replaced: &[ObjectHash],
         runtime: &Runtime,
     ) -> Result<()> {
-        let (packs, mut records) = builder.into_parts();
-        records.par_sort_unstable();
-        records.dedup();
-        let mut run = self.run_writer(records.len() as u64, replaced);
-        packs.iter().try_for_each(|pack| run.pack(run_pack(pack)).map(|_| ()))?;
-        for record in records {
-            run.record(record)?;
-        }
+        let mut run = self.run_writer(merged.records_max(), replaced);
+        merged.each_pack(&mut |pack| run.pack(run_pack(&pack)).map(|_| ()))?;
+        let mut count = 0_u32;
+        let written = merged.each_record(&mut |record| {
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(1 << 16) {
+                runtime.cancel.check()?;
+            }
+            run.record(*record)
+        });
+        written.map_err(MergeError::into_error)?;
         runtime.cancel.check()?;
         run.finish()
     }
+}
+
+/// Index objects with the lengths that were listed.
+///
+/// # Errors
+/// [`Error::Busy`] if one is not there any more.
+pub(super) fn with_lens(
+    objects: &[ObjectHash],
+    listed: &HashMap<ObjectHash, u64>,
+) -> Result<Vec<(ObjectHash, u64)>> {
+    objects.iter().map(|object| Ok((*object, len_of(listed, object)?))).collect()
+}
+
+fn len_of(listed: &HashMap<ObjectHash, u64>, object: &ObjectHash) -> Result<u64> {
+    let gone = || Error::Busy { what: "the index is being merged by somebody else".into() };
+    listed.get(object).copied().ok_or_else(gone)
 }
 
 fn names(hashes: &Bin) -> impl Iterator<Item = ObjectHash> {

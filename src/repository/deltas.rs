@@ -1,6 +1,5 @@
 //! Writes index deltas: the objects that name stored packs.
 
-use super::index::LevelBuilder;
 use super::keys::Keys;
 use super::object::make_object;
 use super::{Index, Repository};
@@ -61,13 +60,13 @@ impl DeltaStore<'_> {
             &encode(&delta),
         );
         self.storage.put(&format!("index/{hash}"), &[&object], PutMode::Content)?;
-        let mut builder = LevelBuilder::default();
+        let mut builder = self.index.builder();
         for pack in &delta.packs {
             builder.add_directory(pack.pack, pack.len, &pack.directory)?;
         }
         builder.cover(hash, ObjectType::IndexDelta);
-        let ids = builder.ids().copied().collect();
         self.index.add_level(builder)?;
+        let ids = delta.packs.iter().flat_map(|pack| pack.directory.id_list()).collect();
         Ok((ids, object.len() as u64))
     }
 }

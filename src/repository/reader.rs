@@ -78,7 +78,7 @@ impl Repository {
     /// # Errors
     /// The storage's; bad index objects are returned, not failed on.
     pub fn load_index(&self) -> Result<Vec<Error>> {
-        Ok(self.index.load(&*self.storage)?.bad)
+        Ok(self.index.load(&self.storage)?.bad)
     }
 
     /// A reader for one thread.

@@ -4,7 +4,6 @@
 //! Nothing is written: the next backup takes such packs into the index for good.
 
 use super::Repository;
-use super::index::LevelBuilder;
 use crate::error::{Error, Result};
 use crate::model::ObjectHash;
 use crate::storage::in_parallel;
@@ -49,7 +48,7 @@ impl Repository {
         let directories = in_parallel(&*self.storage, &unknown, |(hash, (len, pack_type))| {
             self.pack_directory(*hash, *len, *pack_type)
         });
-        let mut builder = LevelBuilder::default();
+        let mut builder = self.index.builder();
         for ((hash, (len, _)), directory) in unknown.iter().zip(directories) {
             match directory {
                 Ok(directory) => builder.add_directory(*hash, *len, &directory)?,

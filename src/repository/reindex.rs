@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Repository;
+use super::compact::with_lens;
 use crate::error::{Result, StorageErrorKind};
 use crate::format::header::ObjectType;
 use crate::format::index::DeltaPack;
@@ -36,9 +37,13 @@ impl Repository {
             .collect();
         replaced.sort_unstable();
         replaced.dedup();
-        let builder = self.index.collect_without(&*self.storage, &replaced, packs)?;
+        let mut gathered = self.index.gathering();
+        let objects = with_lens(&replaced, &self.listed_index()?)?;
+        self.index.gather_for_merge(&self.storage, &objects, &mut gathered)?;
+        let mut builder = self.index.finish_gathering(&self.storage, gathered)?;
         runtime.cancel.check()?;
-        self.write_run(builder, &replaced, runtime)?;
+        let left_out = self.index.dropped().union(packs).copied().collect();
+        self.write_run(&builder.merged(&left_out), &replaced, runtime)?;
         for object in &replaced {
             match self.storage.delete(&format!("index/{object}")) {
                 Ok(()) => {}
@@ -48,7 +53,7 @@ impl Repository {
             }
         }
         self.name_packs(instead)?;
-        self.index.load(&*self.storage)?;
+        self.index.load(&self.storage)?;
         Ok(replaced.len())
     }
 }

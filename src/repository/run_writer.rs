@@ -20,6 +20,9 @@ use crate::storage::PutMode;
 /// Blocks that are sealed at once, on all processors.
 const BATCH_BLOCKS: usize = 64;
 
+/// Records of a shard. Few in tests, so that runs have several.
+const RECORDS_MAX: usize = if cfg!(test) { 4000 } else { SHARD_RECORDS };
+
 /// A run that is being written. It counts once [`RunWriter::finish`] has returned; one that is
 /// dropped before leaves objects that say nothing.
 #[doc(hidden)]
@@ -47,7 +50,7 @@ impl Repository {
     /// `supersedes`.
     #[doc(hidden)]
     pub fn run_writer(&self, records_max: u64, supersedes: &[ObjectHash]) -> RunWriter<'_> {
-        let shards = records_max.div_ceil(SHARD_RECORDS as u64);
+        let shards = records_max.div_ceil(RECORDS_MAX as u64);
         RunWriter {
             repository: self,
             run_id: BackupId(self.random.bytes()),

@@ -292,9 +292,9 @@ impl Repository {
         let mut findings = Findings { bad: gc.bad, ..Findings::default() };
         let damaged = self.damaged_packs(&mut findings.bad)?;
         self.index.forget_recovered();
-        findings.bad.extend(self.index.load(&*self.storage)?.bad);
+        findings.bad.extend(self.index.load(&self.storage)?.bad);
         // They may still be listed, and must not be adopted: somebody is deleting them.
-        ghosts.extend(self.index.dropped());
+        ghosts.extend(self.index.dropped().iter());
         let listed = self.list_packs()?;
         // Both are sorted by name.
         let known = self.index.packs();

@@ -1,15 +1,17 @@
 //! What an operation takes from the world around it, and what tests replace: clock, cancellation,
-//! progress, randomness.
+//! progress, randomness, room beside memory.
 
 mod cancel;
 mod clock;
 mod progress;
 mod random;
+mod spool;
 
 pub use cancel::CancelToken;
 pub use clock::{Clock, SystemClock, TestClock};
 pub use progress::{Issue, IssueKind, NoProgress, Phase, Progress};
 pub use random::Random;
+pub use spool::{Elements, Spool};
 
 use std::sync::Arc;
 

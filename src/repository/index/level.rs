@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::format::header::ObjectType;
 use crate::format::index::{IndexRecord, RECORD_LEN};
 use crate::format::pack::PackType;
-use crate::model::{EpochId, ObjectHash, RepoId};
+use crate::model::{ObjectHash, RepoId};
 
 pub(super) const MAGIC: [u8; 8] = *b"LRDRIDX2";
 pub(super) const HEADER_LEN: usize = 256;
@@ -357,17 +357,8 @@ impl Level {
         if u64::from(number) >= self.sizes.segments {
             return None;
         }
-        let bytes =
-            self.array::<SEGMENT_LEN>(self.parts.segments + number as usize * SEGMENT_LEN)?;
-        let number =
-            |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
-        Some(SegmentInfo {
-            offset: u64::from_le_bytes(bytes[..8].try_into().ok()?),
-            sealed_len: number(8),
-            plain_len: number(12),
-            epoch: EpochId(bytes[16..24].try_into().ok()?),
-            codec: bytes[24],
-        })
+        let start = self.parts.segments + number as usize * SEGMENT_LEN;
+        self.array::<SEGMENT_LEN>(start).map(SegmentInfo::decode)
     }
 
     /// Removes the level's file: it was merged into another, or is in doubt.

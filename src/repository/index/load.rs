@@ -1,18 +1,19 @@
 //! Brings the local levels up to date with the index objects of the repository.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::level::Level;
-use super::objects::{IncompleteRun, IndexObject, collect, open_index_object};
+use super::merge::{MergeError, Records};
+use super::objects::{Gathered, IncompleteRun, Listed, gather};
 use super::{Index, LevelBuilder, LevelUse, Location, PackRef, location};
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
-use crate::format::index::RunDirectory;
-use crate::format::record::names32;
 use crate::model::ObjectHash;
 use crate::repository::object::hash_in_name;
-use crate::storage::{Storage, in_parallel, list_sorted};
+use crate::repository::state::make_private_folder;
+use crate::storage::SharedStorage;
 
 /// A level is merged with a new one if it is at most this many times as large.
 const MERGE_RATIO: u64 = 8;
@@ -32,121 +33,150 @@ impl Index {
     ///
     /// # Errors
     /// The storage's, and [`Error::Local`].
-    pub(crate) fn load(&self, storage: &dyn Storage) -> Result<Loaded> {
+    pub(crate) fn load(&self, storage: &SharedStorage) -> Result<Loaded> {
+        let mut folder = self.folder();
         for _ in 0..LISTINGS_MAX {
-            if let Some(loaded) = self.try_load(storage)? {
-                return Ok(loaded);
+            match self.try_load(storage, folder) {
+                Ok(Some(loaded)) => return Ok(loaded),
+                Ok(None) => {}
+                Err(error @ Error::Local { .. }) if folder.is_some() => {
+                    tracing::warn!("the index is kept in memory only: {error}");
+                    folder = None;
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(Error::Busy { what: "index objects vanish as fast as they are listed".into() })
     }
 
+    /// The folder of level files and temporary files, if it is there and can be written.
+    fn folder(&self) -> Option<&Path> {
+        let folder = self.cache_dir.as_deref()?;
+        match make_private_folder(folder) {
+            Ok(()) => Some(folder),
+            Err(error) => {
+                tracing::warn!("the index is kept in memory only: {error}");
+                None
+            }
+        }
+    }
+
+    /// A builder for what a session or reader adds.
+    pub(crate) fn builder(&self) -> LevelBuilder {
+        LevelBuilder::new(self.folder())
+    }
+
     /// `None` if an object vanished after it was listed: it was merged into one that is not in
-    /// this listing, so the listing must be made again.
-    fn try_load(&self, storage: &dyn Storage) -> Result<Option<Loaded>> {
-        let listed: HashSet<ObjectHash> = list_sorted(storage, "index/")?
-            .iter()
-            .filter_map(|meta| hash_in_name(&meta.name))
-            .collect();
+    /// this listing, so the listing must be made again. So it must if a local level turned out to
+    /// be damaged.
+    fn try_load(&self, storage: &SharedStorage, folder: Option<&Path>) -> Result<Option<Loaded>> {
+        let mut listed = HashMap::new();
+        storage.list("index/", &mut |meta| {
+            if let Some(hash) = hash_in_name(&meta.name) {
+                listed.insert(hash, meta.len);
+            }
+        })?;
         self.open_level_files(&listed);
         self.retire_stale(&listed);
         let mut loaded = Loaded::default();
+        // Lists that were read before count for objects that are new, too.
+        let mut known = Gathered::new(None);
+        let known_lists = self.covered_drop_lists(&listed);
+        let mut gathered = Gathered::new(folder);
         let missing = self.uncovered(&listed);
-        let Some(mut objects) = self.open_objects(storage, &missing, &mut loaded.bad)? else {
+        if !self.gather(storage, &known_lists, &mut known, &mut loaded.bad)?
+            || !self.gather(storage, &missing, &mut gathered, &mut loaded.bad)?
+        {
             return Ok(None);
-        };
-        if objects.iter().any(|(_, object)| matches!(object, IndexObject::Drops(_))) {
-            // What was dropped may be in the levels: all of them are made anew, less that.
-            self.retire_stale(&HashSet::new());
-            loaded.bad.clear();
-            let all = self.uncovered(&listed);
-            match self.open_objects(storage, &all, &mut loaded.bad)? {
-                Some(again) => objects = again,
-                None => return Ok(None),
-            }
-            self.set_dropped(&objects);
-        } else {
-            // Lists that were read before count for objects that are new, too.
-            let known = self.covered_drop_lists();
-            match self.open_objects(storage, &known, &mut loaded.bad)? {
-                Some(lists) => self.set_dropped(&lists),
-                None => return Ok(None),
+        }
+        // What was dropped since may be in any level: all of them are made anew, less that.
+        let merge_all = !gathered.dropped.is_empty();
+        let dropped = known.dropped.into_iter().chain(std::mem::take(&mut gathered.dropped));
+        self.levels.write().dropped = Arc::new(dropped.collect());
+        let incomplete = gathered.finish_runs(storage, &self.keys);
+        let mut builder = gathered.builder;
+        loop {
+            match self.put_level(&mut builder, merge_all) {
+                Ok(()) => break,
+                Err(MergeError::Run(_, Error::Storage(e)))
+                    if e.kind == StorageErrorKind::Missing =>
+                {
+                    return Ok(None);
+                }
+                Err(MergeError::Run(run_id, error)) if error.is_damage() => {
+                    loaded.bad.push(error);
+                    builder.remove_run(run_id);
+                }
+                Err(MergeError::Level) => {
+                    self.retire_stale(&HashMap::new());
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into_error()),
             }
         }
-        if !objects.is_empty() {
-            let (builder, incomplete) = collect(objects, &self.dropped())?;
-            self.add_level(builder)?;
-            // An interrupted merge leaves a run without some of its parts, the new or the old one.
-            // All that it says is known from elsewhere then, and nothing is wrong.
-            let is_lost =
-                |run: &IncompleteRun| run.ids.iter().any(|id| self.find_all(id).is_empty());
-            loaded.bad.extend(incomplete.into_iter().filter(is_lost).map(|run| run.error));
-        }
+        // An interrupted merge leaves a run without some of its parts, the new or the old one.
+        // All that it says is known from elsewhere then, and nothing is wrong.
+        let lost = incomplete.into_iter().filter(|run| self.is_lost(run));
+        loaded.bad.extend(lost.map(|run| run.error));
         Ok(Some(loaded))
     }
 
-    /// Opens index objects and collects what they say, for merging them.
+    /// Whether a run has ids that are known from nowhere else.
+    fn is_lost(&self, incomplete: &IncompleteRun) -> bool {
+        let mut records = incomplete.run.records(1);
+        loop {
+            match records.next_record() {
+                Ok(Some(record)) if self.find_all(&record.id).is_empty() => return true,
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn gather(
+        &self,
+        storage: &SharedStorage,
+        objects: &[Listed],
+        gathered: &mut Gathered,
+        bad: &mut Vec<Error>,
+    ) -> Result<bool> {
+        gather(storage, &self.keys, self.repo_id, objects, gathered, bad)
+    }
+
+    /// Starts to gather index objects for merging them.
+    pub(crate) fn gathering(&self) -> Gathered {
+        Gathered::new(self.folder())
+    }
+
+    /// Gathers what index objects say, for merging them.
     ///
     /// # Errors
     /// If any of them cannot be read: nothing must be merged then.
-    pub(crate) fn collect_objects(
+    pub(crate) fn gather_for_merge(
         &self,
-        storage: &dyn Storage,
-        hashes: &[ObjectHash],
-    ) -> Result<LevelBuilder> {
-        self.collect_without(storage, hashes, &HashSet::new())
-    }
-
-    /// As [`Index::collect_objects`], without what they say of some packs.
-    ///
-    /// # Errors
-    /// As [`Index::collect_objects`].
-    pub(crate) fn collect_without(
-        &self,
-        storage: &dyn Storage,
-        hashes: &[ObjectHash],
-        packs: &HashSet<ObjectHash>,
-    ) -> Result<LevelBuilder> {
+        storage: &SharedStorage,
+        objects: &[Listed],
+        gathered: &mut Gathered,
+    ) -> Result<()> {
         let mut bad = Vec::new();
-        let objects = self.open_objects(storage, hashes, &mut bad)?;
-        let vanished = || Error::Busy { what: "the index is being merged by somebody else".into() };
-        let objects = objects.ok_or_else(vanished)?;
-        let mut left_out = self.dropped();
-        left_out.extend(packs);
-        let (builder, incomplete) = collect(objects, &left_out)?;
-        bad.extend(incomplete.into_iter().map(|run| run.error));
-        bad.into_iter().next().map_or(Ok(builder), Err)
+        if !self.gather(storage, objects, gathered, &mut bad)? {
+            return Err(Error::Busy { what: "the index is being merged by somebody else".into() });
+        }
+        bad.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// The directory of a shard of a run.
+    /// What was gathered, ready to be merged.
     ///
     /// # Errors
-    /// [`Error::Damaged`], and the storage's.
-    pub(crate) fn run_directory(
+    /// If a run is not whole.
+    pub(crate) fn finish_gathering(
         &self,
-        storage: &dyn Storage,
-        hash: ObjectHash,
-    ) -> Result<RunDirectory> {
-        match open_index_object(storage, &self.keys, self.repo_id, hash)? {
-            IndexObject::Shard(directory, _) => Ok(directory),
-            _ => Err(Error::damaged(format!("index/{hash}"), "it is no index run")),
-        }
-    }
-
-    /// Reads one index object and checks all of it. Returns the packs that it drops.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], naming the object, and the storage's.
-    pub(crate) fn inspect(
-        &self,
-        storage: &dyn Storage,
-        hash: ObjectHash,
-    ) -> Result<Vec<ObjectHash>> {
-        match open_index_object(storage, &self.keys, self.repo_id, hash)? {
-            IndexObject::Drops(list) => names32(&list.packs.0, ObjectHash)
-                .ok_or_else(|| Error::damaged(format!("index/{hash}"), "its list is malformed")),
-            _ => Ok(Vec::new()),
-        }
+        storage: &SharedStorage,
+        mut gathered: Gathered,
+    ) -> Result<LevelBuilder> {
+        let incomplete = gathered.finish_runs(storage, &self.keys).into_iter().next();
+        incomplete.map_or(Ok(gathered.builder), |run| Err(run.error))
     }
 
     /// Calls `found` with every record, in no particular order. Needs no memory.
@@ -161,56 +191,24 @@ impl Index {
         }
     }
 
-    /// Drop lists that active levels cover.
-    fn covered_drop_lists(&self) -> Vec<ObjectHash> {
+    /// Drop lists that active levels cover, where they are still there.
+    fn covered_drop_lists(&self, listed: &HashMap<ObjectHash, u64>) -> Vec<Listed> {
         let lists = self.covered().into_iter().filter(|c| c.object_type == ObjectType::DropList);
         let unique: HashSet<ObjectHash> = lists.map(|c| c.object).collect();
-        unique.into_iter().collect()
-    }
-
-    /// Remembers the packs that drop lists name: all there are.
-    fn set_dropped(&self, objects: &[(ObjectHash, IndexObject)]) {
-        let lists = objects.iter().filter_map(|(_, object)| match object {
-            IndexObject::Drops(list) => names32(&list.packs.0, ObjectHash),
-            _ => None,
-        });
-        let packs: HashSet<ObjectHash> = lists.flatten().collect();
-        self.levels.write().dropped = packs;
+        unique.into_iter().filter_map(|list| Some((list, *listed.get(&list)?))).collect()
     }
 
     /// Listed objects that no active level covers.
-    fn uncovered(&self, listed: &HashSet<ObjectHash>) -> Vec<ObjectHash> {
-        let levels = self.levels.read();
-        let covered: HashSet<ObjectHash> =
-            levels.iter().flat_map(|(_, level)| level.covered()).map(|c| c.object).collect();
-        let mut missing: Vec<ObjectHash> = listed.difference(&covered).copied().collect();
+    fn uncovered(&self, listed: &HashMap<ObjectHash, u64>) -> Vec<Listed> {
+        let covered: HashSet<ObjectHash> = self.covered().into_iter().map(|c| c.object).collect();
+        let missing = listed.iter().filter(|(hash, _)| !covered.contains(*hash));
+        let mut missing: Vec<Listed> = missing.map(|(hash, len)| (*hash, *len)).collect();
         missing.sort();
         missing
     }
 
-    fn open_objects(
-        &self,
-        storage: &dyn Storage,
-        hashes: &[ObjectHash],
-        bad: &mut Vec<Error>,
-    ) -> Result<Option<Vec<(ObjectHash, IndexObject)>>> {
-        let opened = in_parallel(storage, hashes, |hash| {
-            (*hash, open_index_object(storage, &self.keys, self.repo_id, *hash))
-        });
-        let mut objects = Vec::new();
-        for (hash, object) in opened {
-            match object {
-                Ok(object) => objects.push((hash, object)),
-                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => return Ok(None),
-                Err(error) if error.is_damage() => bad.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Some(objects))
-    }
-
     /// Opens the level files of this repository that are not open yet.
-    fn open_level_files(&self, listed: &HashSet<ObjectHash>) {
+    fn open_level_files(&self, listed: &HashMap<ObjectHash, u64>) {
         let Some(folder) = &self.cache_dir else { return };
         let mut levels = self.levels.write();
         if levels.iter().next().is_some() {
@@ -225,7 +223,7 @@ impl Index {
                 continue;
             }
             match Level::open(&entry.path(), self.repo_id) {
-                Ok(level) if level.covered().iter().all(|c| listed.contains(&c.object)) => {
+                Ok(level) if is_current(&level, listed) => {
                     opened.push(Arc::new(level));
                 }
                 // Anything else is stale or in doubt: what it knew is loaded anew.
@@ -248,11 +246,9 @@ impl Index {
     }
 
     /// Retires levels that cover objects which are not in the repository any more.
-    fn retire_stale(&self, listed: &HashSet<ObjectHash>) {
+    fn retire_stale(&self, listed: &HashMap<ObjectHash, u64>) {
         for (level, used) in &mut self.levels.write().all {
-            if *used == LevelUse::Active
-                && !level.covered().iter().all(|c| listed.contains(&c.object))
-            {
+            if *used == LevelUse::Active && !is_current(level, listed) {
                 *used = LevelUse::Retired;
                 level.remove_file();
             }
@@ -263,8 +259,10 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Local`] if there is no memory for it.
-    pub(crate) fn add_in_memory(&self, builder: LevelBuilder) -> Result<()> {
-        let level = builder.build(&[], self.repo_id, None)?;
+    pub(crate) fn add_in_memory(&self, mut builder: LevelBuilder) -> Result<()> {
+        let dropped = Arc::clone(&self.levels.read().dropped);
+        let level = builder.build_in_memory(&dropped, self.repo_id);
+        let level = level.map_err(MergeError::into_error)?;
         self.levels.write().all.push((Arc::new(level), LevelUse::Recovered));
         Ok(())
     }
@@ -279,25 +277,48 @@ impl Index {
     }
 
     /// Makes a level of what was collected, merged with small ones, and puts it to use.
-    pub(crate) fn add_level(&self, builder: LevelBuilder) -> Result<()> {
-        let mut levels = self.levels.write();
-        let mut active: Vec<Arc<Level>> = levels
-            .all
-            .iter()
-            .filter(|(_, used)| *used == LevelUse::Active)
-            .map(|(level, _)| Arc::clone(level))
-            .collect();
+    ///
+    /// # Errors
+    /// [`Error::Local`] if it cannot be kept even in memory.
+    pub(crate) fn add_level(&self, mut builder: LevelBuilder) -> Result<()> {
+        match self.put_level(&mut builder, false) {
+            // An old level is unreadable: what is new stands beside it.
+            Err(MergeError::Level) => {
+                let dropped = Arc::clone(&self.levels.read().dropped);
+                let level = builder.build(&[], &dropped, self.repo_id);
+                let level = level.map_err(MergeError::into_error)?;
+                self.levels.write().all.push((Arc::new(level), LevelUse::Active));
+                Ok(())
+            }
+            put => put.map_err(MergeError::into_error),
+        }
+    }
+
+    /// Makes a level of what was collected, merged with small levels or with all, and puts it to
+    /// use. Look-ups go on meanwhile.
+    fn put_level(&self, builder: &mut LevelBuilder, merge_all: bool) -> Result<(), MergeError> {
+        if !builder.covers_any() {
+            return Ok(());
+        }
+        let _building = self.building.lock();
+        let (mut active, dropped) = {
+            let levels = self.levels.read();
+            let active = levels.all.iter().filter(|(_, used)| *used == LevelUse::Active);
+            let active: Vec<Arc<Level>> = active.map(|(level, _)| Arc::clone(level)).collect();
+            (active, Arc::clone(&levels.dropped))
+        };
         active.sort_by_key(|level| level.record_count());
-        let mut size = builder.records.len() as u64;
+        let mut size = builder.records_len();
         let mut merged = Vec::new();
         for level in active {
-            if level.record_count() > MERGE_RATIO * size.max(1 << 12) {
+            if !merge_all && level.record_count() > MERGE_RATIO * size.max(1 << 12) {
                 break;
             }
             size += level.record_count();
             merged.push(level);
         }
-        let new = builder.build(&merged, self.repo_id, self.cache_dir.as_deref())?;
+        let new = builder.build(&merged, &dropped, self.repo_id)?;
+        let mut levels = self.levels.write();
         for (level, used) in &mut levels.all {
             if merged.iter().any(|m| Arc::ptr_eq(m, level)) {
                 *used = LevelUse::Retired;
@@ -307,4 +328,11 @@ impl Index {
         levels.all.push((Arc::new(new), LevelUse::Active));
         Ok(())
     }
+}
+
+/// Whether all that a level covers is still in the repository. Drop lists may go: what they
+/// dropped is not in the level.
+fn is_current(level: &Level, listed: &HashMap<ObjectHash, u64>) -> bool {
+    let mut covered = level.covered().into_iter();
+    covered.all(|c| c.object_type == ObjectType::DropList || listed.contains_key(&c.object))
 }

@@ -1,100 +1,199 @@
-//! Merges the sorted records of several levels and of a builder into one sorted stream.
+//! Merges sorted records of several sources into one sorted stream: what a builder collected,
+//! runs in storage, and other levels. Nothing but a little of each source is held.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 
-use super::SegmentInfo;
 use super::level::Level;
-use super::packs::{NewPack, Packs};
+use super::packs::{Kept, NewPack, PackEntry, Packs};
+use super::run::RunSource;
+use super::sort::Sorter;
 use crate::error::{Error, Result};
 use crate::format::index::IndexRecord;
-use crate::model::ObjectHash;
+use crate::model::BackupId;
 
-/// Sorted records of several sources with their packs numbered anew. Records are streamed, so
-/// memory holds only those of the builder.
-pub(super) struct Merged {
-    packs: Packs,
-    records: Vec<IndexRecord>,
-    /// Levels, each with the new numbers of its packs.
-    levels: Vec<(Arc<Level>, Vec<u32>)>,
+/// Records in the order of ids. Those of one id may be in any order.
+pub(super) trait Records {
+    /// The next record; `None` at the end.
+    fn next_record(&mut self) -> Result<Option<IndexRecord>>;
 }
 
-impl Merged {
-    /// Takes sorted records with their packs, and levels.
+/// Why a merge failed, by what can be done about it.
+#[derive(Debug)]
+pub(crate) enum MergeError {
+    /// A run could not be read: the merge may go on without it.
+    Run(BackupId, Error),
+    /// A local level cannot be read: it must be made anew.
+    Level,
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for MergeError {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl MergeError {
+    /// As an error for whoever can do nothing about it.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Run(_, error) | Self::Other(error) => error,
+            Self::Level => Error::damaged("local index", "a part of it is unreadable"),
+        }
+    }
+}
+
+/// A level with the new numbers of its packs.
+pub(super) type NumberedLevel = (Arc<Level>, Vec<u32>);
+
+/// What is merged.
+pub(crate) struct Merged<'a> {
+    pub(super) packs: &'a Packs,
+    pub(super) kept: Kept,
+    pub(super) sorter: &'a Sorter,
+    pub(super) runs: &'a [RunSource],
+    pub(super) levels: Vec<NumberedLevel>,
+}
+
+impl Merged<'_> {
+    /// How many packs there are.
+    pub(super) fn pack_count(&self) -> u64 {
+        u64::from(self.kept.packs)
+    }
+
+    /// The packs that count, in the order of their new numbers.
+    pub(super) fn packs(&self) -> impl Iterator<Item = &PackEntry> {
+        let numbered = (0_u32..).zip(self.packs.entries());
+        numbered.filter(|(number, _)| self.kept.number(*number).is_some()).map(|(_, entry)| entry)
+    }
+
+    /// Calls `write` with each pack and its segments.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if a level cannot be read.
-    pub(super) fn new(
-        mut packs: Packs,
-        records: Vec<IndexRecord>,
-        others: &[Arc<Level>],
-    ) -> Result<Self> {
-        let mut levels = Vec::new();
-        for level in others {
-            let mut numbers = Vec::with_capacity(level.pack_count() as usize);
-            for pack_no in 0..level.pack_count() {
-                let info = level.pack(pack_no);
-                if info.hash == ObjectHash([0; 32]) {
-                    return Err(Error::damaged("local index", "a pack is unreadable"));
-                }
-                let segments: Option<Vec<SegmentInfo>> =
-                    (0..info.segments).map(|no| level.segment(pack_no, no)).collect();
-                let segments = segments
-                    .ok_or_else(|| Error::damaged("local index", "a segment is unreadable"))?;
-                numbers.push(packs.add(NewPack {
-                    hash: info.hash,
-                    len: info.len,
-                    pack_type: info.pack_type,
-                    segments,
-                }));
-            }
-            levels.push((Arc::clone(level), numbers));
+    /// Those of `write`, and [`Error::Local`].
+    pub(crate) fn each_pack(&self, write: &mut dyn FnMut(NewPack) -> Result<()>) -> Result<()> {
+        for entry in self.packs() {
+            write(NewPack {
+                hash: entry.hash,
+                len: entry.len,
+                pack_type: entry.pack_type,
+                segments: self.packs.segments_of(entry)?,
+            })?;
         }
-        Ok(Self { packs, records, levels })
+        Ok(())
     }
 
-    pub(super) fn packs(&self) -> &[NewPack] {
-        self.packs.all()
-    }
-
-    /// How many records there are at most: copies of one record are written once.
-    pub(super) fn records_max(&self) -> u64 {
-        let levels: u64 = self.levels.iter().map(|(level, _)| level.record_count()).sum();
-        self.records.len() as u64 + levels
-    }
-
-    /// Calls `write` with each different record in order.
-    pub(super) fn for_each(
-        &self,
-        write: &mut dyn FnMut(&IndexRecord) -> std::io::Result<()>,
-    ) -> std::io::Result<()> {
-        let damaged = || std::io::Error::other("a level of the local index is unreadable");
-        let mut sources: Vec<Box<dyn Iterator<Item = Option<IndexRecord>> + '_>> =
-            vec![Box::new(self.records.iter().copied().map(Some))];
-        for (level, numbers) in &self.levels {
-            sources.push(Box::new((0..level.record_count()).map(move |number| {
-                let mut record = level.record(number)?;
-                record.pack_no = *numbers.get(record.pack_no as usize)?;
-                Some(record)
-            })));
-        }
-        let mut heap = BinaryHeap::new();
-        for (number, source) in sources.iter_mut().enumerate() {
-            if let Some(record) = source.next() {
-                heap.push(Reverse((record.ok_or_else(damaged)?, number)));
-            }
-        }
-        let mut last = None;
-        while let Some(Reverse((record, number))) = heap.pop() {
-            if last != Some(record) {
-                write(&record)?;
-                last = Some(record);
-            }
-            if let Some(next) = sources[number].next() {
-                heap.push(Reverse((next.ok_or_else(damaged)?, number)));
+    /// Calls `write` with the bytes of each segment of the packs that count, in their order.
+    ///
+    /// # Errors
+    /// Those of `write`, and [`Error::Local`].
+    pub(super) fn each_segment(&self, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        for entry in self.packs() {
+            for segment in self.packs.segments_of(entry)? {
+                write(&segment.encode())?;
             }
         }
         Ok(())
+    }
+
+    /// How many records there are at most: copies of one record are written once.
+    pub(crate) fn records_max(&self) -> u64 {
+        let levels: u64 = self.levels.iter().map(|(level, _)| level.record_count()).sum();
+        let runs: u64 = self.runs.iter().map(|run| run.records).sum();
+        self.sorter.len() + runs + levels
+    }
+
+    /// Calls `write` with each different record in order.
+    ///
+    /// # Errors
+    /// Those of `write`, and what could not be read.
+    pub(crate) fn each_record(
+        &self,
+        write: &mut dyn FnMut(&IndexRecord) -> Result<()>,
+    ) -> Result<(), MergeError> {
+        let mut sources: Vec<(Box<dyn Records + '_>, Origin)> = Vec::new();
+        sources.extend(self.sorter.parts().into_iter().map(|part| (part, Origin::Builder)));
+        for run in self.runs {
+            let records = Box::new(run.records(self.runs.len()));
+            sources.push((records, Origin::Run(run.run_id)));
+        }
+        for (level, numbers) in &self.levels {
+            let records = LevelRecords { level, numbers, next: 0 };
+            sources.push((Box::new(records), Origin::Level));
+        }
+        let count = sources.len();
+        let mut next = |number: usize| {
+            let (source, origin) = &mut sources[number];
+            source.next_record().map_err(|error| match origin {
+                Origin::Builder => MergeError::Other(error),
+                Origin::Run(run_id) => MergeError::Run(*run_id, error),
+                Origin::Level => MergeError::Level,
+            })
+        };
+        let mut heap = BinaryHeap::new();
+        for number in 0..count {
+            if let Some(record) = next(number)? {
+                heap.push(Reverse((record, number)));
+            }
+        }
+        // Records of one id: nearly always one.
+        let mut alike: Vec<IndexRecord> = Vec::new();
+        let mut write_alike = |alike: &mut Vec<IndexRecord>| -> Result<()> {
+            if alike.len() > 1 {
+                alike.sort_unstable();
+                alike.dedup();
+            }
+            for mut record in alike.drain(..) {
+                if let Some(pack_no) = self.kept.number(record.pack_no) {
+                    record.pack_no = pack_no;
+                    write(&record)?;
+                }
+            }
+            Ok(())
+        };
+        while let Some(mut top) = heap.peek_mut() {
+            let Reverse((record, number)) = *top;
+            match next(number)? {
+                Some(record) => *top = Reverse((record, number)),
+                None => _ = PeekMut::pop(top),
+            }
+            if alike.first().is_some_and(|other| other.id != record.id) {
+                write_alike(&mut alike)?;
+            }
+            alike.push(record);
+        }
+        write_alike(&mut alike)?;
+        Ok(())
+    }
+}
+
+/// Where records come from.
+#[derive(Clone, Copy)]
+enum Origin {
+    Builder,
+    Run(BackupId),
+    Level,
+}
+
+struct LevelRecords<'l> {
+    level: &'l Level,
+    numbers: &'l [u32],
+    next: u64,
+}
+
+impl Records for LevelRecords<'_> {
+    fn next_record(&mut self) -> Result<Option<IndexRecord>> {
+        if self.next == self.level.record_count() {
+            return Ok(None);
+        }
+        let damaged = || Error::damaged("local index", "a record is unreadable");
+        let mut record = self.level.record(self.next).ok_or_else(damaged)?;
+        record.pack_no = *self.numbers.get(record.pack_no as usize).ok_or_else(damaged)?;
+        self.next += 1;
+        Ok(Some(record))
     }
 }

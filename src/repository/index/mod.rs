@@ -7,18 +7,21 @@
 //! repository: levels are mapped, not read.
 
 mod build;
+mod inspect;
 mod level;
 mod load;
 mod merge;
 mod objects;
 mod packs;
+mod run;
+mod sort;
 mod write;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rayon::prelude::*;
 
 use super::keys::Keys;
@@ -27,6 +30,7 @@ use crate::model::{EpochId, ObjectHash, RepoId};
 pub(crate) use build::LevelBuilder;
 use level::Covered;
 use level::Level;
+pub(crate) use merge::{MergeError, Merged};
 pub(crate) use packs::NewPack;
 
 /// A pack in the index of this process. Not stored anywhere.
@@ -114,6 +118,8 @@ pub struct Index {
     keys: Arc<Keys>,
     cache_dir: Option<PathBuf>,
     levels: RwLock<Levels>,
+    /// Held while a level is made, so that two do not merge the same levels.
+    building: Mutex<()>,
 }
 
 /// Levels never move: a [`PackRef`] holds a position. Those that were merged into another are
@@ -124,7 +130,7 @@ struct Levels {
     /// Packs whose entries do not count for deduplication: not listed, or condemned.
     ghosts: HashSet<ObjectHash>,
     /// Packs that drop lists name: whatever else says so, they are not there.
-    dropped: HashSet<ObjectHash>,
+    dropped: Arc<HashSet<ObjectHash>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,7 +145,7 @@ enum LevelUse {
 impl Index {
     pub(crate) fn new(repo_id: RepoId, keys: Arc<Keys>, cache_dir: Option<PathBuf>) -> Self {
         let cache_dir = cache_dir.map(|dir| dir.join(repo_id.to_string()));
-        Self { repo_id, keys, cache_dir, levels: RwLock::default() }
+        Self { repo_id, keys, cache_dir, levels: RwLock::default(), building: Mutex::default() }
     }
 
     /// Where an id is, if it is stored in a pack that is there. Other copies: [`Index::find_all`].
@@ -230,8 +236,8 @@ impl Index {
     }
 
     /// The packs that drop lists name.
-    pub(crate) fn dropped(&self) -> HashSet<ObjectHash> {
-        self.levels.read().dropped.clone()
+    pub(crate) fn dropped(&self) -> Arc<HashSet<ObjectHash>> {
+        Arc::clone(&self.levels.read().dropped)
     }
 
     /// Leaves these packs out of deduplication, too.
@@ -262,3 +268,6 @@ impl Levels {
 fn location(pack: PackRef, record: &crate::format::index::IndexRecord) -> Location {
     Location { pack, segment_no: record.segment_no, offset: record.offset, len: record.len }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,185 +1,280 @@
-//! Opens index objects, and makes one builder of what they say.
+//! Opens index objects, and gathers what they say.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
 
-use super::{LevelBuilder, NewPack, SegmentInfo};
-use crate::crypto::{Class, SealKind, Unit, open};
-use crate::error::{Error, Result};
-use crate::format::header::{HEADER_LEN, ObjectType};
-use crate::format::index::{
-    Delta, DropList, IndexRecord, PackTable, RECORD_LEN, RunDirectory, block_context,
-};
-use crate::format::pack::{PackType, TRAILER_LEN, Trailer};
+use super::packs::{NewPack, Told};
+use super::run::{PackNumbers, RunSource, Shard};
+use super::{LevelBuilder, SegmentInfo};
+use crate::crypto::Class;
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::header::{HEADER_LEN, Header, ObjectType};
+use crate::format::index::{Delta, DropList, PackTable};
+use crate::format::pack::PackType;
 use crate::format::record::{decode, names32};
-use crate::model::{BackupId, ObjectHash};
+use crate::model::{BackupId, ObjectHash, RepoId};
 use crate::repository::keys::Keys;
 use crate::repository::object::{OBJECT_LEN_MAX, check_hash, check_header, open_record, seal_kind};
-use crate::storage::Storage;
+use crate::storage::{SharedStorage, Storage, in_parallel};
+
+/// Of longer objects the header is read first: shards of runs are not read whole.
+const WHOLE_MAX: u64 = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+/// Bytes of objects that are opened at once, unless one alone is larger.
+const BATCH_BYTES: u64 = 16 << 20;
+/// Objects that are opened at once.
+const BATCH_OBJECTS: usize = 512;
+
+/// An index object by its name, and how long it is.
+pub(crate) type Listed = (ObjectHash, u64);
 
 /// Opened index objects, kept apart by type.
 pub(super) enum IndexObject {
     Delta(Delta),
     Table(PackTable),
-    Shard(RunDirectory, Vec<IndexRecord>),
-    Drops(DropList),
+    Shard(Box<Shard>),
+    Drops(Vec<ObjectHash>),
+}
+
+/// A table whose packs were taken in.
+struct Table {
+    run_id: BackupId,
+    first: u32,
+    numbers: PackNumbers,
+}
+
+/// What index objects say: deltas are in the builder at once, runs when all of them is there.
+pub(crate) struct Gathered {
+    pub(super) builder: LevelBuilder,
+    /// Packs that drop lists name.
+    pub(super) dropped: Vec<ObjectHash>,
+    tables: HashMap<ObjectHash, Table>,
+    shards: HashMap<BackupId, Vec<Shard>>,
 }
 
 /// Shards of a run that lacks other shards, or tables.
 pub(super) struct IncompleteRun {
     pub(super) error: Error,
-    pub(super) ids: Vec<[u8; 32]>,
+    /// Only its ids are of use.
+    pub(super) run: RunSource,
 }
 
-/// Turns index objects into one builder: deltas, complete runs, less what was dropped.
-pub(super) fn collect(
-    objects: Vec<(ObjectHash, IndexObject)>,
-    dropped: &HashSet<ObjectHash>,
-) -> Result<(LevelBuilder, Vec<IncompleteRun>)> {
-    let mut builder = LevelBuilder::default();
-    let mut tables: HashMap<ObjectHash, PackTable> = HashMap::new();
-    let mut runs: HashMap<BackupId, Vec<(ObjectHash, RunDirectory, Vec<IndexRecord>)>> =
-        HashMap::new();
-    let mut deltas = Vec::new();
-    for (hash, object) in objects {
+impl Gathered {
+    pub(super) fn new(folder: Option<&Path>) -> Self {
+        Self {
+            builder: LevelBuilder::new(folder),
+            dropped: Vec::new(),
+            tables: HashMap::new(),
+            shards: HashMap::new(),
+        }
+    }
+
+    /// How many records there are, those of incomplete runs too.
+    pub(crate) fn records_len(&self) -> u64 {
+        let shards = self.shards.values().flatten();
+        self.builder.records_len() + shards.map(|shard| shard.directory.records).sum::<u64>()
+    }
+
+    fn take(&mut self, hash: ObjectHash, object: IndexObject) -> Result<()> {
         match object {
-            IndexObject::Delta(delta) => deltas.push((hash, delta)),
-            IndexObject::Table(table) => _ = tables.insert(hash, table),
-            IndexObject::Shard(directory, records) => {
-                runs.entry(directory.run_id).or_default().push((hash, directory, records));
+            IndexObject::Delta(delta) => {
+                for pack in &delta.packs {
+                    self.builder.add_directory(pack.pack, pack.len, &pack.directory)?;
+                }
+                self.builder.cover(hash, ObjectType::IndexDelta);
             }
-            IndexObject::Drops(_) => builder.cover(hash, ObjectType::DropList),
-        }
-    }
-    for (hash, delta) in deltas {
-        for pack in &delta.packs {
-            if !dropped.contains(&pack.pack) {
-                builder.add_directory(pack.pack, pack.len, &pack.directory)?;
+            IndexObject::Table(table) => self.take_table(hash, &table)?,
+            IndexObject::Shard(shard) => {
+                self.shards.entry(shard.directory.run_id).or_default().push(*shard);
             }
-        }
-        builder.cover(hash, ObjectType::IndexDelta);
-    }
-    let mut incomplete = Vec::new();
-    for shards in runs.into_values() {
-        match add_run(&mut builder, &shards, &tables, dropped) {
-            Ok(()) => {}
-            Err(error) => {
-                let records = shards.iter().flat_map(|(_, _, records)| records);
-                let ids = records.map(|record| record.id).collect();
-                incomplete.push(IncompleteRun { error, ids });
+            IndexObject::Drops(packs) => {
+                self.builder.cover(hash, ObjectType::DropList);
+                self.dropped.extend(packs);
             }
         }
+        Ok(())
     }
-    // Tables count as read only with their run: it may not be there yet.
-    Ok((builder, incomplete))
-}
 
-fn add_run(
-    builder: &mut LevelBuilder,
-    shards: &[(ObjectHash, RunDirectory, Vec<IndexRecord>)],
-    tables: &HashMap<ObjectHash, PackTable>,
-    dropped: &HashSet<ObjectHash>,
-) -> Result<()> {
-    let Some((hash, first, _)) = shards.first() else { return Ok(()) };
-    let incomplete = || Error::damaged(format!("index/{hash}"), "the index run is incomplete");
-    let numbers: HashSet<u32> = shards.iter().map(|(_, directory, _)| directory.shard).collect();
-    if numbers.len() != first.shards as usize {
-        return Err(incomplete());
-    }
-    let names = names32(&first.tables.0, ObjectHash).ok_or_else(incomplete)?;
-    let parts: Option<Vec<&PackTable>> = names.iter().map(|name| tables.get(name)).collect();
-    let mut pack_numbers: Vec<Option<u32>> = Vec::new();
-    let packs = parts.ok_or_else(incomplete)?;
-    let mut segment_counts = Vec::new();
-    for table in packs {
-        if table.first as usize != pack_numbers.len() || table.run_id != first.run_id {
-            return Err(incomplete());
-        }
+    fn take_table(&mut self, hash: ObjectHash, table: &PackTable) -> Result<()> {
+        let mut numbers = Vec::with_capacity(table.packs.len());
         for pack in &table.packs {
-            let pack_type = PackType::from_number(pack.pack_type).ok_or_else(incomplete)?;
-            let segments = pack
-                .segments
-                .iter()
-                .map(|s| SegmentInfo {
-                    offset: s.offset,
-                    sealed_len: s.sealed_len,
-                    plain_len: s.plain_len,
-                    codec: s.codec,
-                    // Checked when the table was decoded.
-                    epoch: pack.epochs[s.epoch_no as usize],
-                })
-                .collect();
-            segment_counts.push(pack.segments.len() as u32);
+            let unknown = || Error::damaged(format!("index/{hash}"), "a pack's type is unknown");
+            let pack_type = PackType::from_number(pack.pack_type).ok_or_else(unknown)?;
+            let segment = |s: &crate::format::index::RunSegment| SegmentInfo {
+                offset: s.offset,
+                sealed_len: s.sealed_len,
+                plain_len: s.plain_len,
+                codec: s.codec,
+                // Checked when the table was decoded.
+                epoch: pack.epochs[s.epoch_no as usize],
+            };
+            let segments: Vec<SegmentInfo> = pack.segments.iter().map(segment).collect();
+            let count = segments.len() as u32;
             let new = NewPack { hash: pack.pack, len: pack.len, pack_type, segments };
-            pack_numbers.push((!dropped.contains(&pack.pack)).then(|| builder.add_pack(new)));
+            numbers.push((self.builder.packs.add(&new, Told::Table)?, count));
         }
+        let table = Table { run_id: table.run_id, first: table.first, numbers };
+        self.tables.insert(hash, table);
+        Ok(())
     }
-    for (hash, _, records) in shards {
-        for record in records {
-            let old = record.pack_no as usize;
-            if segment_counts.get(old).is_none_or(|count| record.segment_no >= *count) {
-                return Err(Error::damaged(
-                    format!("index/{hash}"),
-                    "a record points outside its pack",
-                ));
-            }
-            if let Some(pack_no) = pack_numbers[old] {
-                builder.records.push(IndexRecord { pack_no, ..*record });
+
+    /// Hands all complete runs to the builder, and returns the others. Tables count only with
+    /// their run: it may not be there yet.
+    pub(super) fn finish_runs(
+        &mut self,
+        storage: &SharedStorage,
+        keys: &Arc<Keys>,
+    ) -> Vec<IncompleteRun> {
+        let mut incomplete = Vec::new();
+        for shards in std::mem::take(&mut self.shards).into_values() {
+            let numbers = self.pack_numbers(&shards);
+            let is_complete = numbers.is_some();
+            let run = RunSource::new(storage, keys, shards, numbers);
+            if is_complete {
+                self.builder.add_run(run);
+            } else {
+                let shard = run.objects.last().copied().unwrap_or(ObjectHash([0; 32]));
+                let what = "the index run is incomplete";
+                let error = Error::damaged(format!("index/{shard}"), what);
+                incomplete.push(IncompleteRun { error, run });
             }
         }
-        builder.cover(*hash, ObjectType::IndexRun);
+        incomplete
     }
-    for name in names {
-        builder.cover(name, ObjectType::PackTable);
+
+    /// The numbers of a run's packs; `None` if it lacks shards or tables.
+    fn pack_numbers(&self, shards: &[Shard]) -> Option<PackNumbers> {
+        let first = &shards.first()?.directory;
+        let mut there: Vec<u32> = shards.iter().map(|shard| shard.directory.shard).collect();
+        there.sort_unstable();
+        there.dedup();
+        // Numbers are below the count: checked when the directory was decoded.
+        if there.len() != first.shards as usize || shards.len() != there.len() {
+            return None;
+        }
+        if shards.iter().any(|s| s.directory.tables != first.tables) {
+            return None;
+        }
+        let mut numbers = PackNumbers::new();
+        for name in names32(&first.tables.0, ObjectHash)? {
+            let table = self.tables.get(&name)?;
+            if table.first as usize != numbers.len() || table.run_id != first.run_id {
+                return None;
+            }
+            numbers.extend_from_slice(&table.numbers);
+        }
+        Some(numbers)
     }
-    Ok(())
 }
 
+/// Opens index objects, some at a time, and adds what they say. Damaged ones go to `bad`. Returns
+/// `false` if one is not there any more.
+///
+/// # Errors
+/// The storage's, and [`Error::Local`].
+pub(super) fn gather(
+    storage: &SharedStorage,
+    keys: &Keys,
+    repo_id: RepoId,
+    objects: &[Listed],
+    gathered: &mut Gathered,
+    bad: &mut Vec<Error>,
+) -> Result<bool> {
+    let shards = shards_among(storage, objects);
+    let mut rest = objects;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let count = rest
+            .iter()
+            .take(BATCH_OBJECTS)
+            .take_while(|(hash, len)| {
+                // Of a shard about a thousandth is read.
+                bytes += if shards.contains(hash) { len >> 8 } else { *len };
+                bytes <= BATCH_BYTES
+            })
+            .count();
+        let (batch, after) = rest.split_at(count.max(1));
+        rest = after;
+        let opened = in_parallel(&**storage, batch, |(hash, len)| {
+            (*hash, open_index_object(&**storage, keys, repo_id, *hash, *len))
+        });
+        for (hash, object) in opened {
+            match object.and_then(|object| gathered.take(hash, object)) {
+                Ok(()) => {}
+                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => return Ok(false),
+                Err(error) if error.is_damage() => bad.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Which of the large objects are shards of runs, as far as their headers can be read.
+fn shards_among(storage: &SharedStorage, objects: &[Listed]) -> HashSet<ObjectHash> {
+    let large: Vec<ObjectHash> =
+        objects.iter().filter(|(_, len)| *len > WHOLE_MAX).map(|(hash, _)| *hash).collect();
+    let types = in_parallel(&**storage, &large, |hash| {
+        let mut header = [0; HEADER_LEN];
+        storage.get_range(&format!("index/{hash}"), 0, &mut header).ok()?;
+        Header::decode(&header, "index").ok().map(|header| header.object_type)
+    });
+    let found = large.into_iter().zip(types);
+    found.filter(|(_, t)| *t == Some(ObjectType::IndexRun)).map(|(hash, _)| hash).collect()
+}
+
+/// Opens an index object of `len` bytes. Of shards only the directory is read.
+///
+/// # Errors
+/// [`Error::Damaged`], naming the object, and the storage's.
 pub(super) fn open_index_object(
     storage: &dyn Storage,
     keys: &Keys,
-    repo_id: crate::model::RepoId,
+    repo_id: RepoId,
     hash: ObjectHash,
+    len: u64,
 ) -> Result<IndexObject> {
     let name = format!("index/{hash}");
+    if len > WHOLE_MAX {
+        let mut header = [0; HEADER_LEN];
+        storage.get_range(&name, 0, &mut header)?;
+        let checked = check_header(&header, &name, repo_id, keys.suite)?;
+        if checked.object_type == ObjectType::IndexRun {
+            let read_at = |offset, len| {
+                let mut bytes = vec![0; len];
+                storage.get_range(&name, offset, &mut bytes)?;
+                Ok(bytes)
+            };
+            let shard = Shard::read(keys, hash, &header, len, &read_at)?;
+            return Ok(IndexObject::Shard(Box::new(shard)));
+        }
+    }
     let object = storage.get(&name, OBJECT_LEN_MAX)?;
     check_hash(&object, hash, &name)?;
     let header = check_header(&object, &name, repo_id, keys.suite)?;
-    let (header_bytes, sealed) = object.split_at(HEADER_LEN);
+    let damaged = || Error::damaged(&name, "it is cut off");
+    let (header_bytes, sealed) = object.split_first_chunk::<HEADER_LEN>().ok_or_else(damaged)?;
     let key = keys.of_epoch(Class::Index, header.epoch, &name)?;
     let open_whole =
         || open_record(key, header_bytes, seal_kind(header.object_type), sealed, &name);
     match header.object_type {
         ObjectType::IndexDelta => Ok(IndexObject::Delta(Delta::decode(&open_whole()?, &name)?)),
         ObjectType::PackTable => Ok(IndexObject::Table(PackTable::decode(&open_whole()?, &name)?)),
-        ObjectType::DropList => Ok(IndexObject::Drops(decode(&open_whole()?, &name)?)),
+        ObjectType::DropList => {
+            let list: DropList = decode(&open_whole()?, &name)?;
+            let packs = names32(&list.packs.0, ObjectHash);
+            let malformed = || Error::damaged(&name, "its list is malformed");
+            Ok(IndexObject::Drops(packs.ok_or_else(malformed)?))
+        }
         ObjectType::IndexRun => {
-            let damaged = || Error::damaged(&name, "it is cut off");
-            let trailer: &[u8; TRAILER_LEN] = object.last_chunk().ok_or_else(damaged)?;
-            let trailer = Trailer::decode(trailer, object.len() as u64, &name)?;
-            let start = trailer.directory_offset as usize;
-            let end = start + trailer.directory_len as usize;
-            let kind = seal_kind(ObjectType::IndexRun);
-            let record = open_record(key, header_bytes, kind, &object[start..end], &name)?;
-            let directory = RunDirectory::decode(&record, &name)?;
-            let mut records = Vec::new();
-            let mut offset = HEADER_LEN;
-            for (block_no, block) in directory.blocks.iter().enumerate() {
-                let sealed = object
-                    .get(offset..offset + block.sealed_len as usize)
-                    .filter(|_| offset + block.sealed_len as usize <= start)
-                    .ok_or_else(damaged)?;
-                offset += block.sealed_len as usize;
-                let context = block_context(directory.run_id, directory.shard, block_no as u32);
-                let unit = Unit { kind: SealKind::RunBlock, context };
-                let plain = open(key, unit, sealed)
-                    .ok_or_else(|| Error::damaged(&name, "a block's seal does not open"))?;
-                if plain.len() != block.records as usize * RECORD_LEN {
-                    return Err(damaged());
-                }
-                let (parts, _) = plain.as_chunks::<RECORD_LEN>();
-                records.extend(parts.iter().map(IndexRecord::decode));
-            }
-            Ok(IndexObject::Shard(directory, records))
+            let read_at = |offset: u64, len: usize| {
+                let start = usize::try_from(offset).map_err(|_| damaged())?;
+                let part = start.checked_add(len).and_then(|end| object.get(start..end));
+                part.map(<[u8]>::to_vec).ok_or_else(damaged)
+            };
+            let len = object.len() as u64;
+            let shard = Shard::read(keys, hash, header_bytes, len, &read_at)?;
+            Ok(IndexObject::Shard(Box::new(shard)))
         }
         _ => Err(Error::damaged(&name, "it is no index object")),
     }

@@ -8,20 +8,21 @@ use std::path::Path;
 use xorf::{BinaryFuse8, DmaSerializable};
 
 use super::level::{
-    self, BLOCK_LEN, COVERED_LEN, Covered, HEADER_LEN, Level, MAGIC, PACK_LEN, SEGMENT_LEN, Sizes,
+    self, BLOCK_LEN, COVERED_LEN, Covered, HEADER_LEN, Level, MAGIC, PACK_LEN, Sizes,
 };
-use super::merge::Merged;
+use super::merge::{MergeError, Merged};
 use crate::error::{Error, Result};
 use crate::format::pack::PackType;
 use crate::model::RepoId;
 use crate::repository::state::make_private_folder;
+use crate::runtime::Spool;
 
 pub(super) fn write_in_folder(
-    merged: &Merged,
+    merged: &Merged<'_>,
     covered: &[Covered],
     repo_id: RepoId,
     folder: &Path,
-) -> Result<Level> {
+) -> Result<Level, MergeError> {
     make_private_folder(folder)?;
     // Named by what it covers, so two processes that make the same level write the same bytes.
     let mut name = blake3::Hasher::new();
@@ -41,27 +42,27 @@ pub(super) fn write_in_folder(
         .open(&unfinished)
         .map_err(local)?;
     // Not synced: after a crash the checksums tell, and the level is made anew.
-    let written = write_level(&file, merged, covered, repo_id)
-        .and_then(|()| std::fs::rename(&unfinished, &path));
+    let written = write_level(&file, &path, merged, covered, repo_id)
+        .and_then(|()| Ok(std::fs::rename(&unfinished, &path).map_err(local)?));
     if let Err(error) = written {
         let _ = std::fs::remove_file(&unfinished);
-        return Err(local(error));
+        return Err(error);
     }
     file.lock_shared().map_err(local)?;
-    Level::map(file, Some(path), repo_id)
+    Ok(Level::map(file, Some(path), repo_id)?)
 }
 
 pub(super) fn write_in_memory(
-    merged: &Merged,
+    merged: &Merged<'_>,
     covered: &[Covered],
     repo_id: RepoId,
-) -> Result<Level> {
+) -> Result<Level, MergeError> {
     let local = |e: std::io::Error| Error::local("create", "memory for the index", e);
     let fd = rustix::fs::memfd_create("larder index", rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(|e| local(e.into()))?;
     let file = File::from(fd);
-    write_level(&file, merged, covered, repo_id).map_err(local)?;
-    Level::map(file, None, repo_id)
+    write_level(&file, Path::new("anonymous memory"), merged, covered, repo_id)?;
+    Ok(Level::map(file, None, repo_id)?)
 }
 
 /// About four records share a fan-out slot, and a quarter of a million a filter.
@@ -74,23 +75,23 @@ const FILTER_FROM: u64 = 1 << 16;
 
 fn write_level(
     file: &File,
-    merged: &Merged,
+    path: &Path,
+    merged: &Merged<'_>,
     covered: &[Covered],
     repo_id: RepoId,
-) -> std::io::Result<()> {
-    let packs = merged.packs();
-    let segments: u64 = packs.iter().map(|pack| pack.segments.len() as u64).sum();
+) -> Result<(), MergeError> {
+    let folder = path.parent().filter(|folder| folder.is_absolute());
     // Copies of a record in several levels shrink the count, so the sizes are known at the end.
     let mut sizes = Sizes {
         covered: covered.len() as u64,
-        packs: packs.len() as u64,
-        segments,
+        packs: merged.pack_count(),
+        segments: merged.packs().map(|pack| u64::from(pack.segments)).sum(),
         records: 0,
         fan_bits: bits_for(merged.records_max(), 4, 22),
         filter_bits: bits_for(merged.records_max(), 1 << 18, 16),
         filter_len: 0,
     };
-    let mut out = CheckedWriter::new(file);
+    let mut out = CheckedWriter::new(file, path, folder);
     out.write_all(&[0; HEADER_LEN])?;
     for covered in covered {
         let mut bytes = [0; COVERED_LEN];
@@ -99,8 +100,8 @@ fn write_level(
         out.write_all(&bytes)?;
     }
     let mut first = 0_u32;
-    for pack in packs {
-        let end = first + pack.segments.len() as u32;
+    for pack in merged.packs() {
+        let end = first + pack.segments;
         let mut bytes = [0; PACK_LEN];
         bytes[..32].copy_from_slice(&pack.hash.0);
         let packed = pack.len | u64::from(pack.pack_type == PackType::Meta) << 56;
@@ -110,21 +111,13 @@ fn write_level(
         out.write_all(&bytes)?;
         first = end;
     }
-    for segment in packs.iter().flat_map(|pack| &pack.segments) {
-        let mut bytes = [0; SEGMENT_LEN];
-        bytes[..8].copy_from_slice(&segment.offset.to_le_bytes());
-        bytes[8..12].copy_from_slice(&segment.sealed_len.to_le_bytes());
-        bytes[12..16].copy_from_slice(&segment.plain_len.to_le_bytes());
-        bytes[16..24].copy_from_slice(&segment.epoch.0);
-        bytes[24] = segment.codec;
-        out.write_all(&bytes)?;
-    }
+    merged.each_segment(&mut |segment| out.write_all(segment))?;
     let mut fan = vec![0_u32; (1 << sizes.fan_bits) + 1];
-    let mut filters = Filters::new(&sizes, merged.records_max() >= FILTER_FROM);
-    merged.for_each(&mut |record| {
+    let mut filters = Filters::new(&sizes, merged.records_max() >= FILTER_FROM, folder);
+    merged.each_record(&mut |record| {
         out.write_all(&record.encode())?;
         fan[level::prefix(&record.id, sizes.fan_bits) + 1] += 1;
-        filters.add(&record.id);
+        filters.add(&record.id)?;
         sizes.records += 1;
         Ok(())
     })?;
@@ -133,10 +126,8 @@ fn write_level(
         sum += *count;
         out.write_all(&sum.to_le_bytes())?;
     }
-    let filters = filters.finish();
-    sizes.filter_len = filters.len() as u64;
-    out.write_all(&filters)?;
-    out.finish(sizes, repo_id)
+    sizes.filter_len = filters.finish(&mut out)?;
+    Ok(out.finish(sizes, repo_id)?)
 }
 
 /// Builds one filter per range of ids, so that building needs little memory.
@@ -146,91 +137,113 @@ struct Filters {
     current: usize,
     keys: Vec<u64>,
     bounds: Vec<u64>,
-    bytes: Vec<u8>,
+    bytes: Spool,
 }
 
 impl Filters {
-    fn new(sizes: &Sizes, enabled: bool) -> Self {
+    fn new(sizes: &Sizes, enabled: bool, folder: Option<&Path>) -> Self {
         Self {
             enabled,
             bits: sizes.filter_bits,
             current: 0,
             keys: Vec::new(),
             bounds: Vec::new(),
-            bytes: Vec::new(),
+            bytes: Spool::new(folder),
         }
     }
 
-    fn add(&mut self, id: &[u8; 32]) {
+    fn add(&mut self, id: &[u8; 32]) -> Result<()> {
         if !self.enabled {
-            return;
+            return Ok(());
         }
         let number = level::prefix(id, self.bits);
         while self.current < number {
-            self.close();
+            self.close()?;
         }
         self.keys.push(level::filter_key(id));
+        Ok(())
     }
 
-    fn close(&mut self) {
-        self.bounds.push(self.bytes.len() as u64);
+    fn close(&mut self) -> Result<()> {
+        self.bounds.push(self.bytes.len());
         self.current += 1;
-        let mut keys = std::mem::take(&mut self.keys);
-        keys.sort_unstable();
-        keys.dedup();
-        if keys.is_empty() {
-            return;
+        self.keys.sort_unstable();
+        self.keys.dedup();
+        if self.keys.is_empty() {
+            return Ok(());
         }
-        match BinaryFuse8::try_from(&keys) {
+        match BinaryFuse8::try_from(&self.keys) {
             Ok(filter) => {
-                let start = self.bytes.len();
-                self.bytes.resize(start + BinaryFuse8::DESCRIPTOR_LEN, 0);
-                filter.dma_copy_descriptor_to(&mut self.bytes[start..]);
-                self.bytes.extend_from_slice(filter.dma_fingerprints());
+                let mut descriptor = [0; BinaryFuse8::DESCRIPTOR_LEN];
+                filter.dma_copy_descriptor_to(&mut descriptor);
+                self.bytes.push(&descriptor)?;
+                self.bytes.push(filter.dma_fingerprints())?;
             }
             // Never seen; without filters every look-up is still right.
             Err(_) => self.enabled = false,
         }
+        self.keys.clear();
+        Ok(())
     }
 
-    /// The table of positions and the filters behind it; empty if there are none.
-    fn finish(mut self) -> Vec<u8> {
+    /// Writes the table of positions and the filters behind it; nothing if there are none.
+    /// Returns the length of all.
+    fn finish(mut self, out: &mut CheckedWriter<'_>) -> Result<u64> {
         while self.enabled && self.current < 1 << self.bits {
-            self.close();
+            self.close()?;
         }
         if !self.enabled {
-            return Vec::new();
+            return Ok(0);
         }
-        self.bounds.push(self.bytes.len() as u64);
+        self.bounds.push(self.bytes.len());
         let table_len = self.bounds.len() as u64 * 8;
-        let mut all = Vec::with_capacity(table_len as usize + self.bytes.len());
         for bound in &self.bounds {
-            all.extend_from_slice(&(bound + table_len).to_le_bytes());
+            out.write_all(&(bound + table_len).to_le_bytes())?;
         }
-        all.extend_from_slice(&self.bytes);
-        all
+        copy(&self.bytes, out)?;
+        Ok(table_len + self.bytes.len())
     }
+}
+
+fn copy(spool: &Spool, out: &mut CheckedWriter<'_>) -> Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = 0;
+    while at < spool.len() {
+        let len = usize::try_from(spool.len() - at).unwrap_or(usize::MAX).min(buffer.len());
+        spool.read_at(at, &mut buffer[..len])?;
+        out.write_all(&buffer[..len])?;
+        at += len as u64;
+    }
+    Ok(())
 }
 
 /// Writes a file and the checksums of its blocks behind it.
 struct CheckedWriter<'a> {
     out: BufWriter<&'a File>,
+    path: &'a Path,
     block: Vec<u8>,
-    checks: Vec<[u8; 8]>,
-    first_block: Vec<u8>,
+    /// The first block, whose header is known last.
+    first_block: Option<Vec<u8>>,
+    /// Checksums of the others.
+    checks: Spool,
 }
 
 impl<'a> CheckedWriter<'a> {
-    fn new(file: &'a File) -> Self {
+    fn new(file: &'a File, path: &'a Path, folder: Option<&Path>) -> Self {
         Self {
             out: BufWriter::with_capacity(256 << 10, file),
+            path,
             block: Vec::with_capacity(BLOCK_LEN),
-            checks: Vec::new(),
-            first_block: Vec::new(),
+            first_block: None,
+            checks: Spool::new(folder),
         }
     }
 
-    fn write_all(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+    fn local(path: &Path) -> impl Fn(std::io::Error) -> Error {
+        move |error| Error::local("write", path, error)
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let take = bytes.len().min(BLOCK_LEN - self.block.len());
             self.block.extend_from_slice(&bytes[..take]);
@@ -242,18 +255,18 @@ impl<'a> CheckedWriter<'a> {
         Ok(())
     }
 
-    fn end_block(&mut self) -> std::io::Result<()> {
-        if self.checks.is_empty() {
-            self.first_block = self.block.clone();
+    fn end_block(&mut self) -> Result<()> {
+        self.out.write_all(&self.block).map_err(Self::local(self.path))?;
+        match self.first_block {
+            None => self.first_block = Some(self.block.clone()),
+            Some(_) => self.checks.push(&level::block_check(&self.block))?,
         }
-        self.checks.push(level::block_check(&self.block));
-        self.out.write_all(&self.block)?;
         self.block.clear();
         Ok(())
     }
 
     /// Writes the checksums, then the header, now that the sizes are known.
-    fn finish(mut self, sizes: Sizes, repo_id: RepoId) -> std::io::Result<()> {
+    fn finish(mut self, sizes: Sizes, repo_id: RepoId) -> Result<()> {
         if !self.block.is_empty() {
             self.end_block()?;
         }
@@ -265,14 +278,17 @@ impl<'a> CheckedWriter<'a> {
         }
         let sum = blake3::hash(&header[..HEADER_LEN - 32]);
         header[HEADER_LEN - 32..].copy_from_slice(sum.as_bytes());
-        self.first_block[..HEADER_LEN].copy_from_slice(&header);
-        self.checks[0] = level::block_check(&self.first_block);
-        for check in &self.checks {
-            self.out.write_all(check)?;
+        let mut first_block = self.first_block.take().expect("the header was written");
+        first_block[..HEADER_LEN].copy_from_slice(&header);
+        let local = Self::local(self.path);
+        self.out.write_all(&level::block_check(&first_block)).map_err(&local)?;
+        let mut checks = self.checks.elements::<8>(0, self.checks.len());
+        while let Some(check) = checks.next_element()? {
+            self.out.write_all(&check).map_err(&local)?;
         }
-        self.out.flush()?;
+        self.out.flush().map_err(&local)?;
         let mut file = *self.out.get_ref();
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&header)
+        file.seek(SeekFrom::Start(0)).map_err(&local)?;
+        file.write_all(&header).map_err(&local)
     }
 }

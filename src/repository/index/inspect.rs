@@ -1,0 +1,98 @@
+//! Checks one index object: its name, its seals, and the order of its records.
+
+use super::Index;
+use super::objects::{IndexObject, open_index_object};
+use super::run::Shard;
+use crate::error::{Error, Result};
+use crate::format::header::HEADER_LEN;
+use crate::format::index::{IndexRecord, RECORD_LEN};
+use crate::model::ObjectHash;
+use crate::storage::Storage;
+
+/// Bytes that are read at once, and at least a block.
+const PIECE_LEN: u64 = 1 << 20;
+
+impl Index {
+    /// Reads one index object and checks all of it. Returns the packs that it drops.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming the object, and the storage's.
+    pub(crate) fn inspect(
+        &self,
+        storage: &dyn Storage,
+        hash: ObjectHash,
+    ) -> Result<Vec<ObjectHash>> {
+        let len = storage.head(&format!("index/{hash}"))?.len;
+        match open_index_object(storage, &self.keys, self.repo_id, hash, len)? {
+            IndexObject::Drops(packs) => Ok(packs),
+            IndexObject::Shard(shard) => self.inspect_shard(storage, &shard, len).map(|()| vec![]),
+            IndexObject::Delta(_) | IndexObject::Table(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads a shard once, piece by piece: hashes all of it and opens its blocks.
+    fn inspect_shard(&self, storage: &dyn Storage, shard: &Shard, len: u64) -> Result<()> {
+        let name = format!("index/{}", shard.hash);
+        let damaged = |what: &str| Error::damaged(&name, what);
+        let mut hasher = blake3::Hasher::new();
+        let mut piece = vec![0; HEADER_LEN];
+        storage.get_range(&name, 0, &mut piece)?;
+        hasher.update(&piece);
+        let mut offset = HEADER_LEN as u64;
+        let mut last: Option<IndexRecord> = None;
+        let mut blocks = shard.directory.blocks.iter().enumerate().peekable();
+        while blocks.peek().is_some() {
+            let mut group = Vec::new();
+            let mut group_len = 0;
+            while let Some((number, block)) =
+                blocks.next_if(|(_, block)| group_len + u64::from(block.sealed_len) <= PIECE_LEN)
+            {
+                group.push((number, block.sealed_len as usize));
+                group_len += u64::from(block.sealed_len);
+            }
+            piece.resize(group_len as usize, 0);
+            storage.get_range(&name, offset, &mut piece)?;
+            hasher.update(&piece);
+            offset += group_len;
+            let mut rest = &mut piece[..];
+            for (number, sealed_len) in group {
+                let (sealed, after) = rest.split_at_mut(sealed_len);
+                rest = after;
+                let plain = shard.open_block(&self.keys, number, sealed)?;
+                for bytes in plain.as_chunks::<RECORD_LEN>().0 {
+                    let record = IndexRecord::decode(bytes);
+                    if last.is_some_and(|last| last.id > record.id) {
+                        return Err(damaged("its records are out of order"));
+                    }
+                    last = Some(record);
+                }
+            }
+        }
+        while offset < len {
+            piece.resize((len - offset).min(PIECE_LEN) as usize, 0);
+            storage.get_range(&name, offset, &mut piece)?;
+            hasher.update(&piece);
+            offset += piece.len() as u64;
+        }
+        if hasher.finalize() != shard.hash.0 {
+            return Err(damaged("its bytes are not those that it was named after"));
+        }
+        Ok(())
+    }
+
+    /// The shard of a run, by its directory.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], and the storage's.
+    pub(crate) fn shard_directory(
+        &self,
+        storage: &dyn Storage,
+        hash: ObjectHash,
+        len: u64,
+    ) -> Result<crate::format::index::RunDirectory> {
+        match open_index_object(storage, &self.keys, self.repo_id, hash, len)? {
+            IndexObject::Shard(shard) => Ok(shard.directory),
+            _ => Err(Error::damaged(format!("index/{hash}"), "it is no index run")),
+        }
+    }
+}
