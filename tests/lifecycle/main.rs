@@ -1,11 +1,16 @@
 //! The life of a repository under several hands: writers, prunes, undeletes and crashes at once.
 //! What must never happen is that a finished snapshot, which nobody forgot, loses a byte.
 //!
-//! [`model`] looks at every interleaving of a small model of the protocol (SPEC.md, section 13).
+//! [`model`] looks at every interleaving of a small model of the protocol (SPEC.md, section 13);
+//! [`sim`] runs the real code on simulated storage.
 //!
 //! `LARDER_TEST_LONG=1 cargo nextest run --test lifecycle` looks at more of everything.
 
 mod model;
+mod sim;
+#[allow(dead_code, unused_imports)]
+#[path = "../support/mod.rs"]
+mod support;
 
 /// Whether more of everything is asked for.
 fn is_long() -> bool {
