@@ -9,6 +9,7 @@ mod commit;
 mod crash;
 mod damage;
 mod faults;
+mod history;
 mod kill;
 mod leaks;
 mod opening;

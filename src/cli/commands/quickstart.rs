@@ -195,6 +195,16 @@ How to get your files back on any computer
 
         larder -r LOCATION key add --new-key-file larder.key
         larder -r LOCATION key recovery
+
+Has somebody hidden backups, or brought an old state back?
+
+ Every backup ends with a head code of eight words. Write the newest one here
+ now and then (`larder repo info` shows it). Any computer finds out with it:
+
+        larder -r LOCATION check --expect-head \"WORDS\"
+
+ Date        Head code
+
 ",
         location = repository.location(),
         id = repository.id(),

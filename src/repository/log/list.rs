@@ -86,6 +86,8 @@ pub struct SnapshotList {
     pub(super) unreadable: Vec<(Head, Option<i64>)>,
     /// Records that are named and not there, with no reason for it.
     pub(super) missing: Vec<Head>,
+    /// The newest record of this machine when the log was read.
+    pub(super) own: Option<Head>,
     /// The newest record of every client.
     pub(super) heads: Vec<Head>,
 }

@@ -21,6 +21,11 @@ impl Memory {
         &self.heads
     }
 
+    /// This machine's newest record.
+    pub(super) fn own_head(&self) -> Option<Head> {
+        self.state.as_ref().and_then(LocalState::own_head)
+    }
+
     /// This machine, as others see it.
     pub(super) fn client_id(&self) -> Option<ClientId> {
         self.state.as_ref().map(|state| state.client_id)

@@ -132,6 +132,7 @@ impl Repository {
         };
         let mut list = standing::evaluate(loaded, &fenced, memory.client_id());
         (list.missing, list.rollback) = (missing, breaches);
+        list.own = memory.own_head();
         self.remember(&memory, &mut list);
         Ok(list)
     }

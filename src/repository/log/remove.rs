@@ -13,14 +13,12 @@ use super::chains::Covers;
 use super::list::{Author, SnapshotList};
 use super::read::{Record, Says};
 use super::standing::{raise, sorted};
+use super::write::TRIES;
 use crate::error::{Result, StorageErrorKind};
 use crate::format::log::Head;
 use crate::model::{BackupId, ClientId, ObjectHash};
 use crate::repository::Repository;
 use crate::runtime::Runtime;
-
-/// How often a checkpoint is written again because somebody else wrote one meanwhile.
-const TRIES: usize = 4;
 
 /// Once so many records are not covered, a checkpoint is written though nothing goes.
 const UNCOVERED_MAX: usize = 64;
@@ -48,15 +46,18 @@ impl Repository {
         author: &Author,
         runtime: &Runtime,
     ) -> Result<SnapshotList> {
-        let list = self.snapshots()?;
-        list.check_history(accept)?;
-        if list.rollback.is_empty() {
-            return Ok(list);
+        for _ in 0..TRIES {
+            let list = self.snapshots()?;
+            list.check_history(accept)?;
+            if list.rollback.is_empty() {
+                return Ok(list);
+            }
+            let mut heads: HashMap<ClientId, Head> = HashMap::new();
+            list.heads.iter().chain(&list.missing).for_each(|head| raise(&mut heads, head));
+            self.append_cover(&list, &sorted(heads), |_| true, author, runtime)?;
         }
-        let mut heads: HashMap<ClientId, Head> = HashMap::new();
-        list.heads.iter().chain(&list.missing).for_each(|head| raise(&mut heads, head));
-        self.append_cover(&list, &sorted(heads), |_| true, author, runtime)?;
-        self.snapshots()
+        let list = self.snapshots()?;
+        list.check_history(false).map(|()| list)
     }
 
     /// Lets go of forgotten snapshots whose data is gone: writes a checkpoint, then deletes their
@@ -87,7 +88,8 @@ impl Repository {
                 break;
             }
             let going = list.going(&gone);
-            self.append_cover(list, &list.heads, |hash| !going.contains(hash), author, runtime)?;
+            let keep = |hash: &ObjectHash| !going.contains(hash);
+            self.append_cover(list, &list.heads, keep, author, runtime)?;
             // Two prunes at once: each sees the other's checkpoint, or is seen by the other.
             newer = self.snapshots()?;
             newer.check_history(false)?;

@@ -20,6 +20,9 @@ use crate::storage::{PutMode, list_sorted};
 /// The session of records that no session writes.
 const NO_SESSION: SessionId = SessionId([0; 16]);
 
+/// How often something is tried again because somebody else wrote meanwhile.
+pub(super) const TRIES: usize = 4;
+
 /// What is to be appended.
 struct Entry<'a> {
     kind: LogKind,
@@ -140,11 +143,22 @@ impl Repository {
         author: &Author,
         runtime: &Runtime,
     ) -> Result<ObjectHash> {
-        known.check_history(false)?;
-        Ok(self.append_cover(known, &known.heads, |_| true, author, runtime)?.record)
+        let mut newer;
+        let mut list = known;
+        for _ in 0..TRIES {
+            list.check_history(false)?;
+            if let Some(head) = self.append_cover(list, &list.heads, |_| true, author, runtime)? {
+                return Ok(head.record);
+            }
+            newer = self.snapshots()?;
+            list = &newer;
+        }
+        Err(Error::Busy { what: "other runs of this machine write all the time".into() })
     }
 
-    /// Writes a checkpoint that covers `heads` and lets go of what `keep` refuses.
+    /// Writes a checkpoint that covers `heads` and lets go of what `keep` refuses. `None` if this
+    /// machine has written other records since `known` was read: the checkpoint would count as
+    /// knowing them, and does not.
     pub(super) fn append_cover(
         &self,
         known: &SnapshotList,
@@ -152,7 +166,7 @@ impl Repository {
         keep: impl Fn(&ObjectHash) -> bool,
         author: &Author,
         runtime: &Runtime,
-    ) -> Result<Head> {
+    ) -> Result<Option<Head>> {
         let sights = super::read::first_sights(&known.records);
         let now_ms = runtime.clock.now_ms();
         let places: HashMap<ClientId, u64> =
@@ -174,7 +188,12 @@ impl Repository {
         let (kind, session_id) = (LogKind::Checkpoint, NO_SESSION);
         let Author { host, user } = author;
         let entry = Entry { kind, id, session_id, host, user, body: encode(&body) };
-        Ok(self.append(entry, known, runtime)?.head)
+        let is_current = |state: &LocalState| {
+            let own = known.heads.iter().chain(&known.own);
+            let own = own.filter(|head| head.client_id == state.client_id);
+            state.seq <= own.map(|head| head.seq).max().unwrap_or(0)
+        };
+        Ok(self.append_if(entry, is_current, known, runtime)?.map(|appended| appended.head))
     }
 
     fn append(
@@ -183,11 +202,25 @@ impl Repository {
         known: &SnapshotList,
         runtime: &Runtime,
     ) -> Result<Appended> {
+        let appended = self.append_if(entry, |_| true, known, runtime)?;
+        appended.ok_or_else(|| Error::Internal { what: "a record was not appended".into() })
+    }
+
+    fn append_if(
+        &self,
+        entry: Entry<'_>,
+        may_append: impl Fn(&LocalState) -> bool,
+        known: &SnapshotList,
+        runtime: &Runtime,
+    ) -> Result<Option<Appended>> {
         self.check_writable()?;
         self.state.locked(self.id, || {
             let fresh = || LocalState::fresh(self.id, self.keys.suite, &self.random);
             let mut state = self.state.load(self.id).unwrap_or_else(fresh);
             self.catch_up(&mut state)?;
+            if !may_append(&state) {
+                return Ok(None);
+            }
             let record = LogRecord {
                 kind: entry.kind as u8,
                 record_id: entry.id,
@@ -195,7 +228,7 @@ impl Repository {
                 client_id: state.client_id,
                 client_seq: state.seq + 1,
                 prev: state.last,
-                heads: heads_of_others(&state, known),
+                heads: heads_of_others(state.client_id, known),
                 time_ms: runtime.clock.now_ms(),
                 host: entry.host.into(),
                 user: entry.user.into(),
@@ -217,12 +250,11 @@ impl Repository {
             let name = name_of(head.client_id, head.seq, hash);
             self.storage.put(&name, &[&object], PutMode::Content)?;
             (state.seq, state.last, state.pending) = (head.seq, hash, None);
-            state.heads = record.heads;
             if let Err(error) = self.state.save(&state) {
                 // It is committed, and found again through what was saved before.
                 tracing::warn!("the state of the log could not be remembered: {error}");
             }
-            Ok(Appended { head, tool: record.tool })
+            Ok(Some(Appended { head, tool: record.tool }))
         })
     }
 
@@ -260,12 +292,13 @@ impl Repository {
     }
 }
 
-/// The newest records of others, among those that are there and those that were: whoever hides one
-/// from this machine is found out by what it writes.
-fn heads_of_others(state: &LocalState, known: &SnapshotList) -> Vec<Head> {
+/// The newest records of others that are there, and those that should be: whoever hides one from
+/// this machine is found out by what it writes. Not what other runs of this machine saw since:
+/// this one did not act on it.
+fn heads_of_others(client_id: ClientId, known: &SnapshotList) -> Vec<Head> {
     let mut heads: HashMap<ClientId, Head> = HashMap::new();
-    let others = known.heads.iter().chain(&state.heads);
-    for head in others.filter(|head| head.client_id != state.client_id) {
+    let others = known.heads.iter().chain(&known.missing);
+    for head in others.filter(|head| head.client_id != client_id) {
         raise(&mut heads, head);
     }
     sorted(heads)

@@ -377,3 +377,25 @@ fn a_damaged_record_is_there_and_not_usable() {
     let names = lab.storage.list("snapshots/", &mut |_| ());
     names.expect("lists");
 }
+
+/// Two prunes of one machine: the second decided before the first wrote, and must not count as
+/// knowing what the first did.
+#[test]
+fn a_checkpoint_knows_all_that_its_machine_wrote() {
+    let lab = Lab::new();
+    let (first, second) = (lab.snapshot("a"), lab.snapshot("b"));
+    lab.snapshot("c");
+    lab.say("b", LogKind::Forget, &first);
+    lab.say("b", LogKind::Forget, &second);
+    let (one, other) = (lab.open("a"), lab.open("a"));
+    let known = other.snapshots().expect("lists");
+    finish(&one, "a", &[first.id]).expect("finishes");
+    let runtime = Runtime::default();
+    other.append_checkpoint(&known, &author("a"), &runtime).expect("reads the log again");
+    other.finish_forgotten(&[second.id], &author("a"), &known, &runtime).expect("finishes");
+    for machine in ["a", "b", "fresh"] {
+        let list = lab.list(machine);
+        assert_eq!((list.rollback.len(), list.snapshots.len()), (0, 1), "{:?}", list.rollback);
+        assert_eq!((list.forgotten.len(), list.records().len()), (0, 2));
+    }
+}
