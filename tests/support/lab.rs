@@ -368,6 +368,12 @@ impl Lab {
         (found.unwrap_or_else(|| panic!("snapshot `{name}` is gone")), copy)
     }
 
+    /// The id of the snapshot remembered as `name`.
+    #[track_caller]
+    pub(crate) fn id_of(&self, name: &str) -> BackupId {
+        self.remembered.get(name).expect("was remembered").0
+    }
+
     /// Everything that was remembered: name, snapshot and what it has to hold.
     pub(crate) fn all_remembered(&self) -> impl Iterator<Item = (&str, BackupId, &TreeCopy)> {
         self.remembered.iter().map(|(name, (id, copy))| (name.as_str(), *id, copy))

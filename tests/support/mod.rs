@@ -4,6 +4,7 @@
 //! everything that a file system can hold, made from a seed and edited at random; [`TreeCopy`] is
 //! what a tree or a snapshot holds, as plain data, for comparison.
 
+mod crash_states;
 mod dice;
 mod edit;
 mod lab;
@@ -12,6 +13,7 @@ mod live_copy;
 mod snapshot_copy;
 mod tree_copy;
 
+pub(crate) use crash_states::{CrashState, crash_states};
 pub(crate) use dice::Dice;
 pub(crate) use lab::{Lab, LabOptions, LabTime, ManifestCopy, PASSWORD};
 pub(crate) use live::{LiveTree, set_times, set_xattr};

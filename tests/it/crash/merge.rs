@@ -5,8 +5,7 @@ use larder::crypto::Suite;
 use larder::repository::{OpenOptions, Repository};
 use larder::storage::record::apply;
 
-use super::states::crash_states;
-use crate::support::{Lab, LabOptions};
+use crate::support::{Lab, LabOptions, crash_states};
 
 /// Stop a merge of index objects after every write and delete in turn, once over deltas alone and
 /// once over deltas and an older run.

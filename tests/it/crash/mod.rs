@@ -1,7 +1,6 @@
 //! The machine stops at any write: what is left is replayed onto fresh storage and used.
 
 mod merge;
-mod states;
 
 use larder::chunker::{ChunkerParams, SizeClass};
 use larder::crypto::Suite;
@@ -9,9 +8,8 @@ use larder::error::Error;
 use larder::storage::MemoryStorage;
 use larder::storage::record::Write;
 
-use self::states::{CrashState, crash_states};
 use crate::rounds;
-use crate::support::{Lab, LabOptions, ManifestCopy, TreeCopy};
+use crate::support::{CrashState, Lab, LabOptions, ManifestCopy, TreeCopy, crash_states};
 
 /// Stop `init` after every write in turn: there is a repository or there is none, and the next
 /// `init` completes.

@@ -6,14 +6,14 @@ use larder::storage::MemoryStorage;
 use larder::storage::record::{Write, apply};
 
 /// One state that a crash can leave: which writes are there, and how many bytes of the last.
-pub(super) struct CrashState {
-    pub(super) done: Vec<usize>,
-    pub(super) torn: Option<(usize, usize)>,
+pub(crate) struct CrashState {
+    pub(crate) done: Vec<usize>,
+    pub(crate) torn: Option<(usize, usize)>,
 }
 
 /// Every state that a crash can leave: for each moment all writes that had ended, and any of those
 /// that were under way, the last of them whole or torn.
-pub(super) fn crash_states(writes: &[Write]) -> Vec<CrashState> {
+pub(crate) fn crash_states(writes: &[Write]) -> Vec<CrashState> {
     let moments: BTreeSet<u64> =
         writes.iter().flat_map(|w| [w.started, w.finished]).flat_map(|t| [t, t + 1]).collect();
     let mut seen = BTreeSet::new();
@@ -46,7 +46,7 @@ pub(super) fn crash_states(writes: &[Write]) -> Vec<CrashState> {
 }
 
 impl CrashState {
-    pub(super) fn apply(&self, writes: &[Write], storage: &MemoryStorage) {
+    pub(crate) fn apply(&self, writes: &[Write], storage: &MemoryStorage) {
         for n in &self.done {
             apply(&writes[*n], storage);
             if let Some((torn, keep)) = self.torn
@@ -57,7 +57,7 @@ impl CrashState {
         }
     }
 
-    pub(super) fn describe(&self, writes: &[Write]) -> String {
+    pub(crate) fn describe(&self, writes: &[Write]) -> String {
         let names: Vec<_> = self.done.iter().map(|n| writes[*n].name.as_str()).collect();
         format!("after {names:?}, torn {:?}", self.torn.map(|(_, keep)| keep))
     }
