@@ -10,8 +10,11 @@
 //!
 //! Not here: finding out what is damaged (`verify`); deleting what nobody needs any more (`prune`).
 
+mod candidates;
 mod flaw;
 mod index;
+mod packs;
 
 pub use flaw::Flaw;
 pub use index::{IndexRepair, IndexRepairOptions, repair_index};
+pub use packs::{PackRepair, PackRepairOptions, PackState, RepairedPack, repair_packs};

@@ -9,6 +9,7 @@ mod agree;
 mod claims;
 mod clock;
 mod compact;
+mod damage;
 mod damaged;
 mod deltas;
 mod gc;
@@ -33,7 +34,9 @@ mod state;
 mod unlock;
 
 pub use claims::Claims;
+pub use damage::Damage;
 pub use gc::{GcState, SeenFence, SeenLease, SeenMark};
+pub(crate) use index::pack_name;
 pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;
 pub use inspect::Inspected;

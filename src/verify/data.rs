@@ -11,14 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::Damage;
 use super::packs::PresentPack;
 use super::report::{Collector, Severity, add};
 use crate::error::{Error, Result};
 use crate::format::header::HEADER_LEN;
 use crate::format::pack::{Directory, PackType, TRAILER_LEN, Trailer};
 use crate::model::{ChunkId, ObjectHash, PageId};
-use crate::repository::{PackRef, Reader, Repository, SegmentInfo};
+use crate::repository::{Damage, PackRef, Reader, Repository, SegmentInfo};
 use crate::runtime::Runtime;
 
 /// Bytes that are read at once: few enough to be hashed while they are in the cache.
@@ -80,6 +79,7 @@ pub(super) fn check(
     if !found.doubtful.is_empty() {
         salvage(repository, packs, &mut found, collector, runtime)?;
     }
+    damage.bad_packs.extend(found.bad_packs);
     damage.segments.extend(found.segments);
     damage.copies.extend(found.copies);
     Ok(())
@@ -90,12 +90,14 @@ pub(super) fn check(
 struct Found {
     segments: Vec<(ObjectHash, u32)>,
     copies: Vec<(ObjectHash, [u8; 32])>,
+    bad_packs: Vec<(ObjectHash, PackType)>,
     /// Packs whose own directory is of no use, or says something else than the index.
     doubtful: Vec<PackRef>,
 }
 
 impl Found {
     fn merge(&mut self, other: Self) {
+        self.bad_packs.extend(other.bad_packs);
         self.segments.extend(other.segments);
         self.copies.extend(other.copies);
         self.doubtful.extend(other.doubtful);
@@ -120,6 +122,7 @@ impl Worker<'_> {
         match verified {
             Err(error) if error.is_damage() => {
                 self.collector.damage(error)?;
+                self.found.bad_packs.push((pack.info.hash, pack.info.pack_type));
                 self.found.doubtful.push(pack.pack);
             }
             other => other?,
@@ -189,6 +192,7 @@ impl Worker<'_> {
             Ok(raw) => raw.unwrap_or(&self.plain),
             Err(error) => {
                 self.collector.damage(error)?;
+                self.found.bad_packs.push((pack.info.hash, pack.info.pack_type));
                 self.found.segments.push((pack.info.hash, number));
                 return Ok(());
             }
@@ -209,6 +213,7 @@ impl Worker<'_> {
         add(&self.collector.counts.plain_bytes, plain.len() as u64);
         for id in bad {
             put_bad_copy(self.collector, pack, &id);
+            self.found.bad_packs.push((pack.info.hash, pack.info.pack_type));
             self.found.copies.push((pack.info.hash, id));
         }
         Ok(())

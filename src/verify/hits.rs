@@ -4,13 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::Damage;
 use super::manifests::{DEPTH_MAX, key};
 use crate::error::Result;
 use crate::format::list::{ListPage, decode_list};
 use crate::format::page::{Child, decode_inner, decode_leaf};
 use crate::model::{BackupId, Content, Entry, PageId, Piece, XattrsRef, escape_bytes};
-use crate::repository::{Reader, Repository, Snapshot};
+use crate::repository::{Damage, Reader, Repository, Snapshot};
 use crate::runtime::Runtime;
 
 /// What damage hits.

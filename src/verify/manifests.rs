@@ -10,14 +10,13 @@ use std::hash::{BuildHasher, RandomState};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::Damage;
 use super::lists::ListSummary;
 use super::report::{Collector, Severity, add};
 use crate::error::{Error, Result};
 use crate::format::page::{Child, decode_inner, decode_leaf};
 use crate::model::entry::{compare_paths, is_within};
 use crate::model::{Entry, FileKind, ObjectHash, PageId};
-use crate::repository::{Reader, Repository, Snapshot};
+use crate::repository::{Damage, Reader, Repository, Snapshot};
 use crate::runtime::Runtime;
 
 /// Levels that no manifest has.

@@ -11,7 +11,6 @@
 //!
 //! Nothing is written. Not here: putting things right (`repair`).
 
-mod damage;
 mod data;
 mod hits;
 mod lists;
@@ -22,13 +21,13 @@ mod pick;
 mod records;
 mod report;
 
-pub use damage::Damage;
 pub use hits::{HitFile, HitPart, HitRange, HitSnapshot, Hits, hits};
 pub use options::{CheckOptions, ReadData, Subset};
 pub use report::{CheckReport, Checked, Finding, Severity};
 
 use crate::error::{Error, Result};
-use crate::repository::{Repository, Snapshot};
+pub use crate::repository::Damage;
+use crate::repository::{Repository, Snapshot, pack_name};
 use crate::runtime::{Phase, Runtime};
 use report::Collector;
 
@@ -74,7 +73,10 @@ pub fn check(
     if !some_only && hits.snapshots.is_empty() && damage.pages.is_empty() && !damage.lost_chunks {
         packs::soften_unneeded(&damage.missing_packs, &known_bad, &collector);
     }
-    Ok(collector.into_report(hits))
+    let names = damage.bad_packs.iter().map(|(hash, pack_type)| pack_name(*pack_type, *hash));
+    let mut bad_packs: Vec<String> = names.collect();
+    bad_packs.sort();
+    Ok(CheckReport { bad_packs, damage, ..collector.into_report(hits) })
 }
 
 /// The snapshots that were asked for, newest first.

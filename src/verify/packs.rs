@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::Damage;
 use super::report::{Collector, Finding, Severity, add};
 use crate::error::Result;
 use crate::model::{ObjectHash, format_bytes};
-use crate::repository::{ListedPacks, PackInfo, PackRef, Repository};
+use crate::repository::{Damage, ListedPacks, PackInfo, PackRef, Repository};
 
 /// A pack that can be read.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +73,7 @@ pub(super) fn check(
             }
             Some((stored_len, _)) => {
                 if stored_len != info.len {
+                    packs.damage.bad_packs.insert(info.hash, info.pack_type);
                     let what = format!("it has {stored_len} bytes and should have {}", info.len);
                     collector.put(Severity::Damage, info.object_name(), what, Some(LOST_HINT));
                 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Hits;
 use crate::error::{Error, StorageErrorKind};
+use crate::repository::Damage;
 
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -25,6 +26,12 @@ pub struct CheckReport {
     pub left_out: u64,
     /// Which snapshots and files the damage hits.
     pub hits: Hits,
+    /// Names of packs that are there and hold other bytes than they should, whether that costs
+    /// anything or not.
+    pub bad_packs: Vec<String>,
+    /// The damage itself, for whoever repairs it.
+    #[serde(skip)]
+    pub damage: Damage,
 }
 
 impl CheckReport {
@@ -242,6 +249,8 @@ impl Collector {
             warnings: state.warnings,
             left_out: state.left_out,
             hits,
+            bad_packs: Vec::new(),
+            damage: Damage::default(),
         }
     }
 }

@@ -28,6 +28,9 @@ Examples:
 
 Damage is named with the snapshots and files that it hits, and the exit code is 1.";
 
+/// Packs that are named in a hint at most.
+const HINTED_PACKS: usize = 3;
+
 /// Look for damage
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -110,6 +113,9 @@ fn print(report: &CheckReport, context: &Context) -> Result<()> {
         out.line(format!("... and {} more", plural(report.left_out, "finding")))?;
     }
     report.hits.snapshots.iter().try_for_each(|hit| print_hit(hit, context))?;
+    // With very many the command line would not take them, and none does as well.
+    let packs = &report.bad_packs[..];
+    let packs = if packs.len() <= HINTED_PACKS { packs.join(" ") } else { String::new() };
     if report.hits.left_out > 0 {
         out.line(format!("... and {} more", plural(report.hits.left_out, "file")))?;
     }
@@ -140,10 +146,19 @@ fn print(report: &CheckReport, context: &Context) -> Result<()> {
     out.line(format!(
         "damage found: {}, {hit} hit ({looked_at})",
         plural(report.damaged, "finding")
-    ))
+    ))?;
+    if !report.bad_packs.is_empty() {
+        let what = "saves what can be read of damaged packs";
+        out.line(format!(
+            "{} `{}` {what}",
+            out.paint(Style::Hint, "hint:"),
+            format!("larder repair packs {packs}").trim_end()
+        ))?;
+    }
+    Ok(())
 }
 
-fn print_hit(hit: &HitSnapshot, context: &Context) -> Result<()> {
+pub(super) fn print_hit(hit: &HitSnapshot, context: &Context) -> Result<()> {
     let out = &context.out;
     out.line(format!(
         "snapshot {} of host {}, {}: {} hit, {} lost",

@@ -1,6 +1,7 @@
 //! What repairs put right, and that they put nothing wrong.
 
 mod index;
+mod packs;
 
 use larder::repository::Author;
 

@@ -1,6 +1,7 @@
 //! `larder repair`: puts right what damage left.
 
 mod index;
+mod packs;
 
 use clap::{Args, Subcommand};
 
@@ -14,10 +15,12 @@ const EXAMPLES: &str = "\
 Examples:
   larder check --read-data                   first: what is damaged, and what it hits
   larder repair index                        packs that the index does not name are named again
+  larder repair packs                        what can be read of damaged packs gets a good copy
 
 Nothing is deleted, and no snapshot is changed: repairs write new objects. Try them with `--dry-run`.
 
-Exit codes: 0 nothing to do, or all is well again; 1 damage is left that this cannot repair.";
+Exit codes: 0 nothing to do, or all is well again; 1 damage is left that this cannot repair;
+3 what could be kept is kept, and what is lost is named.";
 
 /// Put right what damage left, without deleting anything
 #[derive(Args, Debug)]
@@ -30,11 +33,13 @@ pub(crate) struct RepairArgs {
 #[derive(Debug, Subcommand)]
 enum RepairCommand {
     Index(index::IndexArgs),
+    Packs(packs::PacksArgs),
 }
 
 pub(super) fn run(args: RepairArgs, context: &Context) -> Result<Finish> {
     match args.command {
         RepairCommand::Index(args) => index::run(&args, context),
+        RepairCommand::Packs(args) => packs::run(&args, context),
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::{Index, Location};
+use crate::format::pack::PackType;
 use crate::model::{ObjectHash, PageId};
-use crate::repository::{Index, Location};
 
 /// Everything that was found to be bad, small enough to keep: bad things are few.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
     /// Packs that are not there.
     pub missing_packs: HashSet<ObjectHash>,
+    /// Packs whose bytes are not those that they were named after, or that cannot be read, whether
+    /// that costs anything or not.
+    pub bad_packs: HashMap<ObjectHash, PackType>,
     /// Packs that end too early, with the bytes that are there.
     pub short_packs: HashMap<ObjectHash, u64>,
     /// Segments that do not open or decompress.
