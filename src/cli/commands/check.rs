@@ -28,6 +28,9 @@ Examples:
 
 Damage is named with the snapshots and files that it hits, and the exit code is 1.";
 
+/// Files of one snapshot that are listed for people; JSON has more.
+const LISTED_FILES: usize = 50;
+
 /// Packs that are named in a hint at most.
 const HINTED_PACKS: usize = 3;
 
@@ -168,13 +171,16 @@ pub(super) fn print_hit(hit: &HitSnapshot, context: &Context) -> Result<()> {
         plural(hit.file_count, "file"),
         format_bytes(hit.lost_bytes),
     ))?;
-    for file in &hit.files {
+    for file in hit.files.iter().take(LISTED_FILES) {
         let what = match (file.part, file.lost_bytes) {
             (HitPart::Attributes, _) => "its extended attributes".to_owned(),
             (HitPart::Content, 0) => "its list of contents".to_owned(),
             (HitPart::Content, bytes) => format_bytes(bytes),
         };
         out.line(format!("  {} lacks {what}", file.path))?;
+    }
+    if let more @ 1.. = hit.files.len().saturating_sub(LISTED_FILES) {
+        out.line(format!("  ... and {} (all with --json)", plural(more as u64, "more file")))?;
     }
     hit.ranges.iter().try_for_each(|range| out.line(format!("  {}", range_text(range))))
 }
