@@ -137,6 +137,14 @@ pub enum Error {
         /// What is gone.
         what: String,
     },
+    /// Something that decides what may be removed is in doubt, so nothing is.
+    #[error("nothing was removed: {what}")]
+    Refused {
+        /// What is in doubt.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// The operation was cancelled, by a signal or through the library.
     #[error("interrupted")]
     Cancelled {
@@ -247,6 +255,7 @@ impl Error {
             Self::Overtaken { .. } => {
                 "run it again: what is stored already is not stored twice".into()
             }
+            Self::Refused { hint, .. } => hint.clone(),
             Self::Cancelled { .. } => return None,
             Self::Local { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => {

@@ -72,6 +72,7 @@ pub mod format;
 pub mod fsmeta;
 pub mod manager;
 pub mod model;
+pub mod prune;
 pub mod repair;
 pub mod repository;
 pub mod restore;

@@ -132,8 +132,11 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
         runtime.progress.estimate(body.entries, body.bytes);
     }
 
-    let writer_options =
-        WriterOptions { compression: options.compression, pack_target: options.pack_target };
+    let writer_options = WriterOptions {
+        compression: options.compression,
+        pack_target: options.pack_target,
+        ..WriterOptions::default()
+    };
     let writer = run.session.map(|_| repository.pack_writer(&writer_options, runtime));
     runtime.progress.phase(Phase::BackingUp);
     let walk = run.walk.take();

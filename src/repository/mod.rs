@@ -35,9 +35,9 @@ mod unlock;
 
 pub use claims::Claims;
 pub use damage::Damage;
-pub use gc::{GcState, SeenFence, SeenLease, SeenMark};
+pub use gc::{GcState, SeenDropList, SeenFence, SeenLease, SeenMark};
 pub(crate) use index::pack_name;
-pub use index::{Index, IndexStats, Location, PackInfo, PackRef, SegmentInfo};
+pub use index::{Index, IndexStats, Location, NumberedPacks, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;
 pub use inspect::Inspected;
 pub use listed::ListedPacks;

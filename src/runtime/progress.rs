@@ -29,6 +29,10 @@ pub enum Phase {
     SalvagingPacks,
     /// Writing what is left of damaged snapshots.
     RepairingSnapshots,
+    /// Packing anew what is needed of packs that are mostly unused.
+    Repacking,
+    /// Removing what nothing needs.
+    Removing,
 }
 
 /// What kind of trouble an [`Issue`] tells of.

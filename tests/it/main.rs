@@ -14,6 +14,7 @@ mod kill;
 mod leaks;
 mod opening;
 mod property;
+mod prune;
 mod repair;
 mod sources;
 #[allow(dead_code)]

@@ -30,6 +30,23 @@ impl Index {
         }
     }
 
+    /// The packs that a delta or a pack table names.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming the object, and the storage's.
+    pub(crate) fn packs_named(
+        &self,
+        storage: &dyn Storage,
+        hash: ObjectHash,
+    ) -> Result<Vec<ObjectHash>> {
+        let len = storage.head(&format!("index/{hash}"))?.len;
+        Ok(match open_index_object(storage, &self.keys, self.repo_id, hash, len)? {
+            IndexObject::Delta(delta) => delta.packs.iter().map(|pack| pack.pack).collect(),
+            IndexObject::Table(table) => table.packs.iter().map(|pack| pack.pack).collect(),
+            IndexObject::Shard(_) | IndexObject::Drops(_) => Vec::new(),
+        })
+    }
+
     /// Reads a shard once, piece by piece: hashes all of it and opens its blocks.
     fn inspect_shard(&self, storage: &dyn Storage, shard: &Shard, len: u64) -> Result<()> {
         let name = format!("index/{}", shard.hash);

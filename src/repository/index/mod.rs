@@ -15,6 +15,7 @@ mod objects;
 mod packs;
 mod run;
 mod sort;
+mod sorted;
 mod write;
 
 use std::collections::HashSet;
@@ -32,6 +33,7 @@ use level::Covered;
 use level::Level;
 pub(crate) use merge::{MergeError, Merged};
 pub(crate) use packs::NewPack;
+pub use sorted::NumberedPacks;
 
 /// A pack in the index of this process. Not stored anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

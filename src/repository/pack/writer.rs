@@ -37,6 +37,11 @@ pub struct WriterOptions {
     pub compression: Compression,
     /// Bytes of a pack; `None` takes the repository's.
     pub pack_target: Option<u64>,
+    /// Where segments go follows from this, so that two runs make packs of equal lengths; secret,
+    /// as their places are. `None`: by chance.
+    pub placement: Option<[u8; 32]>,
+    /// Makes packs, counts them and stores nothing.
+    pub dry_run: bool,
 }
 
 /// What a writer stored.
@@ -70,6 +75,8 @@ pub(super) struct Shared {
     index: Arc<Index>,
     claims: Claims,
     pack_target: u64,
+    placement: Option<Mutex<blake3::OutputReader>>,
+    dry_run: bool,
     cancel: CancelToken,
     progress: Arc<dyn Progress>,
     data: Mutex<OpenPacks>,
@@ -121,6 +128,11 @@ impl Repository {
             index: Arc::clone(&self.index),
             claims: Claims::default(),
             pack_target: options.pack_target.unwrap_or(self.config.pack_target),
+            placement: options.placement.map(|seed| {
+                let hasher = blake3::Hasher::new_keyed(&seed);
+                Mutex::new(hasher.finalize_xof())
+            }),
+            dry_run: options.dry_run,
             cancel: runtime.cancel.clone(),
             progress: Arc::clone(&runtime.progress),
             data: Mutex::default(),
@@ -242,7 +254,12 @@ impl Shared {
             PackType::Data => &self.data,
             PackType::Meta => &self.meta,
         };
-        let side = (self.random.bytes::<1>()[0] & 1) as usize;
+        let mut byte = [0];
+        match &self.placement {
+            Some(placement) => placement.lock().fill(&mut byte),
+            None => self.random.fill(&mut byte),
+        }
+        let side = (byte[0] & 1) as usize;
         let full = {
             let mut open = open.lock();
             open.bytes[side] += (segment.sealed.len() + 40 * segment.chunks.len()) as u64;
@@ -296,15 +313,20 @@ impl Shared {
     }
 
     fn upload(&self, pack_type: PackType, pack: FinishedPack) -> Result<()> {
-        let name = pack_name(pack_type, pack.hash);
-        self.storage.put(&name, &pack.parts(), PutMode::Content)?;
-        self.progress.transferred(pack.len);
+        if !self.dry_run {
+            let name = pack_name(pack_type, pack.hash);
+            self.storage.put(&name, &pack.parts(), PutMode::Content)?;
+            self.progress.transferred(pack.len);
+        }
         let plain: u64 = pack.directory.segments.iter().map(|s| u64::from(s.plain_len)).sum();
         let counters = &self.added;
         counters.chunks.fetch_add(pack.directory.lengths.len() as u64, Ordering::Relaxed);
         counters.plain_bytes.fetch_add(plain, Ordering::Relaxed);
         counters.stored_bytes.fetch_add(pack.len, Ordering::Relaxed);
         counters.packs.fetch_add(1, Ordering::Relaxed);
+        if self.dry_run {
+            return Ok(());
+        }
         let due = {
             let mut pending = self.pending.lock();
             pending.packs.push(DeltaPack {

@@ -87,8 +87,8 @@ impl Counters {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        // Stored data is looked at after everything else, and counted anew.
-        if phase == Phase::CheckingData {
+        // These come after other work, and are counted anew.
+        if matches!(phase, Phase::CheckingData | Phase::Repacking | Phase::Removing) {
             self.complete.store(false, Relaxed);
             let counters = [
                 &self.expected_entries,
@@ -160,7 +160,7 @@ impl Counters {
 }
 
 /// What people and JSON call the phases, by their index.
-pub(super) const PHASES: [(&str, &str); 12] = [
+pub(super) const PHASES: [(&str, &str); 14] = [
     ("opening", "opening the repository"),
     ("backing_up", "backing up"),
     ("committing", "writing the snapshot"),
@@ -173,6 +173,8 @@ pub(super) const PHASES: [(&str, &str); 12] = [
     ("repairing_index", "repairing the index"),
     ("salvaging_packs", "salvaging packs"),
     ("repairing_snapshots", "repairing snapshots"),
+    ("repacking", "packing anew"),
+    ("removing", "removing"),
 ];
 
 fn phase_index(phase: Phase) -> u8 {
@@ -189,5 +191,7 @@ fn phase_index(phase: Phase) -> u8 {
         Phase::RepairingIndex => 9,
         Phase::SalvagingPacks => 10,
         Phase::RepairingSnapshots => 11,
+        Phase::Repacking => 12,
+        Phase::Removing => 13,
     }
 }

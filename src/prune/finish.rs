@@ -1,0 +1,222 @@
+//! Finishes marks: drop list, deletes, records (SPEC.md, section 13, p6 and p7).
+//!
+//! Before anything is dropped, the packs that are left have to hold everything that lives: this is
+//! looked at once when it is decided, and once more with the packs taken away.
+
+use std::collections::HashSet;
+
+use super::options::{PruneReport, Tally};
+use super::survey::{Survey, refused};
+use super::weigh::{Standing, Weights, weigh};
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::model::{BackupId, ObjectHash};
+use crate::repository::{LISTING_LAG_MS, PackInfo, SeenMark};
+use crate::runtime::Phase;
+use crate::storage::in_parallel;
+
+/// Packs deleted between two looks at the cancel token.
+const BATCH: usize = 256;
+
+/// Finishes all marks that wait for nothing. Returns the packs that were dropped.
+pub(super) fn finish_marks(
+    survey: &mut Survey<'_>,
+    report: &mut PruneReport,
+) -> Result<HashSet<ObjectHash>> {
+    let ripe: Vec<SeenMark> = survey
+        .marks
+        .iter()
+        .filter(|judged| judged.verdict.waits.is_empty())
+        .map(|judged| judged.mark.clone())
+        .collect();
+    let mut dropped = HashSet::new();
+    let open: Vec<&SeenMark> = ripe.iter().filter(|mark| !is_decided(survey, mark)).collect();
+    if !open.is_empty() {
+        survey.runtime.progress.phase(Phase::Removing);
+        let weights = survey.weigh(&HashSet::new())?;
+        let drops = open
+            .iter()
+            .map(|mark| {
+                let (drop, rescued) = droppable(survey, &weights, &mark.packs)?;
+                report.rescued.packs += rescued.packs;
+                report.rescued.bytes += rescued.bytes;
+                Ok((mark.gc_id, drop))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        dropped = drops.iter().flat_map(|(_, packs)| packs.iter().copied()).collect();
+        check_without(survey, &weights, &dropped)?;
+        for (gc_id, packs) in drops.iter().filter(|(_, packs)| !packs.is_empty()) {
+            let time_ms = survey.runtime.clock.now_ms();
+            survey.repository.put_drop_list(*gc_id, packs, time_ms)?;
+        }
+    }
+    // Lists of earlier runs, which may have been interrupted, name packs that are still there.
+    let listed: HashSet<ObjectHash> = survey
+        .drop_lists
+        .iter()
+        .flat_map(|list| list.packs.iter().copied())
+        .chain(dropped.iter().copied())
+        .collect();
+    delete_packs(survey, &listed, report)?;
+    remove_records(survey, &ripe, report)?;
+    for mark in &ripe {
+        if may_remove(survey, mark, &dropped) && remove(survey, &mark.name, report)? {
+            survey.marks.retain(|judged| judged.mark.name != mark.name);
+        }
+    }
+    let left = survey.marks.iter().flat_map(|judged| judged.mark.packs.iter().copied());
+    survey.condemned = left.collect();
+    Ok(dropped)
+}
+
+/// Whether there is a drop list of this mark: it is final.
+fn is_decided(survey: &Survey<'_>, mark: &SeenMark) -> bool {
+    survey.drop_lists.iter().any(|list| list.gc_id == mark.gc_id)
+}
+
+/// What of these packs may go, and the sum of those that are needed after all.
+pub(super) fn droppable(
+    survey: &Survey<'_>,
+    weights: &Weights,
+    packs: &[ObjectHash],
+) -> Result<(Vec<ObjectHash>, Tally)> {
+    if weights.missing_count > weights.missing.len() as u64 {
+        return Err(refused(
+            format!("{} chunks that snapshots need are not in the index", weights.missing_count),
+            "run `larder repair index`, then `larder check`",
+        ));
+    }
+    let (mut drop, mut rescued) = (Vec::new(), Tally::default());
+    for pack in packs {
+        let Some(listed) = survey.packs.get(pack) else {
+            // Gone already; nothing is to be said about it twice.
+            drop.push(*pack);
+            continue;
+        };
+        let is_needed = weights.needed.contains(pack) || holds_missing(survey, weights, listed)?;
+        if is_needed {
+            rescued.add(listed.len);
+        } else {
+            drop.push(*pack);
+        }
+    }
+    Ok((drop, rescued))
+}
+
+/// Whether a pack has something that snapshots need and the index does not know. Asked only if
+/// there is such a thing.
+fn holds_missing(
+    survey: &Survey<'_>,
+    weights: &Weights,
+    pack: &super::survey::ListedPack,
+) -> Result<bool> {
+    if weights.missing.is_empty() {
+        return Ok(false);
+    }
+    match survey.repository.pack_directory(pack.hash, pack.len, pack.pack_type) {
+        Ok(directory) => Ok(directory.id_list().iter().any(|id| weights.is_missing(id))),
+        // Nobody knows, so it stays.
+        Err(error) if error.is_damage() => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes sure that no living chunk is lost with these packs.
+///
+/// # Errors
+/// [`Error::Internal`].
+pub(super) fn check_without(
+    survey: &Survey<'_>,
+    weights: &Weights,
+    packs: &HashSet<ObjectHash>,
+) -> Result<()> {
+    let standing = |info: &PackInfo| match packs.contains(&info.hash) {
+        true => Standing::Absent,
+        false => survey.standing(info, &HashSet::new()),
+    };
+    let left = weigh(survey.repository, &survey.living, &standing, survey.runtime)?;
+    if left.missing_count == weights.missing_count {
+        return Ok(());
+    }
+    let lost = left.missing_count.saturating_sub(weights.missing_count);
+    Err(Error::Internal { what: format!("{lost} chunks that live would be removed") })
+}
+
+/// Deletes packs that drop lists name.
+fn delete_packs(
+    survey: &Survey<'_>,
+    packs: &HashSet<ObjectHash>,
+    report: &mut PruneReport,
+) -> Result<()> {
+    let (repository, runtime) = (survey.repository, survey.runtime);
+    let there: Vec<_> = survey.packs.iter().filter(|pack| packs.contains(&pack.hash)).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    runtime.progress.phase(Phase::Removing);
+    runtime.progress.expect(there.len() as u64, there.iter().map(|pack| pack.len).sum());
+    runtime.progress.expect_no_more();
+    for batch in there.chunks(BATCH) {
+        runtime.cancel.check()?;
+        let deleted = in_parallel(&**repository.storage(), batch, |pack| {
+            repository.storage().delete(&pack.name())
+        });
+        for (pack, deleted) in batch.iter().zip(deleted) {
+            match deleted {
+                Ok(()) => report.deleted.add(pack.len),
+                // Storage that refuses deletes keeps them; nothing uses them any more.
+                Err(error) if error.kind == StorageErrorKind::Denied => {
+                    report.retained.add(pack.len);
+                }
+                Err(error) => return Err(error.into()),
+            }
+            runtime.progress.done(1, pack.len);
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of the snapshot records that marks name, if they are still forgotten.
+fn remove_records(survey: &Survey<'_>, marks: &[SeenMark], report: &mut PruneReport) -> Result<()> {
+    let named: HashSet<ObjectHash> =
+        marks.iter().flat_map(|mark| mark.records.iter().copied()).collect();
+    let gone: Vec<BackupId> = survey
+        .going()
+        .filter(|forgotten| named.contains(&forgotten.snapshot.record))
+        .map(|forgotten| forgotten.snapshot.id)
+        .collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let (options, runtime) = (survey.options, survey.runtime);
+    let removed =
+        survey.repository.finish_forgotten(&gone, &options.author, &survey.list, runtime)?;
+    report.records += removed.removed;
+    Ok(())
+}
+
+/// Whether nobody can see the mark gone and its drop list not yet.
+fn may_remove(survey: &Survey<'_>, mark: &SeenMark, dropped: &HashSet<ObjectHash>) -> bool {
+    let mut lists = survey.drop_lists.iter().filter(|list| list.gc_id == mark.gc_id).peekable();
+    if survey.times.immediate {
+        return true;
+    }
+    match lists.peek() {
+        // Nothing of it was dropped, or all of it just now.
+        None => !mark.packs.iter().any(|pack| dropped.contains(pack)),
+        Some(_) => {
+            lists.all(|list| survey.times.age_ms(list.modified_ms, list.time_ms) >= LISTING_LAG_MS)
+        }
+    }
+}
+
+/// Deletes an object that nothing needs any more.
+pub(super) fn remove(survey: &Survey<'_>, name: &str, report: &mut PruneReport) -> Result<bool> {
+    match survey.repository.storage().delete(name) {
+        Ok(()) => {
+            report.others += 1;
+            Ok(true)
+        }
+        Err(error) if error.kind == StorageErrorKind::Denied => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
