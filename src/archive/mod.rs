@@ -29,6 +29,7 @@ pub use report::{BackupReport, BackupStats};
 pub use run::backup;
 
 pub(crate) use run::recorded_excludes;
+pub(crate) use stream::{Buffer, Cutter, StreamError, push_hole};
 
 #[cfg(test)]
 mod tests;

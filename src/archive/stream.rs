@@ -10,7 +10,7 @@ use crate::tree::{FileSize, Sink};
 
 /// Why a file could not be stored: the two must never be mistaken for each other.
 #[derive(Debug)]
-pub(super) enum StreamError {
+pub(crate) enum StreamError {
     /// The source could not be read. The run goes on.
     Source(io::Error),
     /// The repository could not take it, or the run was cancelled. The run ends.
@@ -27,7 +27,7 @@ impl From<Error> for StreamError {
 const READ_LEN: usize = 2 << 20;
 
 /// Cuts the bytes of one slice. Feed it blocks in order, then finish.
-pub(super) struct Cutter<'a, 'r> {
+pub(crate) struct Cutter<'a, 'r> {
     sink: &'a mut Sink<'r>,
     chunker: &'r Chunker,
     file_size: FileSize,
@@ -39,7 +39,7 @@ pub(super) struct Cutter<'a, 'r> {
 
 /// A worker's buffer: the run of data that is not cut yet lies at `start..end`.
 #[derive(Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -66,7 +66,7 @@ impl Buffer {
 }
 
 impl<'a, 'r> Cutter<'a, 'r> {
-    pub(super) fn new(
+    pub(crate) fn new(
         sink: &'a mut Sink<'r>,
         size: Option<u64>,
         buffer: &'a mut Buffer,
@@ -88,7 +88,7 @@ impl<'a, 'r> Cutter<'a, 'r> {
     }
 
     /// Adds a hole that need not be read.
-    pub(super) fn hole(&mut self, len: u64) -> Result<(), StreamError> {
+    pub(crate) fn hole(&mut self, len: u64) -> Result<(), StreamError> {
         if len > 0 {
             self.end_run()?;
             push_hole(&mut self.pieces, len);
@@ -99,7 +99,7 @@ impl<'a, 'r> Cutter<'a, 'r> {
     /// Reads up to `len` bytes, fewer at the end of the source. They must begin at a block border
     /// of the file. Returns how many there were. Once `expected` bytes came, a short read counts
     /// as the end, without another call that would say so.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         len: u64,
         expected: u64,
@@ -161,7 +161,7 @@ impl<'a, 'r> Cutter<'a, 'r> {
     }
 
     /// Cuts what is left.
-    pub(super) fn finish(mut self) -> Result<Vec<Piece>, StreamError> {
+    pub(crate) fn finish(mut self) -> Result<Vec<Piece>, StreamError> {
         self.end_run()?;
         self.buffer.clear();
         Ok(self.pieces)
@@ -192,7 +192,7 @@ fn fill(
 }
 
 /// Adds a hole, joined with one right before it.
-pub(super) fn push_hole(pieces: &mut Vec<Piece>, len: u64) {
+pub(crate) fn push_hole(pieces: &mut Vec<Piece>, len: u64) {
     match pieces.last_mut() {
         Some(Piece::Hole(before)) => *before += len,
         _ => pieces.push(Piece::Hole(len)),

@@ -130,7 +130,10 @@ impl RepositoryArgs {
 }
 
 /// Reads a location; a path may hold any bytes.
-fn parse_location(text: &OsStr) -> Result<Location> {
+///
+/// # Errors
+/// [`Error::Usage`] for what is no location.
+pub(crate) fn parse_location(text: &OsStr) -> Result<Location> {
     match text.to_str() {
         Some(text) => Location::parse(text),
         None => Location::from_path(text.as_ref()),

@@ -57,15 +57,22 @@ impl Context {
     /// # Errors
     /// Those of [`Repository::open`] and [`SecretSource::unlock`].
     pub(crate) fn open(&self) -> Result<Repository> {
-        let location = self.location()?;
+        self.open_at(&self.location()?, &SecretSource::choose(&self.global.secret))
+    }
+
+    /// Opens the repository at `location` with what `source` gives; as [`Context::open`] if that
+    /// is the terminal.
+    ///
+    /// # Errors
+    /// As [`Context::open`].
+    pub(crate) fn open_at(&self, location: &Location, source: &SecretSource) -> Result<Repository> {
         let shown = location.to_string();
-        let storage = storage::open(&location)?;
+        let storage = storage::open(location)?;
         let options = self.open_options();
         let runtime = self.quiet_runtime();
         let open =
             |unlock: &Unlock| Repository::open(Arc::clone(&storage), unlock, &options, &runtime);
-        let source = SecretSource::choose(&self.global.secret);
-        if source != SecretSource::Prompt {
+        if *source != SecretSource::Prompt {
             return open(&source.unlock(&shown, &self.out)?);
         }
         let repo = peek(&*storage)?;

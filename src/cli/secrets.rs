@@ -33,7 +33,7 @@ pub(crate) enum SecretSource {
     /// The first line that a shell command prints.
     PasswordCommand(String),
     /// The environment variable of this name.
-    Environment(&'static str),
+    Environment(String),
     /// The terminal.
     Prompt,
 }
@@ -42,6 +42,18 @@ impl SecretSource {
     /// What `args` and the environment say, or the terminal.
     pub(crate) fn choose(args: &SecretArgs) -> Self {
         Self::choose_in(args, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
+    }
+
+    /// The same for another repository, whose variables begin with `prefix` instead of `LARDER_`.
+    pub(crate) fn choose_for(args: &SecretArgs, prefix: &'static str) -> Self {
+        let variable = |name: &str| name.replacen("LARDER_", prefix, 1);
+        let chosen = Self::choose_in(args, |name| {
+            std::env::var_os(variable(name)).filter(|value| !value.is_empty())
+        });
+        match chosen {
+            Self::Environment(name) => Self::Environment(variable(&name)),
+            other => other,
+        }
     }
 
     fn choose_in(
@@ -57,7 +69,7 @@ impl SecretSource {
         } else if let Some(path) = environment("LARDER_KEY_FILE") {
             Self::KeyFile(path.into())
         } else if environment("LARDER_PASSWORD").is_some() {
-            Self::Environment("LARDER_PASSWORD")
+            Self::Environment("LARDER_PASSWORD".into())
         } else if let Some(path) = environment("LARDER_PASSWORD_FILE") {
             Self::PasswordFile(path.into())
         } else if let Some(command) = environment("LARDER_PASSWORD_COMMAND") {

@@ -1,7 +1,10 @@
-//! Operations that combine others: snapshots made out of snapshots, here ([`rewrite`](mod@rewrite)).
+//! Operations that combine others: snapshots made out of snapshots, in the same repository
+//! ([`rewrite`](mod@rewrite)) or in another one ([`copy`](mod@copy)).
 
+mod copy;
 mod rewrite;
 
+pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};
 
 #[cfg(test)]

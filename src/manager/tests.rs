@@ -1,5 +1,6 @@
 //! Snapshots made out of snapshots are what a backup would have made.
 
+mod copying;
 mod rewriting;
 
 use std::fs;
@@ -7,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::archive::{BackupOptions, backup};
+use crate::chunker::SizeClass;
 use crate::crypto::Suite;
-use crate::model::Entry;
 use crate::model::entry::is_within;
+use crate::model::{BackupStrategy, Entry};
 use crate::repository::{Author, InitOptions, OpenOptions, Repository, Snapshot, Unlock};
 use crate::runtime::Runtime;
 use crate::source::{SourcePath, WalkOptions};
@@ -21,15 +23,30 @@ fn author() -> Author {
 }
 
 fn repository(state: &Path) -> Repository {
+    repository_with(state, None)
+}
+
+fn repository_with(state: &Path, classes: Option<Vec<SizeClass>>) -> Repository {
     let storage: SharedStorage = Arc::new(MemoryStorage::new());
-    let init = InitOptions { suite: Suite::None, ..InitOptions::default() };
+    let mut init = InitOptions { suite: Suite::None, ..InitOptions::default() };
+    init.classes = classes.unwrap_or(init.classes);
     let options = OpenOptions { state_dir: Some(state.into()), ..OpenOptions::default() };
     Repository::init(storage, &[Unlock::Nothing], &init, &options, &Runtime::default())
         .expect("inits")
 }
 
 fn backed_up(repository: &Repository, source: &Path, walk: WalkOptions) -> Snapshot {
+    backed_up_as(BackupStrategy::Incremental, repository, source, walk)
+}
+
+fn backed_up_as(
+    strategy: BackupStrategy,
+    repository: &Repository,
+    source: &Path,
+    walk: WalkOptions,
+) -> Snapshot {
     let options = BackupOptions {
+        strategy,
         sources: vec![SourcePath::new(source).expect("a path")],
         walk,
         host: Some("web".into()),

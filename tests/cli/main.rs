@@ -5,6 +5,7 @@
 
 mod backup;
 mod basics;
+mod copy;
 mod forget;
 mod history;
 mod quickstart;

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod copy;
 mod diff;
 mod dump;
 mod find;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Unpin(pin::UnpinArgs),
     Quarantine(pin::QuarantineArgs),
     Rewrite(Box<rewrite::RewriteArgs>),
+    Copy(Box<copy::CopyArgs>),
     Check(check::CheckArgs),
     Repair(repair::RepairArgs),
     Completions(completions::CompletionsArgs),
@@ -73,6 +75,7 @@ impl Command {
             Self::Pin(args) => pin::pin(&args, context),
             Self::Unpin(args) => pin::unpin(&args, context),
             Self::Quarantine(args) => pin::quarantine(&args, context),
+            Self::Copy(args) => copy::run(&args, context),
             Self::Rewrite(args) => rewrite::run(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Repair(args) => repair::run(args, context),
