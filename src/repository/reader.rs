@@ -81,6 +81,12 @@ impl Repository {
         Ok(self.index.load(&self.storage)?.bad)
     }
 
+    /// A private folder for temporary files, if this machine keeps an index of the repository.
+    /// What is put there may be ids and positions, nothing else.
+    pub fn temporary_folder(&self) -> Option<std::path::PathBuf> {
+        self.index.folder().map(std::path::Path::to_path_buf)
+    }
+
     /// A reader for one thread.
     pub fn reader(&self) -> Reader<'_> {
         Reader { repository: self, decompressor: Decompressor::new(), buffer: Vec::new() }

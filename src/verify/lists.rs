@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::manifests::{Walk, key};
-use super::report::{Severity, add};
+use super::report::add;
 use crate::error::Result;
 use crate::format::list::{ListChild, ListPage, decode_list};
 use crate::format::page::decode_xattrs;
-use crate::model::{ChunkId, Content, Entry, PageId, Piece, XattrsRef};
+use crate::model::{Content, Entry, PageId, Piece, XattrsRef};
 
 /// The level under which attribute pages are remembered.
 const XATTRS_LEVEL: u8 = 32;
@@ -26,7 +26,7 @@ impl Walk<'_> {
     pub(super) fn content(&self, page: PageId, entry: &Entry) -> Result<()> {
         match &entry.content {
             Content::None | Content::Inline(_) => {}
-            Content::Pieces(pieces) => self.pieces(pieces),
+            Content::Pieces(pieces) => self.pieces(pieces)?,
             Content::List { root, depth, pieces } => {
                 let said = ListSummary { bytes: entry.size, pieces: *pieces };
                 if self.list(*root, *depth)?.is_some_and(|found| found != said) {
@@ -50,7 +50,7 @@ impl Walk<'_> {
             Ok(summary) => Some(summary),
             Err(error) => {
                 self.collector.damage(error)?;
-                self.found.lock().pages.insert(page);
+                self.bad.lock().insert(page);
                 None
             }
         };
@@ -62,7 +62,7 @@ impl Walk<'_> {
         let bytes = self.read(page)?;
         match decode_list(&bytes, level, &format!("page {page}"))? {
             ListPage::Leaf(pieces) => {
-                self.pieces(&pieces);
+                self.pieces(&pieces)?;
                 let bytes = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.len()));
                 Ok(ListSummary { bytes, pieces: pieces.len() as u64 })
             }
@@ -102,43 +102,15 @@ impl Walk<'_> {
         let known = decoded.is_ok().then(ListSummary::default);
         if let Err(error) = decoded {
             self.collector.damage(error)?;
-            self.found.lock().pages.insert(page);
+            self.bad.lock().insert(page);
         }
         self.lists.lock().insert(key, known);
         Ok(())
     }
 
-    fn pieces(&self, pieces: &[Piece]) {
-        let mut count = 0;
-        for piece in pieces {
-            if let Piece::Chunk(id, len) = piece {
-                count += 1;
-                self.chunk(*id, *len);
-            }
-        }
+    fn pieces(&self, pieces: &[Piece]) -> Result<()> {
+        let count = self.needed.add(pieces)?;
         add(&self.collector.counts.chunks, count);
-    }
-
-    /// Verifies that a chunk is in a pack that is there, with the right length.
-    fn chunk(&self, id: ChunkId, len: u32) {
-        let index = self.repository.index();
-        if let Some(used) = &self.used
-            && let Some(location) = index.find(&id.0)
-        {
-            used.lock().insert(index.pack(location.pack).hash);
-        }
-        if !self.damage.is_lost(index, &id.0, Some(len)) {
-            return;
-        }
-        self.found.lock().lost_chunks = true;
-        let name = format!("chunk {id}");
-        let copies = index.find_all(&id.0);
-        if copies.is_empty() {
-            self.collector.put(Severity::Damage, name, "the index lacks it", None);
-        } else if copies.iter().all(|copy| copy.len != len) {
-            let what = format!("the index gives it {} bytes and a file {len}", copies[0].len);
-            self.collector.put(Severity::Damage, name, what, None);
-        }
-        // Else its pack is missing, which is reported once for all that is in it.
+        Ok(())
     }
 }

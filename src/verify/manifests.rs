@@ -6,16 +6,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::lists::ListSummary;
+use super::needed::Needed;
 use super::report::{Collector, Severity, add};
 use crate::error::{Error, Result};
 use crate::format::page::{Child, decode_inner, decode_leaf};
 use crate::model::entry::{compare_paths, is_within};
-use crate::model::{Entry, FileKind, ObjectHash, PageId};
+use crate::model::{ChunkId, Entry, FileKind, ObjectHash, PageId};
 use crate::repository::{Damage, Reader, Repository, Snapshot};
 use crate::runtime::Runtime;
 
@@ -24,19 +26,29 @@ pub(super) const DEPTH_MAX: u8 = 15;
 
 /// Walks manifests and remembers what it has seen.
 pub(super) struct Walk<'a> {
-    pub(super) repository: &'a Repository,
     pub(super) collector: &'a Collector,
-    /// What is bad already: packs.
-    pub(super) damage: &'a Damage,
-    pub(super) found: Mutex<Damage>,
-    /// Packs that are needed, if anybody asks.
-    pub(super) used: Option<Mutex<HashSet<ObjectHash>>>,
+    /// Pages that were found to be bad.
+    pub(super) bad: Mutex<HashSet<PageId>>,
+    /// Chunks that are to be looked up.
+    pub(super) needed: Needed<'a>,
+    chunks: &'a Chunks<'a>,
     pub(super) lists: Mutex<HashMap<[u8; 16], Option<ListSummary>>>,
     runtime: &'a Runtime,
     readers: Vec<Mutex<Reader<'a>>>,
     /// Pages seen; `None` if they are bad.
     pages: Mutex<HashMap<[u8; 16], Option<Summary>>>,
     hasher: RandomState,
+}
+
+/// Where chunks are looked up.
+struct Chunks<'a> {
+    repository: &'a Repository,
+    collector: &'a Collector,
+    /// What is bad already: packs.
+    damage: &'a Damage,
+    lost: AtomicBool,
+    /// Packs that are needed, if anybody asks.
+    used: Option<Mutex<HashSet<ObjectHash>>>,
 }
 
 /// What a verified page turned out to hold.
@@ -67,12 +79,20 @@ pub(super) fn check(
     runtime: &Runtime,
 ) -> Result<HashSet<ObjectHash>> {
     let known = damage.clone();
-    let walk = Walk {
+    let chunks = Chunks {
         repository,
         collector,
         damage: &known,
-        found: Mutex::default(),
+        lost: AtomicBool::new(false),
         used: with_used.then(Mutex::default),
+    };
+    let look_up = |id, len| chunks.look_up(id, len);
+    let folder = repository.temporary_folder();
+    let walk = Walk {
+        collector,
+        bad: Mutex::default(),
+        needed: Needed::new(folder, &look_up, &runtime.cancel),
+        chunks: &chunks,
         lists: Mutex::default(),
         runtime,
         readers: (0..rayon::current_num_threads())
@@ -86,10 +106,42 @@ pub(super) fn check(
     }
     runtime.progress.expect_no_more();
     snapshots.iter().try_for_each(|snapshot| walk.snapshot(snapshot))?;
-    let found = walk.found.into_inner();
-    damage.pages = found.pages;
-    damage.lost_chunks = found.lost_chunks;
-    Ok(walk.used.map(Mutex::into_inner).unwrap_or_default())
+    let (bad, needed) = (walk.bad.into_inner(), walk.needed);
+    // What was remembered of pages is of no use any more.
+    drop((walk.pages, walk.lists, walk.readers));
+    needed.finish()?;
+    damage.pages = bad;
+    damage.lost_chunks = chunks.lost.into_inner();
+    Ok(chunks.used.map(Mutex::into_inner).unwrap_or_default())
+}
+
+impl Chunks<'_> {
+    /// Verifies that a chunk is in a pack that is there, with the right length.
+    fn look_up(&self, id: ChunkId, len: u32) {
+        self.use_pack_of(&id.0);
+        let index = self.repository.index();
+        if !self.damage.is_lost(index, &id.0, Some(len)) {
+            return;
+        }
+        self.lost.store(true, Ordering::Relaxed);
+        let name = format!("chunk {id}");
+        let copies = index.find_all(&id.0);
+        if copies.is_empty() {
+            self.collector.put(Severity::Damage, name, "the index lacks it", None);
+        } else if copies.iter().all(|copy| copy.len != len) {
+            let what = format!("the index gives it {} bytes and a file {len}", copies[0].len);
+            self.collector.put(Severity::Damage, name, what, None);
+        }
+        // Else its pack is missing, which is reported once for all that is in it.
+    }
+
+    fn use_pack_of(&self, id: &[u8; 32]) {
+        let Some(used) = &self.used else { return };
+        let index = self.repository.index();
+        if let Some(location) = index.find(id) {
+            used.lock().insert(index.pack(location.pack).hash);
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -120,7 +172,7 @@ impl Walk<'_> {
                 Ok(summary) => Some(summary),
                 Err(error) => {
                     self.collector.damage(error)?;
-                    self.found.lock().pages.insert(page);
+                    self.bad.lock().insert(page);
                     None
                 }
             };
@@ -254,11 +306,7 @@ impl Walk<'_> {
 
     /// A page's bytes, read with the reader of this thread.
     pub(super) fn read(&self, page: PageId) -> Result<Vec<u8>> {
-        if let Some(used) = &self.used
-            && let Some(location) = self.repository.index().find(&page.0)
-        {
-            used.lock().insert(self.repository.index().pack(location.pack).hash);
-        }
+        self.chunks.use_pack_of(&page.0);
         add(&self.collector.counts.pages, 1);
         let number = rayon::current_thread_index().unwrap_or(0) % self.readers.len();
         self.readers[number].lock().page(page)
@@ -267,7 +315,7 @@ impl Walk<'_> {
     /// Reports a page that is readable and wrong.
     pub(super) fn put_page(&self, page: PageId, what: &str) {
         self.collector.put(Severity::Damage, format!("page {page}"), what, None);
-        self.found.lock().pages.insert(page);
+        self.bad.lock().insert(page);
     }
 
     fn hash(&self, path: Option<&[u8]>) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! A check has up to four steps. *Records*: every small object opens and decodes. *Packs*: what
 //! the index names is there with the right length. *Manifests*: every page of every snapshot is
-//! read and verified once, and every chunk that it names is in a pack that is there. *Data* (if
+//! read and verified once, and every chunk that they name is in a pack that is there. *Data* (if
 //! asked for): packs are read whole, and every segment is opened and every chunk compared with
 //! its id. If anything is damaged, the manifests are walked once more to name the files.
 //!
@@ -15,6 +15,7 @@ mod data;
 mod hits;
 mod lists;
 mod manifests;
+mod needed;
 mod options;
 mod packs;
 mod pick;

@@ -50,7 +50,7 @@ impl Index {
     }
 
     /// The folder of level files and temporary files, if it is there and can be written.
-    fn folder(&self) -> Option<&Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         let folder = self.cache_dir.as_deref()?;
         match make_private_folder(folder) {
             Ok(()) => Some(folder),
