@@ -11,10 +11,16 @@
 //! Not here: finding out what is damaged (`verify`); deleting what nobody needs any more (`prune`).
 
 mod candidates;
+mod content;
 mod flaw;
 mod index;
 mod packs;
+mod snapshots;
 
 pub use flaw::Flaw;
 pub use index::{IndexRepair, IndexRepairOptions, repair_index};
 pub use packs::{PackRepair, PackRepairOptions, PackState, RepairedPack, repair_packs};
+pub use snapshots::{
+    LostPart, LostPath, LostRange, REPAIRED_TAG, RepairOutcome, RepairedSnapshot, SnapshotRepair,
+    SnapshotRepairOptions, repair_snapshots,
+};

@@ -134,6 +134,8 @@ struct Salvage<'a> {
     writer: Option<&'a PackWriter>,
     runtime: &'a Runtime,
     reader: Reader<'a>,
+    /// Packs on damage lists.
+    known: HashSet<ObjectHash>,
     /// In a dry run, what would be saved.
     claims: Claims,
     report: PackRepair,
@@ -152,6 +154,7 @@ impl<'a> Salvage<'a> {
             writer,
             runtime,
             reader: repository.reader(),
+            known: HashSet::new(),
             claims: Claims::default(),
             report: PackRepair { dry_run: writer.is_none(), ..PackRepair::default() },
             bad: Vec::new(),
@@ -160,6 +163,7 @@ impl<'a> Salvage<'a> {
 
     fn run(mut self, packs: &[ObjectHash]) -> Result<PackRepair> {
         let listed = self.repository.list_packs()?;
+        self.known = self.repository.damaged_packs(&mut Vec::new())?;
         let indexed = Indexed::of(self.repository, packs);
         let of = |pack: &ObjectHash| listed.get(pack);
         let bytes = packs.iter().filter_map(of).map(|(len, _)| len).sum();
@@ -218,7 +222,8 @@ impl<'a> Salvage<'a> {
             Err(error) if error.is_damage() => Vec::new(),
             Err(error) => return Err(error),
         };
-        if has_name && self.all_open(&info, &own)? {
+        // What a damage list names is copied even so: nobody relies on it.
+        if has_name && !self.known.contains(&hash) && self.all_open(&info, &own)? {
             self.put(name, PackState::Whole);
             return Ok(None);
         }

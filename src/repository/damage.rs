@@ -14,6 +14,8 @@ pub struct Damage {
     /// Packs whose bytes are not those that they were named after, or that cannot be read, whether
     /// that costs anything or not.
     pub bad_packs: HashMap<ObjectHash, PackType>,
+    /// Packs on damage lists: what could be read of them has a copy elsewhere.
+    pub distrusted_packs: HashSet<ObjectHash>,
     /// Packs that end too early, with the bytes that are there.
     pub short_packs: HashMap<ObjectHash, u64>,
     /// Segments that do not open or decompress.
@@ -31,6 +33,7 @@ impl Damage {
     /// Whether nothing is bad.
     pub fn is_empty(&self) -> bool {
         self.missing_packs.is_empty()
+            && self.distrusted_packs.is_empty()
             && self.short_packs.is_empty()
             && self.segments.is_empty()
             && self.copies.is_empty()
@@ -57,6 +60,7 @@ impl Damage {
         }
         let pack = index.pack(location.pack).hash;
         if self.missing_packs.contains(&pack)
+            || self.distrusted_packs.contains(&pack)
             || self.segments.contains(&(pack, location.segment_no))
             || self.copies.contains(&(pack, *id))
         {

@@ -50,8 +50,7 @@ pub fn check(
     let records = pool.install(|| records::check(repository, options, &collector, runtime))?;
     let snapshots = chosen(records.snapshots, options)?;
     let subset = options.read_data.subset();
-    let mut packs = packs::check(repository, &records.condemned, subset.is_some(), &collector)?;
-    let known_bad = std::mem::take(&mut packs.known_bad);
+    let packs = packs::check(repository, &records.condemned, subset.is_some(), &collector)?;
     let mut damage = packs.damage;
     let some_only = options.snapshots.is_some();
     let used = pool.install(|| {
@@ -72,7 +71,7 @@ pub fn check(
         pool.install(|| hits(repository, &snapshots, &damage, options.files_max, runtime))?
     };
     if !some_only && hits.snapshots.is_empty() && damage.pages.is_empty() && !damage.lost_chunks {
-        packs::soften_unneeded(&damage.missing_packs, &known_bad, &collector);
+        packs::soften_unneeded(&damage.missing_packs, &damage.distrusted_packs, &collector);
     }
     let names = damage.bad_packs.iter().map(|(hash, pack_type)| pack_name(*pack_type, *hash));
     let mut bad_packs: Vec<String> = names.collect();

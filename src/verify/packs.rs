@@ -22,8 +22,6 @@ pub(super) struct Packs {
     /// Those that can be read, if they are asked for, sorted by name.
     pub(super) present: Vec<PresentPack>,
     pub(super) damage: Damage,
-    /// Packs of which it is known that they are damaged.
-    pub(super) known_bad: HashSet<ObjectHash>,
 }
 
 /// Compares the index with a listing. The packs that are there are collected only if
@@ -60,10 +58,14 @@ pub(super) fn check(
         rest.next_if(|(hash, _)| Some(hash) == end);
     };
     // Lists that cannot be read are reported with the small objects.
-    let known_bad = repository.damaged_packs(&mut Vec::new())?;
-    let mut packs = Packs { known_bad, ..Packs::default() };
+    let distrusted_packs = repository.damaged_packs(&mut Vec::new())?;
+    let damage = Damage { distrusted_packs, ..Damage::default() };
+    let mut packs = Packs { damage, ..Packs::default() };
     for (pack, info) in indexed {
         pass_until(Some(&info.hash));
+        if packs.damage.distrusted_packs.contains(&info.hash) {
+            collector.put(Severity::Warning, info.object_name(), DISTRUSTED, None);
+        }
         match listed.get(&info.hash).filter(|(_, pack_type)| *pack_type == info.pack_type) {
             None if condemned.contains(&info.hash) => {}
             None => {
@@ -120,5 +122,8 @@ pub(super) fn soften_unneeded(
         "that is known: no backup relies on it, and no snapshot needs what it lacks",
     );
 }
+
+const DISTRUSTED: &str =
+    "it is known to be damaged: what could be read of it was saved, and no backup relies on it";
 
 const LOST_HINT: &str = "back up again while the files still exist: what is lost is stored anew; or copy it from a mirror";

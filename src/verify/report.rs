@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Hits;
 use crate::error::{Error, StorageErrorKind};
+use crate::model::ObjectHash;
 use crate::repository::Damage;
 
 /// The result of a check.
@@ -35,6 +36,12 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
+    /// Whether this pack is on a damage list: what can be read of it was saved.
+    pub fn is_distrusted(&self, pack: &str) -> bool {
+        let hash = pack.rsplit('/').next().and_then(ObjectHash::from_hex);
+        hash.is_some_and(|hash| self.damage.distrusted_packs.contains(&hash))
+    }
+
     /// Whether nothing is damaged. Otherwise the program exits with code 1.
     pub fn is_clean(&self) -> bool {
         self.damaged == 0 && self.hits.snapshots.is_empty()

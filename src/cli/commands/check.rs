@@ -117,8 +117,8 @@ fn print(report: &CheckReport, context: &Context) -> Result<()> {
     }
     report.hits.snapshots.iter().try_for_each(|hit| print_hit(hit, context))?;
     // With very many the command line would not take them, and none does as well.
-    let packs = &report.bad_packs[..];
-    let packs = if packs.len() <= HINTED_PACKS { packs.join(" ") } else { String::new() };
+    let mut packs: Vec<&str> = report.bad_packs.iter().map(String::as_str).collect();
+    packs.retain(|name| !report.is_distrusted(name));
     if report.hits.left_out > 0 {
         out.line(format!("... and {} more", plural(report.hits.left_out, "file")))?;
     }
@@ -150,7 +150,8 @@ fn print(report: &CheckReport, context: &Context) -> Result<()> {
         "damage found: {}, {hit} hit ({looked_at})",
         plural(report.damaged, "finding")
     ))?;
-    if !report.bad_packs.is_empty() {
+    if !packs.is_empty() {
+        let packs = if packs.len() <= HINTED_PACKS { packs.join(" ") } else { String::new() };
         let what = "saves what can be read of damaged packs";
         out.line(format!(
             "{} `{}` {what}",

@@ -2,6 +2,7 @@
 
 mod index;
 mod packs;
+mod snapshots;
 
 use larder::repository::Author;
 

@@ -2,6 +2,7 @@
 
 mod index;
 mod packs;
+mod snapshots;
 
 use clap::{Args, Subcommand};
 
@@ -16,6 +17,8 @@ Examples:
   larder check --read-data                   first: what is damaged, and what it hits
   larder repair index                        packs that the index does not name are named again
   larder repair packs                        what can be read of damaged packs gets a good copy
+  larder snapshot PATH                       stores again what is lost and still in the source
+  larder repair snapshots                    for the rest: keeps what is left of damaged snapshots
 
 Nothing is deleted, and no snapshot is changed: repairs write new objects. Try them with `--dry-run`.
 
@@ -34,12 +37,14 @@ pub(crate) struct RepairArgs {
 enum RepairCommand {
     Index(index::IndexArgs),
     Packs(packs::PacksArgs),
+    Snapshots(snapshots::SnapshotsArgs),
 }
 
 pub(super) fn run(args: RepairArgs, context: &Context) -> Result<Finish> {
     match args.command {
         RepairCommand::Index(args) => index::run(&args, context),
         RepairCommand::Packs(args) => packs::run(&args, context),
+        RepairCommand::Snapshots(args) => snapshots::run(&args, context),
     }
 }
 
