@@ -145,8 +145,8 @@ def steps(args, repo, cache, source):
     """Name, arguments, and whether the local cache is removed before."""
     larder = ["-r", repo, "--cache-dir", cache + "/larder"]
     lookup = ["lookup", "--repo", repo, "--cache", cache + "/larder", "--chunks", str(args.chunks)]
-    yield "first open", "larder", larder + ["ls", "latest:/home"], True
-    yield "open", "larder", larder + ["ls", "latest:/home"], False
+    yield "first open", "larder", larder + ["ls", "latest:/home", "--host", "scale"], True
+    yield "open", "larder", larder + ["ls", "latest:/home", "--host", "scale"], False
     yield "look up known ids", "scale", lookup + ["--count", str(args.known)], False
     yield "look up unknown ids", "scale", lookup + ["--count", str(args.unknown), "--unknown"], False
     yield "check", "larder", larder + ["check"], False

@@ -17,8 +17,8 @@ const PARTS: usize = 128;
 /// Bytes of a part that are held before they are written.
 const PART_BUFFER: usize = if cfg!(test) { 1 << 8 } else { 64 << 10 };
 /// Names in all parts together before they are looked up: each time costs one pass over the
-/// index, and they take 4 GB of disk.
-const SPOOLED_MAX: u64 = if cfg!(test) { 100 } else { 110 << 20 };
+/// index, and they take 2 GB of disk.
+const SPOOLED_MAX: u64 = if cfg!(test) { 100 } else { 55 << 20 };
 const NAME_LEN: usize = 36;
 
 /// A chunk's id, and the length that a file gives it.
