@@ -46,6 +46,20 @@ pub enum Error {
         /// The location as the user gave it, without secrets.
         location: String,
     },
+    /// The key that opened the repository was left out when its keys were changed.
+    #[error("the keys of `{location}` were changed, and the key in use was left out")]
+    KeyRemoved {
+        /// The location as the user gave it, without secrets.
+        location: String,
+    },
+    /// A change of the keys was not finished, or two were finished that did not know of each other.
+    #[error("the keys of `{location}` are not settled: {what}")]
+    KeysUnsettled {
+        /// The location as the user gave it, without secrets.
+        location: String,
+        /// What happened.
+        what: String,
+    },
     /// The repository was written by a newer version, or by another draft of format 1.
     #[error("`{location}` has format {found}, this program reads {supported}")]
     UnsupportedFormat {
@@ -230,6 +244,10 @@ impl Error {
                 "give `--password-file`, `--password-command`, `--key-file` or set LARDER_PASSWORD"
                     .into()
             }
+            Self::KeyRemoved { .. } => {
+                "ask whoever changed them for a new key, or open it with another one".into()
+            }
+            Self::KeysUnsettled { .. } => "settle them with `larder repo rekey`".into(),
             Self::UnsupportedFormat { .. } => "use the version of larder that wrote it".into(),
             Self::Downgraded { .. } => {
                 "somebody may have replaced the repository: compare it with a mirror before use"
@@ -280,7 +298,7 @@ impl Error {
             Self::Usage { .. } => 2,
             Self::RepositoryMissing { .. } => 10,
             Self::Busy { .. } => 11,
-            Self::WrongKey { .. } | Self::KeyNeeded { .. } => 12,
+            Self::WrongKey { .. } | Self::KeyNeeded { .. } | Self::KeyRemoved { .. } => 12,
             Self::Cancelled { signal } => 128 + signal.unwrap_or(2).clamp(1, 64) as u8,
             _ => 1,
         }

@@ -206,6 +206,8 @@ class Repository:
         return kind, unwrap(key.open(UNIT_OF[kind], plain_hash(data[:64]), data[64:], name), name)
 
     def unlock(self, secret):
+        """The root keys of all slot objects that the secret opens: a rekey may have left several."""
+        found = []
         for name, data in self.each("keys"):
             try:
                 repo_id, slot_id, kind, created, label, kdf, public, sealed, rewraps, mac = decode(data)[:10]
@@ -228,17 +230,19 @@ class Repository:
                     roots.append(wrap.open(UNIT_SLOT_WRAP, context, unit, name))
                 key = derive("larder v1 slot mac", roots[-1])
                 need(keyed_hash(key, encode([context, sealed, rewraps])) == mac, f"{name}: its mac is wrong")
-                return roots
+                found += [root for root in roots if root not in found]
             except Damaged as error:
                 problem = error
+        if found:
+            return found
         raise Damaged(f"no key slot opens with this secret ({locals().get('problem', 'there is none of its kind')})")
 
     def load_keyrings(self):
-        self.masters, self.constant, newest = {}, None, None
+        self.masters, self.constant = {}, None
         for name, data in self.each("keyring"):
             kind, _ = self.header(data, name)
             need(kind == KEYRING, f"{name}: of type {kind}")
-            for number, root in enumerate(self.roots):
+            for root in self.roots:
                 key = Key(derive("larder v1 class root", root), self.repo_id, bytes(8), self.suite)
                 try:
                     plain = key.open(UNIT_OF[KEYRING], plain_hash(data[:64]), data[64:], name)
@@ -250,9 +254,7 @@ class Repository:
                 need(self.constant in (None, constant), "two keyrings contradict each other")
                 self.constant = constant
                 self.masters.update({epoch[0]: epoch[1] for epoch in epochs})
-                if number + 1 == len(self.roots):
-                    newest = max(newest or (0, ""), (generation, name))
-        need(newest is not None, "no keyring opens with the newest root key")
+        need(self.constant is not None, "no keyring opens")
         self.chunk_key = derive("larder v1 chunk id", self.constant)
         self.page_key = derive("larder v1 page id", self.constant)
 

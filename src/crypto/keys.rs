@@ -72,6 +72,15 @@ pub fn derive(context: &str, material: &[&[u8]]) -> Secret {
 #[derive(Clone, Debug)]
 pub struct RootKey(pub Secret);
 
+impl PartialEq for RootKey {
+    fn eq(&self, other: &Self) -> bool {
+        use subtle::ConstantTimeEq;
+        self.0.bytes().ct_eq(other.0.bytes()).into()
+    }
+}
+
+impl Eq for RootKey {}
+
 impl RootKey {
     /// The class key that seals the keyring.
     pub fn class_key(&self, repo_id: RepoId, suite: Suite) -> ClassKey {

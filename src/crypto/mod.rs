@@ -14,7 +14,10 @@ pub use keys::{Class, ClassKey, RootKey, Suite, derive};
 pub use recovery::{KeyFileSecret, RecoveryCode};
 pub use seal::{OVERHEAD, PREFIX, SealKind, TAG, Unit, open, open_in_place, seal, seal_in_place};
 pub use secret::Secret;
-pub use slot::{open_slot_secret, rewrap_root, seal_slot_secret, unwrap_root};
+pub use slot::{
+    is_vouched, open_slot_secret, reseal_slot_secret, rewrap_root, seal_slot_secret,
+    slot_public_key, unwrap_root,
+};
 
 use crate::model::{ChunkId, ObjectHash, PageId};
 

@@ -18,18 +18,35 @@ pub fn seal_slot_secret(
     context: impl FnOnce(&[u8; 32]) -> [u8; 32],
 ) -> ([u8; 32], Vec<u8>) {
     let private = Secret::random(random);
-    let public = *PublicKey::from(&StaticSecret::from(*private.bytes())).as_bytes();
+    let public = slot_public_key(&private);
+    let sealed = reseal_slot_secret(kek, repo_id, context(&public), &private, root, random);
+    (public, sealed)
+}
+
+/// The public key that belongs to a slot's private one.
+pub fn slot_public_key(private: &Secret) -> [u8; 32] {
+    *PublicKey::from(&StaticSecret::from(*private.bytes())).as_bytes()
+}
+
+/// Seals the private key of a slot that exists, with a root key that it shall lead to at once.
+pub fn reseal_slot_secret(
+    kek: Option<&Secret>,
+    repo_id: RepoId,
+    context: [u8; 32],
+    private: &Secret,
+    root: &RootKey,
+    random: &Random,
+) -> Vec<u8> {
     let mut plain = Zeroizing::new([0; 64]);
     plain[..32].copy_from_slice(private.bytes());
     plain[32..].copy_from_slice(root.0.bytes());
-    let sealed = match kek {
+    match kek {
         None => plain.to_vec(),
         Some(kek) => {
-            let unit = Unit { kind: SealKind::SlotSecret, context: context(&public) };
+            let unit = Unit { kind: SealKind::SlotSecret, context };
             seal(&slot_key(kek, repo_id), unit, random, &*plain)
         }
-    };
-    (public, sealed)
+    }
 }
 
 /// Opens what [`seal_slot_secret`] made: the private key and the root key of that time.
@@ -80,8 +97,7 @@ pub fn unwrap_root(
     context: [u8; 32],
     (ephemeral, sealed, vouched): (&[u8; 32], &[u8], &[u8; 32]),
 ) -> Option<RootKey> {
-    use subtle::ConstantTimeEq;
-    if !bool::from(vouch(root_before, slot_id, ephemeral, sealed).ct_eq(vouched)) {
+    if !is_vouched(root_before, slot_id, (ephemeral, sealed, vouched)) {
         return None;
     }
     let private = StaticSecret::from(*private.bytes());
@@ -93,6 +109,16 @@ pub fn unwrap_root(
     let key = derive("larder v1 slot wrap", &[shared.as_bytes(), ephemeral, &public]);
     let unit = Unit { kind: SealKind::SlotWrap, context };
     Some(RootKey(Secret::from_slice(&open(&slot_key(&key, repo_id), unit, sealed)?)?))
+}
+
+/// Whether a holder of `root` made this wrap of a root key that followed it.
+pub fn is_vouched(
+    root: &RootKey,
+    slot_id: SlotId,
+    (ephemeral, sealed, vouched): (&[u8; 32], &[u8], &[u8; 32]),
+) -> bool {
+    use subtle::ConstantTimeEq;
+    vouch(root, slot_id, ephemeral, sealed).ct_eq(vouched).into()
 }
 
 fn slot_key(key: &Secret, repo_id: RepoId) -> ClassKey {

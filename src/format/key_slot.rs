@@ -105,7 +105,7 @@ record! {
 }
 
 /// Most rewraps that a reader follows.
-const REWRAPS_MAX: usize = 16;
+pub const REWRAPS_MAX: usize = 16;
 
 impl KeySlot {
     /// What the sealed parts are bound to: hash of all fields before them.
@@ -127,6 +127,12 @@ impl KeySlot {
         let key = derive("larder v1 slot mac", &[root.0.bytes()]);
         let fields = (ObjectHash(self.context()), &self.secret, &self.rewraps);
         ObjectHash(*blake3::keyed_hash(key.bytes(), &encode(&fields)).as_bytes())
+    }
+
+    /// Whether somebody who holds this root key made it.
+    pub fn is_vouched_by(&self, root: &RootKey) -> bool {
+        use subtle::ConstantTimeEq;
+        self.expected_mac(root).0.ct_eq(&self.mac.0).into()
     }
 
     /// Its bytes.

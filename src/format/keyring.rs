@@ -32,6 +32,8 @@ record! {
         epochs: Vec<EpochRecord>,
         /// The one that new objects are sealed with.
         current: EpochId,
+        /// Set while a rekey is under way. Its new epoch is in `epochs` then, and not current yet.
+        rekeying: bool,
     }
 }
 
@@ -49,6 +51,13 @@ impl Keyring {
             return Err(Error::damaged(name, "its current epoch is not in it"));
         }
         Ok(keyring)
+    }
+
+    /// Whether it holds every epoch of `other`, with the same masters.
+    pub fn holds_all_of(&self, other: &Self) -> bool {
+        other.epochs.iter().all(|epoch| {
+            self.epochs.iter().any(|e| e.epoch == epoch.epoch && e.master == epoch.master)
+        })
     }
 }
 

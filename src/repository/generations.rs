@@ -1,29 +1,32 @@
-//! The keyring and the configuration: objects of which the newest generation counts
-//! (SPEC.md, section 7).
+//! Objects of which the newest generation counts, and the configuration, which is one of them
+//! (SPEC.md, section 7). The other one, the keyring, is in `ring`.
+
+use std::collections::HashSet;
 
 use super::keys::Keys;
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
 };
-use crate::crypto::{Class, RootKey, Suite};
+use crate::crypto::Class;
 use crate::error::{Error, Result};
 use crate::format::config::Config;
 use crate::format::header::{HEADER_LEN, ObjectType};
-use crate::format::keyring::Keyring;
 use crate::model::RepoId;
 use crate::storage::{Storage, list_sorted};
 
 /// Reads every generation of `folder` and hands those that open to `use_it`. Fails only if none
-/// does: one bad object must not lock the others out.
+/// does: one bad object must not lock the others out. `names` gets the names of all.
 pub(super) fn load_generations(
     storage: &dyn Storage,
     folder: &str,
     what: &'static str,
+    names: &mut HashSet<String>,
     mut use_it: impl FnMut(&str, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut first_error = None;
     let mut found = false;
     for meta in list_sorted(storage, &format!("{folder}/"))? {
+        names.insert(meta.name.clone());
         let used =
             storage.get(&meta.name, OBJECT_LEN_MAX).map_err(Error::from).and_then(|object| {
                 let hash = hash_in_name(&meta.name)
@@ -49,59 +52,11 @@ pub(super) fn generation_in_name(name: &str) -> Option<u32> {
     u32::from_str_radix(file.split_once('-')?.0, 16).ok()
 }
 
-/// The union of all keyrings that open; what is current is decided by those of the newest root.
-pub(super) fn load_keyring(
-    storage: &dyn Storage,
-    roots: &[RootKey],
-    repo_id: RepoId,
-    suite: Suite,
-) -> Result<Keyring> {
-    let mut found: Vec<(bool, Keyring)> = Vec::new();
-    load_generations(storage, "keyring", "keyring", |name, object| {
-        check_header(object, name, repo_id, suite)?;
-        let (header, sealed) = object.split_at(HEADER_LEN);
-        // Newest root first: it opens nearly always.
-        let opened = roots.iter().enumerate().rev().find_map(|(number, root)| {
-            let key = root.class_key(repo_id, suite);
-            let kind = seal_kind(ObjectType::Keyring);
-            let record = open_record(&key, header, kind, sealed, name).ok()?;
-            Some((number + 1 == roots.len(), zeroize::Zeroizing::new(record)))
-        });
-        let (is_newest, record) =
-            opened.ok_or_else(|| Error::damaged(name, "its seal does not open"))?;
-        let keyring = Keyring::decode(&record, name)?;
-        if keyring.repo_id != repo_id
-            || keyring.suite != suite.number()
-            || generation_in_name(name) != Some(keyring.generation)
-        {
-            return Err(Error::damaged(name, "it is not what its name says"));
-        }
-        found.push((is_newest, keyring));
-        Ok(())
-    })?;
-    let newest = found.iter().filter(|(is_newest, _)| *is_newest).map(|(_, k)| k);
-    let mut merged = newest
-        .max_by_key(|k| k.generation)
-        .cloned()
-        .ok_or_else(|| Error::damaged("keyring", "none opens with the newest root key"))?;
-    for (_, other) in &found {
-        if other.constant != merged.constant {
-            return Err(Error::damaged("keyring", "two keyrings contradict each other"));
-        }
-        for epoch in &other.epochs {
-            if !merged.epochs.iter().any(|e| e.epoch == epoch.epoch) {
-                merged.epochs.push(epoch.clone());
-            }
-        }
-    }
-    Ok(merged)
-}
-
 pub(super) fn load_config(storage: &dyn Storage, keys: &Keys, repo_id: RepoId) -> Result<Config> {
     let mut best: Option<Config> = None;
     let mut features: Vec<String> = Vec::new();
     let mut features_write: Vec<String> = Vec::new();
-    load_generations(storage, "config", "configuration", |name, object| {
+    load_generations(storage, "config", "configuration", &mut HashSet::new(), |name, object| {
         let header = check_header(object, name, repo_id, keys.suite)?;
         let (header_bytes, sealed) = object.split_at(HEADER_LEN);
         let key = keys.of_epoch(Class::Meta, header.epoch, name)?;

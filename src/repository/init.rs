@@ -4,7 +4,7 @@ use super::keys::Keys;
 use super::object::make_object;
 use super::open::load_repo;
 use super::slots::{KdfCost, make_slot, put_slot};
-use super::unlock::Unlock;
+use super::unlock::{Opened, Unlock};
 use super::{LAYOUT, OpenOptions, Repository};
 use crate::chunker::{SizeClass, default_size_classes};
 use crate::crypto::{Class, ClassKey, RootKey, Secret, Suite};
@@ -65,12 +65,14 @@ impl Repository {
         let root = RootKey(Secret::random(random));
 
         let mut ours = Vec::new();
-        let mut slot_id = SlotId([0; 16]);
+        let mut opened = None;
         for unlock in unlocks {
-            slot_id = SlotId(random.bytes());
-            let slot = make_slot(repo_id, &root, unlock, slot_id, "", init.kdf, runtime)?;
+            let slot_id = SlotId(random.bytes());
+            let (slot, kek) = make_slot(repo_id, &root, unlock, slot_id, "", init.kdf, runtime)?;
             ours.push(put_slot(&*storage, &slot)?);
+            opened = Some(Opened { slot_id, kek, chains: vec![vec![root.clone()]] });
         }
+        let opened = opened.ok_or_else(|| Error::usage("nothing would open the repository"))?;
 
         let epoch = EpochId(random.bytes());
         let master = SecretBytes(Secret::random(random));
@@ -81,8 +83,8 @@ impl Repository {
             constant: SecretBytes(Secret::random(random)),
             epochs: vec![EpochRecord { epoch, master, created_ms: now_ms }],
             current: epoch,
+            rekeying: false,
         };
-        let keys = Keys::derive(root.clone(), repo_id, &keyring)?;
         let root_key = root.class_key(repo_id, init.suite);
         let put = |folder: &str, object_type, key: &ClassKey, record: &[u8]| {
             let (hash, object) = make_object(object_type, init.suite, repo_id, key, random, record);
@@ -92,6 +94,7 @@ impl Repository {
         let keyring_record = zeroize::Zeroizing::new(encode(&keyring));
         ours.push(put("keyring", ObjectType::Keyring, &root_key, &keyring_record)?);
 
+        let keys = Keys::load(&storage, opened, repo_id, init.suite, None)?;
         let config = new_config(repo_id, now_ms, init);
         let config_record = encode(&config);
         Config::decode(&config_record, "new configuration")
@@ -106,7 +109,7 @@ impl Repository {
         }
         // Not before: it may be another `init` at work, and only one of the two gets here.
         delete_all(&*storage, &leftovers);
-        Self::assemble(storage, keys, config, keyring.generation, slot_id, options, runtime)
+        Self::assemble(storage, keys, config, options, runtime)
     }
 }
 

@@ -6,6 +6,7 @@ use super::log::{decode_body, record_name};
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
 };
+use super::slots::Standing;
 use super::unlock::load_slot;
 use crate::crypto::{Class, Suite};
 use crate::error::{Error, Result};
@@ -68,10 +69,14 @@ impl Repository {
         if (slot.kind == SlotKind::Plain) != (self.keys.suite == Suite::None) {
             return Err(Error::damaged(name, "its kind does not fit how the repository is sealed"));
         }
-        if slot.mac != slot.expected_mac(&self.keys.root) {
-            return Ok(Inspected::Odd("nobody who holds the current key made it"));
-        }
-        Ok(Inspected::Fine)
+        Ok(match Standing::of(&slot, self.keys.ring()) {
+            Standing::Current => Inspected::Fine,
+            Standing::Older => Inspected::Odd("it leads to older keys and was not deleted"),
+            Standing::Ahead => {
+                Inspected::Odd("it leads to keys that the one in use knows nothing of")
+            }
+            Standing::Unknown => Inspected::Odd("nobody who holds the current key made it"),
+        })
     }
 
     /// Reads a whole object and checks its name and type; returns its record.
@@ -106,7 +111,10 @@ impl Repository {
         check_hash(&object, hash, name)?;
         check_header(&object, name, self.id, self.keys.suite)?;
         let (head, sealed) = object.split_at(HEADER_LEN);
-        let key = self.keys.root.class_key(self.id, self.keys.suite);
+        let ring = self.keys.ring();
+        let known = ring.opened.iter().find(|stored| stored.name == name);
+        let root = known.map_or(self.keys.root(), |stored| &stored.root);
+        let key = root.class_key(self.id, self.keys.suite);
         let Ok(record) = open_record(&key, head, seal_kind(ObjectType::Keyring), sealed, name)
         else {
             return Ok(Inspected::Odd("it does not open with the current key"));
@@ -118,7 +126,11 @@ impl Repository {
         {
             return Err(Error::damaged(name, "it is not what its name says"));
         }
-        Ok(Inspected::Fine)
+        Ok(match ring.heads.iter().any(|head| head.name == name) {
+            true => Inspected::Fine,
+            false if keyring.rekeying => Inspected::Odd("it is of an interrupted change of keys"),
+            false => Inspected::Odd("it holds older keys and was not deleted"),
+        })
     }
 
     fn inspect_config(&self, name: &str) -> Result<Inspected> {

@@ -26,6 +26,8 @@ mod pack;
 mod reader;
 mod recover;
 mod reindex;
+mod rekey;
+mod ring;
 mod run_writer;
 mod session;
 mod sessions;
@@ -48,11 +50,12 @@ pub use log::{
 pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};
+pub use rekey::{EpochInfo, NewRecovery, RekeyOptions, RekeyPlan, RekeyReport};
 #[doc(hidden)]
 pub use run_writer::RunWriter;
 pub use session::{Findings, LISTING_LAG_MS, Session};
 pub use sessions::SeenSession;
-pub use slots::{KdfCost, SlotInfo};
+pub use slots::{KdfCost, SlotInfo, Standing};
 pub use unlock::{Password, Unlock};
 
 use std::sync::Arc;
@@ -137,8 +140,20 @@ impl Repository {
         &self.storage
     }
 
-    /// Fails if a writer must know something that this program does not.
+    /// Fails if a writer must know something that this program does not, and while it is open which
+    /// of two new keys is to be written with.
     fn check_writable(&self) -> Result<()> {
+        if self.keys.ring().is_forked() {
+            return Err(Error::KeysUnsettled {
+                location: self.location().into(),
+                what: "they were changed twice at the same time".into(),
+            });
+        }
+        self.check_understood()
+    }
+
+    /// Fails if a writer must know something that this program does not.
+    fn check_understood(&self) -> Result<()> {
         let Some(feature) = self.config.features_write.first() else { return Ok(()) };
         Err(Error::UnsupportedFormat {
             location: self.location().into(),

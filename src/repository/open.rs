@@ -6,19 +6,19 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Repository;
-use super::generations::{load_config, load_keyring};
+use super::generations::load_config;
 use super::index::Index;
 use super::inspect::REPO_LEN_MAX;
-use super::keys::Keys;
+use super::keys::{Keys, unless_changed};
 use super::reader::SegmentCache;
-use super::state::{LocalState, StateFolder};
+use super::state::{KeyMemory, LocalState, StateFolder};
 use super::unlock::{Unlock, load_slots, unlock_slots};
 use crate::chunker::{Chunkers, SizeClass};
 use crate::crypto::Suite;
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::config::{ClassRecord, Config};
 use crate::format::repo::RepoRecord;
-use crate::model::SlotId;
+use crate::model::{RepoId, SlotId};
 use crate::runtime::Runtime;
 use crate::storage::{SharedStorage, Storage};
 
@@ -54,8 +54,6 @@ impl Repository {
                 what: "it was encrypted and is not any more".into(),
             });
         }
-        let (slots, bad_slots) = load_slots(&*storage, repo.repo_id)?;
-        let last_used = remembered.as_ref().and_then(|s| s.slot_id);
         // Whoever gives a secret expects encryption: somebody may have put another repository here.
         if repo.suite == 0 && !matches!(unlock, Unlock::Nothing) {
             return Err(Error::usage_hint(
@@ -70,23 +68,15 @@ impl Repository {
         if repo.suite != 0 && matches!(unlock, Unlock::Nothing) {
             return Err(Error::KeyNeeded { location: storage.location().into() });
         }
-        let opened = unlock_slots(&slots, unlock, last_used, storage.location()).map_err(
-            |error| match (error, bad_slots.into_iter().next()) {
-                // Nothing could be tried: that says nothing about the password.
-                (Error::WrongKey { tried: 0, .. }, Some(bad)) => bad,
-                (Error::WrongKey { tried: 0, .. }, None) if slots.is_empty() => {
-                    Error::NotFound { what: "key slot", name: "keys/".into() }
-                }
-                (error, _) => error,
-            },
-        )?;
         let suite = Suite::from_number(repo.suite)
             .ok_or_else(|| Error::damaged("repo", "its suite is unknown"))?;
-        let keyring = load_keyring(&*storage, &opened.roots, repo.repo_id, suite)?;
-        let keys = Keys::derive(opened.newest().clone(), repo.repo_id, &keyring)?;
-        let config = load_config(&*storage, &keys, repo.repo_id)?;
+        let last_used = remembered.as_ref().and_then(|s| s.slot_id);
+        let memory = state.load_keys(repo.repo_id);
+        let (keys, config) = unless_changed(&*storage, || {
+            read_keys(&storage, unlock, (repo.repo_id, suite), last_used, memory.as_ref())
+        })?;
         if let Some(seen) = &remembered
-            && (keyring.generation < seen.keyring_generation
+            && (keys.keyring().generation < seen.keyring_generation
                 || config.generation < seen.config_generation)
         {
             return Err(Error::Downgraded {
@@ -94,24 +84,23 @@ impl Repository {
                 what: "its keys or configuration are older than when it was last used here".into(),
             });
         }
-        Self::assemble(storage, keys, config, keyring.generation, opened.slot_id, options, runtime)
+        Self::assemble(storage, keys, config, options, runtime)
     }
 
     pub(super) fn assemble(
         storage: SharedStorage,
         keys: Keys,
         config: Config,
-        keyring_generation: u32,
-        slot_id: SlotId,
         options: &OpenOptions,
         runtime: &Runtime,
     ) -> Result<Self> {
         let state = StateFolder::new(options.state_dir.clone());
         let id = config.repo_id;
+        let slot_id = keys.opened().slot_id;
         let remember = |local: &mut LocalState| {
             local.suite = keys.suite.number();
             local.config_generation = config.generation;
-            local.keyring_generation = keyring_generation;
+            local.keyring_generation = keys.keyring().generation;
             local.slot_id = Some(slot_id);
         };
         if state.load(id).is_none() {
@@ -123,6 +112,10 @@ impl Repository {
         // Whoever holds the lock opened it just before, and remembers the same.
         state.try_update(id, remember)?;
         state.remember(storage.location(), id, keys.suite)?;
+        let tested = state.load_keys(id).and_then(|memory| memory.recovery_tested);
+        if let Some(memory) = KeyMemory::of(keys.keyring(), tested) {
+            state.save_keys(&memory)?;
+        }
         let classes: Vec<SizeClass> = config.chunker.classes.iter().map(size_class).collect();
         let chunkers = Chunkers::new(keys.constants.chunker_secret(), &classes)
             .map_err(|e| Error::damaged("config", e))?;
@@ -142,6 +135,30 @@ impl Repository {
             recovery: Mutex::default(),
         })
     }
+}
+
+/// From what the user has to all keys, and the configuration, which they open.
+fn read_keys(
+    storage: &SharedStorage,
+    unlock: &Unlock,
+    (repo_id, suite): (RepoId, Suite),
+    last_used: Option<SlotId>,
+    memory: Option<&KeyMemory>,
+) -> Result<(Keys, Config)> {
+    let (slots, bad_slots) = load_slots(&**storage, repo_id)?;
+    let opened = unlock_slots(&slots, unlock, last_used, storage.location()).map_err(|error| {
+        match (error, bad_slots.into_iter().next()) {
+            // Nothing could be tried: that says nothing about the password.
+            (Error::WrongKey { tried: 0, .. }, Some(bad)) => bad,
+            (Error::WrongKey { tried: 0, .. }, None) if slots.is_empty() => {
+                Error::NotFound { what: "key slot", name: "keys/".into() }
+            }
+            (error, _) => error,
+        }
+    })?;
+    let keys = Keys::load(storage, opened, repo_id, suite, memory)?;
+    let config = load_config(&**storage, &keys, repo_id)?;
+    Ok((keys, config))
 }
 
 pub(super) fn load_repo(storage: &dyn Storage) -> Result<RepoRecord> {

@@ -215,6 +215,7 @@ impl Repository {
         host: &str,
         runtime: &Runtime,
     ) -> Result<(Session, Findings)> {
+        self.renew_keys()?;
         self.check_writable()?;
         let client_id = self.client_id()?;
         let now_ms = runtime.clock.now_ms();

@@ -1,13 +1,14 @@
 //! Adding, listing, changing and removing the ways to open a repository.
 
 use super::Repository;
-use super::unlock::{Password, Unlock, load_slots, unlock_slots};
+use super::ring::Ring;
+use super::unlock::{Password, StoredSlot, Unlock, load_slots, unlock_slots};
 use crate::crypto::{
     KdfParams, KeyFileSecret, RecoveryCode, RootKey, Secret, Suite, derive_password_key,
-    object_hash, seal_slot_secret,
+    is_vouched, object_hash, seal_slot_secret,
 };
 use crate::error::{Error, Result};
-use crate::format::key_slot::{KdfRecord, KeySlot, SlotKind};
+use crate::format::key_slot::{KdfRecord, KeySlot, Rewrap, SlotKind};
 use crate::format::record::Bin;
 use crate::model::{ObjectHash, RepoId, SlotId};
 use crate::runtime::Runtime;
@@ -48,9 +49,56 @@ pub struct SlotInfo {
     pub label: String,
     /// Whether this open repository was opened with it.
     pub in_use: bool,
+    /// How often a rekey gave it a new root key since it was made or its secret changed.
+    pub rewraps: usize,
+    /// Whether somebody who holds the current keys vouches for it.
+    pub standing: Standing,
 }
 
-/// Makes a slot that leads to `root`.
+/// What the mac of a slot says. Worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It holds under the root key in use: the slot opens everything.
+    Current,
+    /// It holds under an older root key, or that of a rekey which was not finished: the slot may
+    /// open what was stored before, and a rekey leaves it out.
+    Older,
+    /// Somebody with the root key in use gave this slot another one that is not known here: a rekey
+    /// is under way, or left out the key in use.
+    Ahead,
+    /// Nobody who holds a key known here made it.
+    Unknown,
+}
+
+impl Standing {
+    /// The words used on screens and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Older => "older",
+            Self::Ahead => "ahead",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The standing of a slot object.
+    pub(super) fn of(slot: &KeySlot, ring: &Ring) -> Self {
+        let heads: Vec<&RootKey> = ring.heads.iter().map(|head| &head.root).collect();
+        if heads.iter().any(|root| slot.is_vouched_by(root)) {
+            return Self::Current;
+        }
+        if ring.roots().any(|root| slot.is_vouched_by(root)) {
+            return Self::Older;
+        }
+        let goes_on = |rewrap: &Rewrap| {
+            let wrap = (&rewrap.ephemeral.0, &rewrap.sealed.0[..], &rewrap.vouch.0);
+            heads.iter().any(|root| is_vouched(root, slot.slot_id, wrap))
+        };
+        if slot.rewraps.iter().any(goes_on) { Self::Ahead } else { Self::Unknown }
+    }
+}
+
+/// Makes a slot that leads to `root`. Returns also what its secret is sealed with.
 ///
 /// # Errors
 /// Those of the key derivation.
@@ -62,7 +110,7 @@ pub(crate) fn make_slot(
     label: &str,
     cost: KdfCost,
     runtime: &Runtime,
-) -> Result<KeySlot> {
+) -> Result<(KeySlot, Option<Secret>)> {
     let (kind, kdf, kek): (_, _, Option<Secret>) = match unlock {
         Unlock::Nothing => (SlotKind::Plain, None, None),
         Unlock::KeyFile(secret) => (SlotKind::KeyFile, None, Some(secret.key())),
@@ -98,7 +146,7 @@ pub(crate) fn make_slot(
     slot.public_key = ObjectHash(public);
     slot.secret = Bin(secret);
     slot.mac = slot.expected_mac(root);
-    Ok(slot)
+    Ok((slot, kek))
 }
 
 /// Stores a slot and returns the name of its object.
@@ -112,6 +160,23 @@ pub(crate) fn put_slot(storage: &dyn Storage, slot: &KeySlot) -> Result<String> 
     Ok(name)
 }
 
+/// What recovery slots are called, unless they came with the repository.
+pub(super) const RECOVERY_LABEL: &str = "recovery code";
+
+/// The slot that a person means by its id or the beginning of it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Ambiguous`].
+pub(super) fn find_slot(slots: &[SlotInfo], id: &str) -> Result<SlotInfo> {
+    let matching: Vec<&SlotInfo> =
+        slots.iter().filter(|s| s.id.to_string().starts_with(id)).collect();
+    match &matching[..] {
+        [] => Err(Error::NotFound { what: "key", name: id.into() }),
+        [one] => Ok((*one).clone()),
+        many => Err(Error::Ambiguous { what: "key", name: id.into(), count: many.len() }),
+    }
+}
+
 impl Repository {
     /// All ways to open this repository, oldest first.
     ///
@@ -119,6 +184,12 @@ impl Repository {
     /// The storage's.
     pub fn slots(&self) -> Result<Vec<SlotInfo>> {
         let (slots, _) = load_slots(&*self.storage, self.id)?;
+        Ok(self.describe(&slots))
+    }
+
+    /// One line for each slot, whatever number of objects it has.
+    pub(super) fn describe(&self, slots: &[StoredSlot]) -> Vec<SlotInfo> {
+        let ring = self.keys.ring();
         let mut infos: Vec<SlotInfo> = slots
             .iter()
             .map(|stored| SlotInfo {
@@ -127,11 +198,53 @@ impl Repository {
                 created_ms: stored.slot.created_ms,
                 label: stored.slot.label.clone(),
                 in_use: stored.slot.slot_id == self.slot_id,
+                rewraps: stored.slot.rewraps.len(),
+                standing: Standing::of(&stored.slot, ring),
             })
             .collect();
-        infos.sort_by_key(|info| (info.created_ms, info.id));
+        infos.sort_by_key(|info| (info.id, info.standing));
         infos.dedup_by_key(|info| info.id);
-        Ok(infos)
+        infos.sort_by_key(|info| (info.created_ms, info.id));
+        infos
+    }
+
+    /// Fails while somebody changes the keys, or after an interrupted change: what is added or
+    /// changed now could be lost with it. Returns all slots.
+    fn settled_slots(&self) -> Result<Vec<StoredSlot>> {
+        self.keys.reload()?;
+        let ring = self.keys.ring();
+        let (slots, _) = load_slots(&*self.storage, self.id)?;
+        let unsettled = |what: &str| {
+            let location = self.location().into();
+            Error::KeysUnsettled { location, what: what.into() }
+        };
+        if ring.is_forked() {
+            return Err(unsettled("they were changed twice at the same time"));
+        }
+        if ring.unfinished.is_some() || ring.keyring.rekeying {
+            return Err(unsettled("a change was begun with this key and is not finished"));
+        }
+        if slots.iter().any(|stored| Standing::of(&stored.slot, ring) == Standing::Ahead) {
+            let what = "somebody else is changing the keys of this repository";
+            return Err(Error::Busy { what: what.into() });
+        }
+        Ok(slots)
+    }
+
+    /// Stores a slot, unless somebody changes the keys at the same time: that change would leave
+    /// it out.
+    fn put_settled(&self, slot: &KeySlot) -> Result<String> {
+        let name = put_slot(&*self.storage, slot)?;
+        let settled = self.settled_slots().and_then(|_| {
+            let what = "somebody else changed the keys of this repository just now";
+            let is_current = Standing::of(slot, self.keys.ring()) == Standing::Current;
+            if is_current { Ok(()) } else { Err(Error::Busy { what: what.into() }) }
+        });
+        if let Err(error) = settled {
+            self.storage.delete(&name)?;
+            return Err(error);
+        }
+        Ok(name)
     }
 
     /// Adds a way to open the repository. The label can be read by anyone who reads the storage.
@@ -146,26 +259,35 @@ impl Repository {
         runtime: &Runtime,
     ) -> Result<SlotId> {
         self.check_new_secret(unlock)?;
+        self.settled_slots()?;
         let slot_id = SlotId(runtime.random.bytes());
-        let slot = make_slot(self.id, &self.keys.root, unlock, slot_id, label, cost, runtime)?;
-        put_slot(&*self.storage, &slot)?;
+        let root = self.keys.root();
+        let (slot, _) = make_slot(self.id, root, unlock, slot_id, label, cost, runtime)?;
+        self.put_settled(&slot)?;
         Ok(slot_id)
     }
 
-    /// Makes a recovery code and its slot, and removes the slots of earlier codes: what was
-    /// printed before opens nothing any more.
+    /// Makes a recovery code and its slot, hands the code to `show`, and then removes the slots of
+    /// earlier codes: what was printed before opens nothing any more.
     ///
     /// # Errors
-    /// As [`Repository::add_slot`].
-    pub fn renew_recovery_code(&self, runtime: &Runtime) -> Result<RecoveryCode> {
-        let (slots, _) = load_slots(&*self.storage, self.id)?;
+    /// As [`Repository::add_slot`]; those of `show`, and then the codes of before stay good.
+    pub fn renew_recovery_code(
+        &self,
+        show: &mut dyn FnMut(&RecoveryCode) -> Result<()>,
+        runtime: &Runtime,
+    ) -> Result<SlotId> {
         let unlock = Unlock::Recovery(RecoveryCode::generate(&runtime.random));
-        self.add_slot(&unlock, "recovery code", KdfCost::Standard, runtime)?;
-        for stored in slots.iter().filter(|s| s.slot.kind == SlotKind::Recovery) {
+        let slot_id = self.add_slot(&unlock, RECOVERY_LABEL, KdfCost::Standard, runtime)?;
+        let Unlock::Recovery(code) = unlock else { unreachable!("it was made one above") };
+        show(&code)?;
+        let (slots, _) = load_slots(&*self.storage, self.id)?;
+        let others =
+            slots.iter().filter(|s| s.slot.kind == SlotKind::Recovery && s.slot.slot_id != slot_id);
+        for stored in others {
             self.storage.delete(&stored.name)?;
         }
-        let Unlock::Recovery(code) = unlock else { unreachable!("it was made one above") };
-        Ok(code)
+        Ok(slot_id)
     }
 
     /// Makes a new key file secret and its slot.
@@ -186,7 +308,7 @@ impl Repository {
     /// # Errors
     /// [`Error::Usage`] if it was not opened with a password.
     pub fn change_password(&self, new: &Password, cost: KdfCost, runtime: &Runtime) -> Result<()> {
-        let (slots, _) = load_slots(&*self.storage, self.id)?;
+        let slots = self.settled_slots()?;
         let old: Vec<_> = slots.iter().filter(|s| s.slot.slot_id == self.slot_id).collect();
         let Some(current) = old.first().filter(|s| s.slot.kind == SlotKind::Password) else {
             return Err(Error::usage_hint(
@@ -196,40 +318,26 @@ impl Repository {
         };
         let unlock = Unlock::Password(new.clone());
         self.check_new_secret(&unlock)?;
-        let slot = make_slot(
-            self.id,
-            &self.keys.root,
-            &unlock,
-            self.slot_id,
-            &current.slot.label,
-            cost,
-            runtime,
-        )?;
-        let new_name = put_slot(&*self.storage, &slot)?;
+        let label = &current.slot.label;
+        let root = self.keys.root();
+        let (slot, _) = make_slot(self.id, root, &unlock, self.slot_id, label, cost, runtime)?;
+        let new_name = self.put_settled(&slot)?;
         for stored in old.iter().filter(|s| s.name != new_name) {
             self.storage.delete(&stored.name)?;
         }
         Ok(())
     }
 
-    /// Removes a way to open the repository, named by its id or the beginning of it.
+    /// Removes a way to open the repository, named by its id or the beginning of it. Whoever copied
+    /// the slot keeps the keys that it led to: only [`Repository::rekey`] shuts somebody out.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Ambiguous`]; [`Error::Usage`] if it is the one in use or the
-    /// last one: nobody must lock themselves out.
+    /// [`Error::NotFound`], [`Error::Ambiguous`]; [`Error::Usage`] if it is the one in use: nobody
+    /// must lock themselves out.
     pub fn remove_slot(&self, id: &str) -> Result<SlotId> {
         self.check_writable()?;
-        let (slots, _) = load_slots(&*self.storage, self.id)?;
-        let matching: Vec<SlotInfo> =
-            self.slots()?.into_iter().filter(|s| s.id.to_string().starts_with(id)).collect();
-        let found = match &matching[..] {
-            [] => return Err(Error::NotFound { what: "key", name: id.into() }),
-            [one] => one,
-            many => {
-                let name = id.to_string();
-                return Err(Error::Ambiguous { what: "key", name, count: many.len() });
-            }
-        };
+        let slots = self.settled_slots()?;
+        let found = find_slot(&self.describe(&slots), id)?;
         if found.in_use {
             return Err(Error::usage_hint(
                 format!("key `{}` opened the repository just now", found.id.short()),
@@ -237,6 +345,10 @@ impl Repository {
             ));
         }
         for stored in slots.iter().filter(|s| s.slot.slot_id == found.id) {
+            self.storage.delete(&stored.name)?;
+        }
+        // A rekey that began meanwhile may have written it again.
+        for stored in self.settled_slots()?.iter().filter(|s| s.slot.slot_id == found.id) {
             self.storage.delete(&stored.name)?;
         }
         Ok(found.id)

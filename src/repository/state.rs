@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::crypto::Suite;
+use crate::crypto::{Suite, derive};
 use crate::error::{Error, Result};
+use crate::format::keyring::{EpochRecord, Keyring};
 use crate::format::log::Head;
 use crate::format::record::{decode, encode, record};
-use crate::model::{ClientId, ObjectHash, RepoId, SlotId};
+use crate::model::{ClientId, EpochId, ObjectHash, RepoId, SlotId};
 use crate::runtime::Random;
 
 record! {
@@ -49,6 +50,39 @@ record! {
         /// Number of its suite.
         suite: u8,
     }
+}
+
+record! {
+    /// What this machine remembers of the keys of a repository.
+    KeyMemory, schema 1 {
+        /// Which repository.
+        repo_id: RepoId,
+        /// The epoch that was current last: whatever follows must hold it.
+        epoch: EpochId,
+        /// Tells its master from another one and cannot be turned back into it.
+        check: ObjectHash,
+        /// The recovery slot that was opened here to test its code.
+        recovery_tested: Option<SlotId>,
+    }
+}
+
+impl KeyMemory {
+    /// A memory of the current epoch of a keyring.
+    pub(crate) fn of(keyring: &Keyring, recovery_tested: Option<SlotId>) -> Option<Self> {
+        let current = keyring.epochs.iter().find(|e| e.epoch == keyring.current)?;
+        let check = epoch_check(current);
+        Some(Self { repo_id: keyring.repo_id, epoch: current.epoch, check, recovery_tested })
+    }
+
+    /// Whether a keyring holds what is remembered: whoever has only older keys cannot make one.
+    pub(crate) fn is_in(&self, keyring: &Keyring) -> bool {
+        let mut epochs = keyring.epochs.iter().filter(|e| e.epoch == self.epoch);
+        epochs.any(|e| epoch_check(e) == self.check)
+    }
+}
+
+fn epoch_check(epoch: &EpochRecord) -> ObjectHash {
+    ObjectHash(*derive("larder v1 epoch seen", &[epoch.master.0.bytes()]).bytes())
 }
 
 impl LocalState {
@@ -126,6 +160,25 @@ impl StateFolder {
             }
         }
         Ok(())
+    }
+
+    /// What this machine remembers of a repository's keys. A damaged file counts as none.
+    pub(crate) fn load_keys(&self, repo_id: RepoId) -> Option<KeyMemory> {
+        let path = self.folder.as_ref()?.join(format!("{repo_id}.keys"));
+        let memory: KeyMemory = decode(&std::fs::read(path).ok()?, "state file").ok()?;
+        (memory.repo_id == repo_id).then_some(memory)
+    }
+
+    /// Writes it, if it is new.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if the folder cannot be written.
+    pub(crate) fn save_keys(&self, memory: &KeyMemory) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        if self.load_keys(memory.repo_id).as_ref() == Some(memory) {
+            return Ok(());
+        }
+        write_private(folder, &format!("{}.keys", memory.repo_id), &encode(memory))
     }
 
     /// What this machine saw at a location before.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::crypto::Class;
+use crate::crypto::{Class, RecoveryCode};
 use crate::error::Error;
 use crate::format::header::ObjectType;
 use crate::format::index::DropList;
@@ -83,7 +83,13 @@ fn only_the_right_secret_opens() {
     let repository = init(&storage);
     assert!(matches!(open(&storage, &password("no")), Err(Error::WrongKey { tried: 1, .. })));
     assert!(matches!(open(&storage, &Unlock::Nothing), Err(Error::KeyNeeded { .. })));
-    let code = repository.renew_recovery_code(&runtime(4)).expect("makes a code");
+    let mut code = None;
+    let mut show = |shown: &RecoveryCode| {
+        code = RecoveryCode::parse(&shown.to_text()).ok();
+        Ok(())
+    };
+    repository.renew_recovery_code(&mut show, &runtime(4)).expect("makes a code");
+    let code = code.expect("was shown");
     let file = repository.add_key_file("laptop", &runtime(5)).expect("makes a key file");
     open(&storage, &Unlock::Recovery(code)).expect("opens with the code");
     open(&storage, &Unlock::KeyFile(file)).expect("opens with the key file");

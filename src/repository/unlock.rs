@@ -5,10 +5,10 @@ use zeroize::Zeroizing;
 use super::object::{check_hash, hash_in_name};
 use crate::crypto::{
     KdfParams, KeyFileSecret, RecoveryCode, RootKey, Secret, derive_password_key, open_slot_secret,
-    unwrap_root,
+    slot_public_key, unwrap_root,
 };
-use crate::error::{Error, Result};
-use crate::format::key_slot::{KeySlot, SlotKind};
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::key_slot::{KdfRecord, KeySlot, SlotKind};
 use crate::model::{ObjectHash, RepoId, SlotId};
 use crate::storage::{Storage, list_sorted};
 
@@ -92,6 +92,9 @@ const SLOT_LEN_MAX: u64 = 64 << 10;
 /// Most passwords that are derived for one unlock: planted slots must not cost hours.
 const PASSWORDS_MAX: usize = 16;
 
+/// How often slots are listed again because one of them is gone.
+const RACES_MAX: usize = 5;
+
 /// Reads all key slots of this repository. Damaged and foreign ones are left out and counted:
 /// they must not keep the others from opening.
 ///
@@ -101,16 +104,29 @@ pub(crate) fn load_slots(
     storage: &dyn Storage,
     repo_id: RepoId,
 ) -> Result<(Vec<StoredSlot>, Vec<Error>)> {
-    let (mut slots, mut bad) = (Vec::new(), Vec::new());
-    for meta in list_sorted(storage, "keys/")? {
-        match load_slot(storage, &meta.name, repo_id) {
-            Ok(slot) => slots.push(StoredSlot { name: meta.name, slot }),
-            Err(error) if error.is_damage() => bad.push(error),
-            Err(error) => return Err(error),
+    let mut tries = 0;
+    loop {
+        let (mut slots, mut bad) = (Vec::new(), Vec::new());
+        let mut is_gone = false;
+        for meta in list_sorted(storage, "keys/")? {
+            match load_slot(storage, &meta.name, repo_id) {
+                Ok(slot) => slots.push(StoredSlot { name: meta.name, slot }),
+                Err(error) if error.is_damage() => {
+                    is_gone |=
+                        matches!(&error, Error::Storage(e) if e.kind == StorageErrorKind::Missing);
+                    bad.push(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        // Somebody replaces slots right now: the others of this listing are gone, too.
+        if is_gone && tries < RACES_MAX {
+            tries += 1;
+            continue;
+        }
+        slots.sort_by_key(|s| std::cmp::Reverse(s.slot.created_ms));
+        return Ok((slots, bad));
     }
-    slots.sort_by_key(|s| std::cmp::Reverse(s.slot.created_ms));
-    Ok((slots, bad))
 }
 
 pub(super) fn load_slot(storage: &dyn Storage, name: &str, repo_id: RepoId) -> Result<KeySlot> {
@@ -124,15 +140,26 @@ pub(super) fn load_slot(storage: &dyn Storage, name: &str, repo_id: RepoId) -> R
     Ok(slot)
 }
 
-/// An opened slot: the root keys it leads to, oldest first.
+/// An opened slot. Its chains are the root keys that its objects lead to, oldest first: mostly one
+/// chain, more where a rekey was interrupted or two ran at once.
+#[derive(Clone)]
 pub(crate) struct Opened {
     pub(crate) slot_id: SlotId,
-    pub(crate) roots: Vec<RootKey>,
+    /// What its secret is sealed with, so that the same slot can be followed later on; `None` for
+    /// plain slots.
+    pub(crate) kek: Option<Secret>,
+    pub(crate) chains: Vec<Chain>,
 }
 
+/// Root keys, oldest first; never empty.
+pub(crate) type Chain = Vec<RootKey>;
+
 impl Opened {
-    pub(crate) fn newest(&self) -> &RootKey {
-        self.roots.last().expect("a slot holds at least one root key")
+    /// Follows all objects of this slot. Those that do not open are passed over: they are old ones
+    /// under another password, or not of this slot.
+    pub(crate) fn chains_in(&self, slots: &[StoredSlot]) -> Vec<Chain> {
+        let ours = slots.iter().filter(|stored| stored.slot.slot_id == self.slot_id);
+        ours.filter_map(|stored| open_chain(&stored.slot, self.kek.as_ref())).collect()
     }
 }
 
@@ -149,18 +176,30 @@ pub(crate) fn unlock_slots(
     let mut fitting: Vec<&StoredSlot> =
         slots.iter().filter(|s| s.slot.kind == unlock.kind()).collect();
     fitting.sort_by_key(|s| Some(s.slot.slot_id) != last_used);
+    // A slot that was rewritten by a rekey costs no second derivation.
+    let mut derived: Vec<(&Option<KdfRecord>, Option<Option<Secret>>)> = Vec::new();
     let mut tried = 0;
     for stored in fitting {
-        if tried == PASSWORDS_MAX && unlock.kind() == SlotKind::Password {
-            break;
-        }
-        tried += 1;
-        let Some(kek) = slot_kek(&stored.slot, unlock)? else { continue };
-        if let Some(roots) = open_chain(&stored.slot, kek.as_ref()) {
-            return Ok(Opened { slot_id: stored.slot.slot_id, roots });
+        let known = derived.iter().position(|(kdf, _)| *kdf == &stored.slot.kdf);
+        let number = match known {
+            Some(number) => number,
+            None if tried == PASSWORDS_MAX && unlock.kind() == SlotKind::Password => break,
+            None => {
+                tried += 1;
+                derived.push((&stored.slot.kdf, slot_kek(&stored.slot, unlock)?));
+                derived.len() - 1
+            }
+        };
+        let Some(kek) = &derived[number].1 else { continue };
+        if open_chain(&stored.slot, kek.as_ref()).is_some() {
+            let kek = kek.clone();
+            let mut opened = Opened { slot_id: stored.slot.slot_id, kek, chains: Vec::new() };
+            opened.chains = opened.chains_in(slots);
+            return Ok(opened);
         }
     }
     let location = location.to_string();
+    let tried = slots.iter().filter(|s| s.slot.kind == unlock.kind()).count().min(PASSWORDS_MAX);
     Err(match unlock {
         Unlock::Nothing => Error::KeyNeeded { location },
         _ => Error::WrongKey { what: unlock.what(), location, tried },
@@ -191,9 +230,13 @@ fn slot_kek(slot: &KeySlot, unlock: &Unlock) -> Result<Option<Option<Secret>>> {
     }))
 }
 
-fn open_chain(slot: &KeySlot, kek: Option<&Secret>) -> Option<Vec<RootKey>> {
+/// The root keys that a slot leads to.
+fn open_chain(slot: &KeySlot, kek: Option<&Secret>) -> Option<Chain> {
     let context = slot.context();
     let (private, first) = open_slot_secret(kek, slot.repo_id, context, &slot.secret.0)?;
+    if slot_public_key(&private) != slot.public_key.0 {
+        return None;
+    }
     let mut roots = vec![first];
     for rewrap in &slot.rewraps {
         let root = unwrap_root(

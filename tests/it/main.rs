@@ -15,6 +15,7 @@ mod leaks;
 mod opening;
 mod property;
 mod prune;
+mod rekey;
 mod repair;
 mod sources;
 #[allow(dead_code)]

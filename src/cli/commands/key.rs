@@ -10,6 +10,7 @@ use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::{Align, Table, iso_ms, local_ms};
 use crate::cli::secrets::{SecretSource, create_key_file};
+use crate::crypto::RecoveryCode;
 use crate::error::Result;
 use crate::model::escape_bytes;
 use crate::repository::Unlock;
@@ -212,13 +213,22 @@ fn passwd(args: &PasswdArgs, context: &Context) -> Result<()> {
 
 fn recovery(context: &Context) -> Result<()> {
     let out = &context.out;
-    let code = context.open()?.renew_recovery_code(&context.quiet_runtime())?;
-    let text = code.to_text();
+    let repository = context.open()?;
+    repository
+        .renew_recovery_code(&mut |code| show_code(code, context), &context.quiet_runtime())?;
     if out.json {
-        return out.object(&json!({ "recovery_code": text.as_str() }));
+        return Ok(());
     }
-    out.line(format!("recovery code: {}", text.as_str()))?;
     out.note("Write it down, and keep it away from this computer. Codes printed before are void.")
+}
+
+/// Shows a new recovery code, once.
+pub(super) fn show_code(code: &RecoveryCode, context: &Context) -> Result<()> {
+    let text = code.to_text();
+    if context.out.json {
+        return context.out.object(&json!({ "recovery_code": text.as_str() }));
+    }
+    context.out.line(format!("recovery code: {}", text.as_str()))
 }
 
 fn say(context: &Context, id: &crate::model::SlotId, what: &str) -> Result<()> {

@@ -133,7 +133,10 @@ fn keys() -> Vec<Sample> {
         constant: secret(12),
         epochs: epochs.to_vec(),
         current: EpochId([10; 8]),
+        rekeying: false,
     };
+    let unfinished =
+        Keyring { generation: 4, current: EpochId([8; 8]), rekeying: true, ..keyring.clone() };
     let [epoch, _] = epochs;
     vec![
         checked("repo::RepoRecord", repo, RepoRecord::decode),
@@ -143,6 +146,7 @@ fn keys() -> Vec<Sample> {
         checked("key_slot::KeySlot key file", key_file, KeySlot::decode),
         sample("keyring::EpochRecord", epoch),
         checked("keyring::Keyring", keyring, Keyring::decode),
+        checked("keyring::Keyring unfinished", unfinished, Keyring::decode),
     ]
 }
 

@@ -49,7 +49,8 @@ pub(super) fn assemble(
     random: &Random,
 ) -> FinishedPack {
     shuffle(&mut segments, random);
-    let index_key = keys.current(Class::Index);
+    let writing = keys.writing();
+    let index_key = writing.of(Class::Index);
     let class = match pack_type {
         PackType::Data => Class::Data,
         PackType::Meta => Class::Meta,
@@ -92,7 +93,7 @@ pub(super) fn assemble(
     let mut tail = Vec::new();
     if directory.pad_len > 0 {
         let zeros = vec![0; directory.pad_len as usize - OVERHEAD];
-        tail = seal(keys.current(class), Unit::movable(SealKind::Pad), random, &zeros);
+        tail = seal(writing.of(class), Unit::movable(SealKind::Pad), random, &zeros);
     }
     let sealed_directory = seal_directory(&directory);
     let trailer = Trailer {
