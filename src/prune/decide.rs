@@ -130,7 +130,8 @@ pub(super) fn decide(packs: &[PackFacts], rules: &Rules) -> Vec<Fate> {
         (std::cmp::Reverse(per_byte / u128::from(packs[*number].len.max(1))), *number)
     });
     for (win, number) in candidates {
-        if unused <= limit {
+        // Sums are rough: where nothing may be unused, every pack that can win does.
+        if unused <= limit && !strict {
             break;
         }
         if budget.take(&packs[number]) {
@@ -251,6 +252,7 @@ mod tests {
         assert_eq!(repacked(fates(MaxUnused::Bytes(6 * MIB))), [3]);
         assert_eq!(repacked(fates(MaxUnused::Bytes(5 * MIB))), [3, 5]);
         assert_eq!(repacked(fates(MaxUnused::Bytes(0))), [3, 4, 5]);
+        assert_eq!(repacked(fates(MaxUnused::Percent(0.0))), [3, 4, 5]);
         assert_eq!(repacked(fates(MaxUnused::Percent(5.0))), [3, 5]);
         assert_eq!(repacked(fates(MaxUnused::Percent(100.0))), [0_usize; 0]);
         let limited = Rules { max_repack: Some(3 * MIB), ..rules(MaxUnused::Bytes(0)) };

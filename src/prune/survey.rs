@@ -159,6 +159,8 @@ impl<'a> Survey<'a> {
     /// Index, drop lists, packs. Marks were read before.
     pub(super) fn load_index(&mut self) -> Result<()> {
         let repository = self.repository;
+        // What was made up from orphans is made up anew: some may be gone, some in the index.
+        repository.read_orphans(&[])?;
         refuse_bad(&repository.load_index()?, "an index object cannot be read")?;
         self.drop_lists = repository.load_drop_lists()?;
         self.packs = ListedPacks::load(repository)?;

@@ -13,6 +13,7 @@ mod ls;
 mod man;
 mod pin;
 mod policy;
+mod prune;
 mod quickstart;
 mod repair;
 mod repo;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     Restore(Box<restore::RestoreArgs>),
     Forget(Box<forget::ForgetArgs>),
+    Prune(prune::PruneArgs),
     Undelete(undelete::UndeleteArgs),
     Pin(pin::PinArgs),
     Unpin(pin::UnpinArgs),
@@ -71,6 +73,7 @@ impl Command {
             Self::Dump(args) => dump::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Forget(args) => forget::run(&args, context),
+            Self::Prune(args) => prune::run(&args, context),
             Self::Undelete(args) => undelete::run(&args, context),
             Self::Pin(args) => pin::pin(&args, context),
             Self::Unpin(args) => pin::unpin(&args, context),

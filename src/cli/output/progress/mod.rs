@@ -48,13 +48,15 @@ pub(crate) enum Job {
     Check,
     /// Objects are put right.
     Repair,
+    /// Packs are packed anew and removed.
+    Prune,
 }
 
 impl Job {
     /// What happens to the bytes that storage gets or gives.
     fn transfer_verb(self) -> &'static str {
         match self {
-            Self::Backup | Self::Repair => "stored",
+            Self::Backup | Self::Repair | Self::Prune => "stored",
             Self::Restore | Self::Check => "fetched",
         }
     }
@@ -63,7 +65,7 @@ impl Job {
     fn shown(self, path: &[u8]) -> String {
         match self {
             Self::Backup | Self::Restore => shown_path(path),
-            Self::Check | Self::Repair => escape_bytes(path).into_owned(),
+            Self::Check | Self::Repair | Self::Prune => escape_bytes(path).into_owned(),
         }
     }
 }

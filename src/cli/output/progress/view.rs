@@ -108,9 +108,10 @@ impl View {
     /// `1.23 GiB of 2.90 GiB, 12,345 of 86,629 files, 340 MiB/s, 5 s left`.
     pub(super) fn main_text(&self, job: Job) -> String {
         let reading = &self.reading;
-        let packs = ["checking_data", "repairing_index", "salvaging_packs"];
+        let packs =
+            ["checking_data", "repairing_index", "salvaging_packs", "repacking", "removing"];
         let is_packs = PHASES.get(reading.phase).is_some_and(|(name, _)| packs.contains(name));
-        let is_objects = matches!(job, Job::Check | Job::Repair);
+        let is_objects = matches!(job, Job::Check | Job::Repair | Job::Prune);
         let noun = if is_objects && is_packs { "packs" } else { "entries" };
         let more = if reading.complete { "" } else { "+" };
         let mut parts = Vec::new();

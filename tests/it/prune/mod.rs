@@ -1,6 +1,9 @@
 //! Forgetting and pruning: what is kept restores to the last byte, what goes is gone, and nothing
 //! depends on when it is stopped or what else runs.
 
+mod failures;
+mod meanwhile;
+
 use larder::error::Result;
 use larder::format::log::LogKind;
 use larder::model::BackupId;
