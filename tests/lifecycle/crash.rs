@@ -26,11 +26,11 @@ struct Act<'a> {
     open: &'a [&'a str],
 }
 
-fn author() -> Author {
+pub(crate) fn author() -> Author {
     Author { host: "lab".into(), user: "tester".into() }
 }
 
-fn lab(seed: u64) -> Lab {
+pub(crate) fn lab(seed: u64) -> Lab {
     let suite = Suite::None;
     Lab::with(seed, LabOptions { suite, samples: false, entries: 4, ..LabOptions::default() })
 }

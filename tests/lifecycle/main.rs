@@ -9,6 +9,7 @@
 mod crash;
 mod model;
 mod sim;
+mod stories;
 #[allow(dead_code, unused_imports)]
 #[path = "../support/mod.rs"]
 mod support;

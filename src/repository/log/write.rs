@@ -217,7 +217,7 @@ impl Repository {
         self.state.locked(self.id, || {
             let fresh = || LocalState::fresh(self.id, self.keys.suite, &self.random);
             let mut state = self.state.load(self.id).unwrap_or_else(fresh);
-            self.catch_up(&mut state)?;
+            self.catch_up(&mut state, known)?;
             if !may_append(&state) {
                 return Ok(None);
             }
@@ -261,7 +261,11 @@ impl Repository {
     /// Follows this client's chain to its end: a record may have been written before a crash kept
     /// it from being remembered. If there are records that this machine never wrote, it was copied
     /// or set back, and takes a new id.
-    fn catch_up(&self, state: &mut LocalState) -> Result<()> {
+    ///
+    /// No number is ever used twice: the record that had it may have been forgotten and pruned, and
+    /// then the checkpoint that let go of it would let go of a new one with its number too. So a
+    /// machine that does not know what became of its last record takes a new id as well.
+    fn catch_up(&self, state: &mut LocalState, known: &SnapshotList) -> Result<()> {
         let prefix = client_folder(state.client_id);
         let mut copied = false;
         for meta in list_sorted(&*self.storage, &prefix)? {
@@ -273,6 +277,11 @@ impl Repository {
                 copied |= !is_last && !state.is_pending(seq, hash);
             }
         }
+        // Records of this client that others know of and that are gone by now.
+        let own = known.heads.iter().chain(&known.missing);
+        let mut own = own.filter(|head| head.client_id == state.client_id);
+        copied |= own.any(|h| h.seq > state.seq && !state.is_pending(h.seq, h.record));
+        let mut lost = false;
         if let Some(pending) = state.pending.take()
             && pending.seq > state.seq
         {
@@ -280,12 +289,15 @@ impl Repository {
             let name = name_of(pending.client_id, pending.seq, pending.record);
             match self.storage.head(&name) {
                 Ok(_) => (state.seq, state.last) = (pending.seq, pending.record),
-                Err(error) if error.kind == StorageErrorKind::Missing => {}
+                // It never got there, or it is gone again, or it is still on its way.
+                Err(error) if error.kind == StorageErrorKind::Missing => lost = true,
                 Err(error) => return Err(error.into()),
             }
         }
         if copied {
             tracing::warn!("this machine was copied or set back: it goes on as a new client");
+        }
+        if copied || lost {
             state.become_new_client(&self.random);
         }
         Ok(())

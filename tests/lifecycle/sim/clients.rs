@@ -9,7 +9,8 @@ use larder::commit::undelete;
 use larder::error::Result;
 use larder::format::log::LogKind;
 use larder::model::BackupId;
-use larder::repository::{Author, OpenOptions, Repository, Unlock};
+use larder::prune::{self, MaxUnused, PruneOptions};
+use larder::repository::{Author, OpenOptions, Repository, Snapshot, Unlock};
 use larder::runtime::{Clock, Random, Runtime};
 use larder::source::SourcePath;
 use larder::storage::SharedStorage;
@@ -54,6 +55,8 @@ pub(super) struct Client {
     pub(super) home: PathBuf,
     pub(super) clock: WorldClock,
     pub(super) dice: Dice,
+    /// What its prunes take for grace.
+    pub(super) graces: &'static [i64],
     /// Counts edits and processes, so that no two are the same.
     pub(super) count: u64,
 }
@@ -64,6 +67,7 @@ pub(super) enum Deed {
     Backup,
     Forget,
     Undelete,
+    Prune,
     Check,
 }
 
@@ -77,7 +81,8 @@ impl Client {
         self.turnstile.arrive(self.number);
         for deed in deeds {
             self.act(*deed);
-            let wait_ms = *self.dice.pick(&[MINUTE_MS, HOUR_MS, 7 * HOUR_MS, DAY_MS, 3 * DAY_MS]);
+            let waits = [MINUTE_MS, HOUR_MS, 7 * HOUR_MS, 2 * DAY_MS, 2 * DAY_MS, 4 * DAY_MS];
+            let wait_ms = *self.dice.pick(&waits);
             self.turnstile.sleep(self.number, self.dice.below(wait_ms as u64) as i64);
         }
         self.turnstile.finish(self.number);
@@ -88,6 +93,7 @@ impl Client {
             Deed::Backup => ("backup", self.back_up()),
             Deed::Forget => ("forget", self.forget()),
             Deed::Undelete => ("undelete", self.undelete()),
+            Deed::Prune => ("prune", self.prune()),
             Deed::Check => ("check", self.check()),
         };
         let mut truth = self.truth.lock();
@@ -184,16 +190,20 @@ impl Client {
         if list.snapshots.is_empty() {
             return Ok(false);
         }
-        let snapshot = self.dice.pick(&list.snapshots);
-        let author = self.author();
-        {
+        let chosen: Vec<&Snapshot> = match self.dice.once_in(2) {
+            true => list.snapshots.iter().collect(),
+            false => vec![self.dice.pick(&list.snapshots)],
+        };
+        for snapshot in &chosen {
             let mut truth = self.truth.lock();
             let (tries, open) = truth.given_up.entry(snapshot.id).or_default();
             (*tries, *open) = (*tries + 1, *open + 1);
         }
-        repository.append_about(LogKind::Forget, &[snapshot], "", &author, &list, &runtime)?;
-        if let Some((_, open)) = self.truth.lock().given_up.get_mut(&snapshot.id) {
-            *open -= 1;
+        let author = self.author();
+        repository.append_about(LogKind::Forget, &chosen, "", &author, &list, &runtime)?;
+        for snapshot in &chosen {
+            let mut truth = self.truth.lock();
+            truth.given_up.entry(snapshot.id).or_default().1 -= 1;
         }
         Ok(true)
     }
@@ -223,6 +233,29 @@ impl Client {
             truth.renewed.insert(snapshot.id, old);
             truth.reported.insert(snapshot.id);
         }
+        Ok(true)
+    }
+
+    fn prune(&mut self) -> Result<bool> {
+        let (repository, runtime) = self.start()?;
+        let options = PruneOptions {
+            grace_ms: *self.dice.pick(self.graces),
+            max_unused: *self.dice.pick(&[MaxUnused::Bytes(0), MaxUnused::Percent(30.0)]),
+            accept_history: self.dice.once_in(2),
+            ignore_lease: self.dice.once_in(2),
+            living_in_memory: if self.dice.once_in(4) { 4 } else { 1 << 20 },
+            list_lost: false,
+            temporary: self.home.clone(),
+            ..PruneOptions::new(self.author())
+        };
+        let report = prune::run(&repository, &options, &runtime)?;
+        let mut truth = self.truth.lock();
+        let mut count = |name, packs| truth.done.entry(name).or_default().1 += packs;
+        count("packs condemned", report.condemned.packs);
+        count("packs deleted", report.deleted.packs);
+        count("packs rescued", report.rescued.packs);
+        count("packs written", report.written.packs);
+        count("records deleted", report.records);
         Ok(true)
     }
 

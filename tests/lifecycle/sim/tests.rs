@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +38,30 @@ const WRITERS: Plan = Plan {
     deeds: 3,
     choices: &[Deed::Backup, Deed::Backup, Deed::Backup, Deed::Forget, Deed::Undelete, Deed::Check],
 };
+
+const PRUNES: Plan = Plan {
+    name: "prunes",
+    clients: 3,
+    deeds: 8,
+    choices: &[
+        Deed::Backup,
+        Deed::Backup,
+        Deed::Backup,
+        Deed::Forget,
+        Deed::Forget,
+        Deed::Undelete,
+        Deed::Prune,
+        Deed::Prune,
+        Deed::Prune,
+        Deed::Prune,
+        Deed::Check,
+    ],
+};
+
+/// Waits that hold with stale listings and late writes.
+const SAFE_GRACES: &[i64] = &[DAY_MS, DAY_MS, 2 * DAY_MS, 7 * DAY_MS];
+/// Waits for storage that shows everything at once.
+const FRESH_GRACES: &[i64] = &[0, HOUR_MS, 5 * HOUR_MS, DAY_MS, DAY_MS, 7 * DAY_MS];
 
 /// An empty repository, made once.
 fn new_repository(clock: &WorldClock) -> MemoryStorage {
@@ -90,6 +113,8 @@ fn live(plan: &Plan, seed: u64) -> Truth {
     let memory = Arc::new(new_repository(&clock));
     let mut world = World::new(memory, clock.clone(), Dice::seeded(seed ^ 0x770));
     world.trouble = trouble(&dice);
+    let is_fresh = world.trouble.stale_percent == 0 && world.trouble.late_writes == 0;
+    let graces = if is_fresh { FRESH_GRACES } else { SAFE_GRACES };
     let stay = *dice.pick(&[95, 80, 50, 10]);
     let turnstile = Arc::new(Turnstile::new(world, plan.clients, stay));
     let truth = Arc::new(Mutex::new(Truth::default()));
@@ -103,6 +128,7 @@ fn live(plan: &Plan, seed: u64) -> Truth {
             home: home.path().to_path_buf(),
             clock: clock.skewed(skew),
             dice: Dice::seeded(seed.wrapping_mul(31) + number as u64),
+            graces,
             count: 0,
         };
         (client, deeds)
@@ -130,9 +156,17 @@ fn live(plan: &Plan, seed: u64) -> Truth {
             let judge = Judge { world, truth: &truth, home: home.path(), clock };
             judge.assert_kept("at the end");
             judge.assert_clean("at the end");
-            judge.assert_removals(&BTreeSet::new());
+            let prunes = plan.choices.contains(&Deed::Prune);
+            judge.assert_removals(prunes);
+            if prunes {
+                judge.prune_to_the_end();
+                judge.assert_clean("after prunes at the end");
+            }
         }));
-        judged.map_err(|panic| (panic, world.story.join("\n")))
+        judged.map_err(|panic| {
+            let left = world.memory.names().join("\n");
+            (panic, format!("{}\n\nwhat is left:\n{left}\n", world.story.join("\n")))
+        })
     });
     if let Err((panic, story)) = judged {
         let folder = std::env::temp_dir();
@@ -182,6 +216,11 @@ fn live_all(plan: &Plan, short: u64, long: u64) {
         }
     });
     println!("{}: {count} lives: {:?}", plan.name, sums.lock().done);
+}
+
+#[test]
+fn prunes() {
+    live_all(&PRUNES, 1000, 5000);
 }
 
 #[test]
