@@ -4,7 +4,7 @@
 //! Order: pack tables, shards, and only when all of them are durable the deletes of what they
 //! replace. A crash in between leaves records twice, which harms nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Repository;
 use super::index::{MergeError, Merged};
@@ -72,6 +72,7 @@ impl Repository {
         runtime.cancel.check()?;
         let mut builder = self.index.finish_gathering(storage, gathered)?;
         self.write_run(&builder.merged(&self.index.dropped()), &replaced, runtime)?;
+        self.sort_for_removal(&mut replaced);
         // What an interrupted merge replaced, but did not get to delete, goes too.
         let listed = self.listed_index()?;
         let superseded = runs.iter().flat_map(|run| &run.supersedes);
@@ -84,6 +85,18 @@ impl Repository {
             }
         }
         Ok(replaced.len())
+    }
+
+    /// Puts pack tables last: a table without its run is nothing, but a run without its tables looks
+    /// like one that was damaged.
+    pub(super) fn sort_for_removal(&self, objects: &mut [ObjectHash]) {
+        let covered = self.index.covered();
+        let tables: HashSet<ObjectHash> = covered
+            .iter()
+            .filter(|covered| covered.object_type == ObjectType::PackTable)
+            .map(|covered| covered.object)
+            .collect();
+        objects.sort_by_key(|object| tables.contains(object));
     }
 
     /// All index objects with their lengths.

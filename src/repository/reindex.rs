@@ -44,6 +44,7 @@ impl Repository {
         runtime.cancel.check()?;
         let left_out = self.index.dropped().union(packs).copied().collect();
         self.write_run(&builder.merged(&left_out), &replaced, runtime)?;
+        self.sort_for_removal(&mut replaced);
         for object in &replaced {
             match self.storage.delete(&format!("index/{object}")) {
                 Ok(()) => {}

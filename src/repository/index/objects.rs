@@ -126,8 +126,18 @@ impl Gathered {
         keys: &Arc<Keys>,
     ) -> Vec<IncompleteRun> {
         let mut incomplete = Vec::new();
-        for shards in std::mem::take(&mut self.shards).into_values() {
+        let shards = std::mem::take(&mut self.shards);
+        let complete = shards.values().filter(|run| self.pack_numbers(run).is_some()).flatten();
+        let superseded: HashSet<ObjectHash> = complete
+            .flat_map(|shard| names32(&shard.directory.supersedes.0, ObjectHash))
+            .flatten()
+            .collect();
+        for shards in shards.into_values() {
             let numbers = self.pack_numbers(&shards);
+            // What is left of a run that another one has replaced.
+            if numbers.is_none() && shards.iter().all(|shard| superseded.contains(&shard.hash)) {
+                continue;
+            }
             let is_complete = numbers.is_some();
             let run = RunSource::new(storage, keys, shards, numbers);
             if is_complete {

@@ -128,7 +128,7 @@ impl Judge<'_> {
         for removal in self.world.removals.iter().filter(|_| !prunes) {
             let of_prunes = ["data/", "meta/", "snapshots/", "gc/"];
             let is_of_prunes = of_prunes.iter().any(|folder| removal.name.starts_with(folder));
-            assert!(!is_of_prunes, "{removal:?}");
+            assert!(!is_of_prunes, "client {} removed {}", removal.client, removal.name);
         }
     }
 }

@@ -77,7 +77,6 @@ struct Deleted {
 }
 
 /// A delete, and who did it.
-#[derive(Clone, Debug)]
 pub(super) struct Removal {
     pub(super) client: usize,
     pub(super) name: String,
