@@ -1,6 +1,7 @@
 //! Making repositories.
 
 use super::keys::Keys;
+use super::like::{self, Likeness};
 use super::object::make_object;
 use super::open::load_repo;
 use super::slots::{KdfCost, make_slot, put_slot};
@@ -31,6 +32,8 @@ pub struct InitOptions {
     pub classes: Vec<SizeClass>,
     /// Bytes of a pack.
     pub pack_target: u64,
+    /// Another repository that this one is like: its chunk sizes count then, and not `classes`.
+    pub like: Option<Likeness>,
 }
 
 impl Default for InitOptions {
@@ -40,6 +43,7 @@ impl Default for InitOptions {
             kdf: KdfCost::Standard,
             classes: default_size_classes(),
             pack_target: 16 << 20,
+            like: None,
         }
     }
 }
@@ -58,6 +62,7 @@ impl Repository {
         runtime: &Runtime,
     ) -> Result<Self> {
         check_secrets(unlocks, init.suite)?;
+        like::check(init)?;
         let leftovers = unfinished_init(&*storage)?;
         let random = &runtime.random;
         let repo_id = RepoId(random.bytes());
@@ -80,7 +85,10 @@ impl Repository {
             repo_id,
             suite: init.suite.number(),
             generation: 1,
-            constant: SecretBytes(Secret::random(random)),
+            constant: match &init.like {
+                Some(like) => like.constant.clone(),
+                None => SecretBytes(Secret::random(random)),
+            },
             epochs: vec![EpochRecord { epoch, master, created_ms: now_ms }],
             current: epoch,
             rekeying: false,
@@ -188,6 +196,13 @@ fn new_config(repo_id: RepoId, now_ms: i64, init: &InitOptions) -> Config {
             mask_l: class.params.mask_l,
         })
         .collect();
+    let own = ChunkerRecord {
+        chunker: CHUNKER_GEAR,
+        slice_len: 256 << 20,
+        hole_align: 64 << 10,
+        classes,
+    };
+    let like = init.like.as_ref();
     Config {
         repo_id,
         generation: 1,
@@ -195,14 +210,9 @@ fn new_config(repo_id: RepoId, now_ms: i64, init: &InitOptions) -> Config {
         features_read: Vec::new(),
         features_write: Vec::new(),
         features_info: Vec::new(),
-        chunker: ChunkerRecord {
-            chunker: CHUNKER_GEAR,
-            slice_len: 256 << 20,
-            hole_align: 64 << 10,
-            classes,
-        },
+        chunker: like.map_or(own, |like| like.chunker.clone()),
         segments: SegmentRecord::standard(),
-        pages: PageRecord::standard(),
+        pages: like.map_or_else(PageRecord::standard, |like| like.pages.clone()),
         pack_target: init.pack_target,
     }
 }

@@ -15,7 +15,7 @@ use super::state::KeyMemory;
 use super::unlock::{Chain, Opened, load_slots};
 use crate::crypto::{Class, ClassKey, ConstantKeys, RootKey, Suite};
 use crate::error::{Error, Result};
-use crate::format::keyring::Keyring;
+use crate::format::keyring::{Keyring, SecretBytes};
 use crate::model::{EpochId, RepoId};
 use crate::storage::{SharedStorage, Storage, list_sorted};
 
@@ -147,6 +147,11 @@ impl Keys {
             unknown: Mutex::default(),
             growing: Mutex::default(),
         })
+    }
+
+    /// What the constant keys are derived from; no rekey changes it.
+    pub(crate) fn constant(&self) -> SecretBytes {
+        self.first.ring.keyring.constant.clone()
     }
 
     /// The key that new units of `class` are sealed with.

@@ -18,6 +18,7 @@ mod index;
 mod init;
 mod inspect;
 mod keys;
+mod like;
 mod listed;
 mod log;
 mod object;
@@ -42,6 +43,7 @@ pub(crate) use index::pack_name;
 pub use index::{Index, IndexStats, Location, NumberedPacks, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;
 pub use inspect::Inspected;
+pub use like::Likeness;
 pub use listed::ListedPacks;
 pub use log::{
     Author, Breach, Forgotten, HeadCode, NewSnapshot, Record, RemovedRecords, Says, Snapshot,

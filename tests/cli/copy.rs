@@ -50,3 +50,23 @@ fn the_destination_has_variables_of_its_own() {
     insta::assert_snapshot!(person.run("-r repo copy latest"));
     insta::assert_snapshot!(person.run("-r repo copy latest --to repo"));
 }
+
+/// Between repositories that are alike nothing is cut anew, and ids are the same.
+#[test]
+fn a_repository_can_be_made_like_another() {
+    let person = person_with_two_repositories();
+    let like = "--like second --like-password-file password";
+    let said = person.run(&format!("-r third repo init --encryption none {like}"));
+    assert_eq!(said.code, 2, "{said}");
+    person.ok(&format!("-r third repo init --new-key-file key {like} --json"));
+    let copy = "--json copy --all";
+    person.ok(&format!("-r repo {copy} --to second --to-password-file password"));
+    let said = person
+        .raw(&format!("-r second --password-file password {copy} --to third --to-key-file key"));
+    assert!(said.contains("\"same_ids\":true"), "{said}");
+    assert!(said.contains("\"copied\":2"), "{said}");
+    let checked = person.ok("-r third --key-file key check --read-data");
+    assert!(checked.starts_with("no damage found: 2 snapshots"), "{checked}");
+    let said = person.run("-r fourth repo init --like-key-file key --encryption none");
+    assert_eq!(said.code, 2, "{said}");
+}

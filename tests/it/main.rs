@@ -6,9 +6,11 @@
 
 mod cancel;
 mod commit;
+mod copying;
 mod crash;
 mod damage;
 mod faults;
+mod forgetting;
 mod history;
 mod kill;
 mod leaks;

@@ -248,7 +248,7 @@ impl Lab {
             suite: self.options.suite,
             kdf: KdfCost::CheapForTests,
             classes: self.options.classes.clone().unwrap_or(default.classes),
-            pack_target: default.pack_target,
+            ..default
         }
     }
 

@@ -1,11 +1,13 @@
 //! `larder repo`: makes a repository and tells about it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::cli::Finish;
+use crate::cli::args::{SecretArgs, parse_location};
 use crate::cli::context::{Context, peek};
 use crate::cli::output::{Align, Table, iso_ms, local_ms, plural, ratio};
 use crate::cli::secrets::{SecretSource, create_key_file};
@@ -13,7 +15,7 @@ use crate::cli::select::warn_of_bad;
 use crate::crypto::{RecoveryCode, Suite};
 use crate::error::{Error, Result};
 use crate::model::format_bytes;
-use crate::repository::{HeadCode, InitOptions, KdfCost, LAYOUT, Repository, Unlock};
+use crate::repository::{HeadCode, InitOptions, KdfCost, LAYOUT, Likeness, Repository, Unlock};
 use crate::storage;
 
 const EXAMPLES: &str = "\
@@ -28,6 +30,7 @@ Examples:
   larder -r /mnt/disk/backup repo init --password-file pw
   larder -r /mnt/disk/backup repo init --new-key-file ~/larder.key
   larder -r /mnt/disk/images repo init --encryption none
+  larder -r /mnt/second/backup repo init --like /mnt/disk/backup --like-password-file pw
 
 A recovery code is printed once: write it down, it opens the repository when all else is lost.";
 
@@ -78,6 +81,46 @@ struct InitArgs {
     /// How costly each guess at the password is
     #[arg(long, value_name = "COST", default_value = "standard")]
     kdf: KdfArg,
+
+    #[command(flatten)]
+    like: LikeArgs,
+}
+
+/// Another repository that the new one is like.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Like another repository")]
+struct LikeArgs {
+    /// Cut and name content as this repository does: `copy` between the two moves it as it is
+    #[arg(long, value_name = "LOCATION")]
+    like: Option<OsString>,
+
+    /// File whose first line is its password [env: LARDER_LIKE_PASSWORD_FILE, or
+    /// LARDER_LIKE_PASSWORD]
+    #[arg(long, value_name = "FILE", requires = "like")]
+    like_password_file: Option<PathBuf>,
+
+    /// Shell command that prints its password [env: LARDER_LIKE_PASSWORD_COMMAND]
+    #[arg(long, value_name = "COMMAND", requires = "like", conflicts_with = "like_password_file")]
+    like_password_command: Option<String>,
+
+    /// Its key file [env: LARDER_LIKE_KEY_FILE]
+    #[arg(long, value_name = "FILE", requires = "like",
+          conflicts_with_all = ["like_password_file", "like_password_command"])]
+    like_key_file: Option<PathBuf>,
+}
+
+impl LikeArgs {
+    fn likeness(&self, context: &Context) -> Result<Option<Likeness>> {
+        let Some(location) = &self.like else { return Ok(None) };
+        let secret = SecretArgs {
+            password_file: self.like_password_file.clone(),
+            password_command: self.like_password_command.clone(),
+            key_file: self.like_key_file.clone(),
+        };
+        let source = SecretSource::choose_for(&secret, "LARDER_LIKE_");
+        let other = context.open_at(&parse_location(location)?, &source)?;
+        Ok(Some(other.likeness()))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -146,7 +189,8 @@ fn init(args: InitArgs, context: &Context) -> Result<Finish> {
     {
         return Err(Error::RepositoryExists { location: location.to_string() });
     }
-    let mut options = InitOptions { kdf: args.kdf.into(), ..InitOptions::default() };
+    let like = args.like.likeness(context)?;
+    let mut options = InitOptions { kdf: args.kdf.into(), like, ..InitOptions::default() };
     let mut unlocks = Vec::new();
     let mut code_text = None;
     if args.encryption == EncryptionArg::None {
