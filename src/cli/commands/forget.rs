@@ -152,7 +152,7 @@ fn by_policy(
 ) -> Result<Finish> {
     let policy = args.policy.policy(list, filter)?;
     let setting = Setting {
-        now_ms: now_ms(repository, args.dry_run, context)?,
+        now_ms: now_ms(repository, list, args.dry_run, context)?,
         time_zone: TimeZone::system(),
         min_age: args.min_age.unwrap_or(MIN_AGE),
         group_by: args.group_by.unwrap_or_default(),
@@ -219,11 +219,18 @@ fn check_series_left(named: &[&Snapshot], list: &SnapshotList) -> Result<()> {
     Ok(())
 }
 
-/// The time by storage's clock. A dry run writes nothing, so it asks this machine's.
-fn now_ms(repository: &Repository, dry_run: bool, context: &Context) -> Result<i64> {
+/// The time by storage's clock. A dry run writes nothing, so it asks this machine's, and what
+/// storage has shown before.
+fn now_ms(
+    repository: &Repository,
+    list: &SnapshotList,
+    dry_run: bool,
+    context: &Context,
+) -> Result<i64> {
     let client_ms = || Timestamp::now().as_millisecond();
     if dry_run {
-        return Ok(client_ms());
+        let seen = list.snapshots.iter().filter_map(|snapshot| snapshot.first_seen_ms);
+        return Ok(seen.fold(client_ms(), i64::max));
     }
     let host = author().host;
     let storage_ms = repository.storage_now_ms(&host, "forget", &context.quiet_runtime())?;
