@@ -9,7 +9,7 @@ use super::stream::{Buffer, Cutter, StreamError, push_hole};
 use crate::fsmeta::{Stat, data_ranges_in};
 use crate::model::Piece;
 use crate::runtime::CancelToken;
-use crate::tree::Sink;
+use crate::tree::{ListWriter, Sink};
 
 /// What reading a slice found.
 #[derive(Debug, Default)]
@@ -108,15 +108,15 @@ fn read_part(
     cutter.read(len, expected, &mut |offset, buf| file.read_at(buf, at + offset))
 }
 
-/// Reads a stream to its end.
+/// Reads a stream to its end. Returns its list, and how many bytes were read.
 pub(super) fn read_stream(
     reader: &mut dyn io::Read,
     tools: &mut ReadTools<'_, '_>,
     mut progress: impl FnMut(u64),
-) -> Result<SliceContent, StreamError> {
+) -> Result<(ListWriter, u64), StreamError> {
     let repository = tools.sink.repository();
     let slice_len = repository.config().chunker.slice_len;
-    let mut content = SliceContent::default();
+    let (mut list, mut total) = (ListWriter::default(), 0);
     loop {
         let mut cutter = Cutter::new(tools.sink, None, tools.buffer, tools.cancel);
         let read = cutter.read(slice_len, u64::MAX, &mut |_, buf| {
@@ -124,9 +124,10 @@ pub(super) fn read_stream(
             progress(len as u64);
             Ok(len)
         })?;
-        content.append(SliceContent { pieces: cutter.finish()?, sparse: false, read });
+        list.extend(cutter.finish()?, tools.sink)?;
+        total += read;
         if read < slice_len {
-            return Ok(content);
+            return Ok((list, total));
         }
     }
 }

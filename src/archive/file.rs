@@ -72,6 +72,11 @@ impl Worker<'_> {
                 entry.sparse = content.sparse;
                 entry.content = content_of(content.pieces, &mut self.sink)?;
             }
+            FileContent::Joined(content) => {
+                entry.size = content.len;
+                entry.sparse = content.sparse;
+                entry.content = content.content;
+            }
         }
         entry.torn = changed(before, after);
         if entry.torn {
@@ -187,7 +192,7 @@ impl Worker<'_> {
         if let Ok(content) = &read {
             self.runtime.progress.done(0, content.len());
         }
-        file.slices.lock()[number as usize] = Some(read);
+        self.join_slice(file, number, read)?;
         if file.left.fetch_sub(1, Ordering::AcqRel) > 1 {
             return Ok(());
         }
@@ -203,24 +208,53 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Takes a slice, and adds to the file's list what is in order now.
+    fn join_slice(
+        &mut self,
+        file: &SlicedFile,
+        number: u64,
+        slice: io::Result<SliceContent>,
+    ) -> Result<()> {
+        let slice_len = self.repository.config().chunker.slice_len;
+        let joined = &mut *file.joined.lock();
+        joined.waiting.insert(number, slice);
+        while let Some(slice) = joined.waiting.remove(&joined.next) {
+            // A file that shrank while it was read ends where its first short slice ends.
+            joined.ended |= joined.list.len() < joined.next * slice_len;
+            joined.next += 1;
+            if joined.ended || joined.error.is_some() {
+                continue;
+            }
+            match slice {
+                Err(error) => joined.error = Some(error),
+                Ok(slice) => {
+                    joined.list.extend(slice.pieces, &mut self.sink)?;
+                    joined.sparse |= slice.sparse;
+                    joined.read += slice.read;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn join_slices(&mut self, file: &SlicedFile, done: &mut Done) -> Result<(), StreamError> {
         let (opened, before) = file.open().map_err(StreamError::Source)?;
-        let slice_len = self.repository.config().chunker.slice_len;
-        let mut content = SliceContent::default();
-        for (number, slice) in std::mem::take(&mut *file.slices.lock()).into_iter().enumerate() {
-            let slice = slice.unwrap_or_else(|| Err(io::Error::other("a part was not read")));
-            // A file that shrank while it was read ends where its first short slice ends.
-            if content.len() < number as u64 * slice_len {
-                break;
-            }
-            content.append(slice.map_err(StreamError::Source)?);
+        let joined = std::mem::take(&mut *file.joined.lock());
+        if let Some(error) = joined.error {
+            return Err(StreamError::Source(error));
         }
+        let content = JoinedContent {
+            len: joined.list.len(),
+            content: joined.list.finish(&mut self.sink)?,
+            sparse: joined.sparse,
+            read: joined.read,
+        };
         done.stats.bytes_read += content.read;
         let after = fsmeta::stat_fd(&*opened).map_err(StreamError::Source)?;
         // What the walk saw counts too: the slices were planned by it.
         let before = if changed(&file.walked.stat, &before) { file.walked.stat } else { before };
         let mut entry = file.entry.clone();
-        let content = FileContent::Pieces(content);
+        let content = FileContent::Joined(content);
         self.close_file(&mut entry, &opened, content, &before, &after, done)?;
         self.count(&entry, if file.known { Change::Changed } else { Change::New }, done);
         done.entries.push(entry);
@@ -231,6 +265,15 @@ impl Worker<'_> {
 enum FileContent {
     Inline(Vec<u8>),
     Pieces(SliceContent),
+    Joined(JoinedContent),
+}
+
+/// The content of a file whose slices were put together.
+struct JoinedContent {
+    content: Content,
+    len: u64,
+    sparse: bool,
+    read: u64,
 }
 
 impl FileContent {
@@ -238,6 +281,7 @@ impl FileContent {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::Pieces(content) => content.len(),
+            Self::Joined(content) => content.len,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What emitter, workers and collector hand to each other.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::fsmeta::{self, Stat};
 use crate::model::Entry;
 use crate::runtime::Issue;
 use crate::source::WalkEntry;
+use crate::tree::ListWriter;
 
 /// One entry's worth of work.
 pub(super) enum Task {
@@ -52,6 +54,21 @@ impl Done {
     }
 }
 
+/// The slices of a large file, put together in their order as they come.
+#[derive(Default)]
+pub(super) struct Joined {
+    /// Slices that others come before.
+    pub(super) waiting: BTreeMap<u64, Result<SliceContent, io::Error>>,
+    /// The slice that is wanted next.
+    pub(super) next: u64,
+    /// The file ended before the slice that is wanted next.
+    pub(super) ended: bool,
+    pub(super) error: Option<io::Error>,
+    pub(super) list: ListWriter,
+    pub(super) sparse: bool,
+    pub(super) read: u64,
+}
+
 /// A large file whose slices are read by several workers.
 pub(super) struct SlicedFile {
     pub(super) seq: u64,
@@ -59,7 +76,7 @@ pub(super) struct SlicedFile {
     pub(super) walked: WalkEntry,
     pub(super) known: bool,
     pub(super) opened: Mutex<Option<(Arc<File>, Stat)>>,
-    pub(super) slices: Mutex<Vec<Option<Result<SliceContent, io::Error>>>>,
+    pub(super) joined: Mutex<Joined>,
     pub(super) left: AtomicU64,
 }
 
@@ -71,7 +88,7 @@ impl SlicedFile {
             walked,
             known,
             opened: Mutex::new(None),
-            slices: Mutex::new((0..slices).map(|_| None).collect()),
+            joined: Mutex::default(),
             left: AtomicU64::new(slices),
         }
     }

@@ -17,7 +17,6 @@ use crate::repository::{Reader, Repository};
 use crate::runtime::{Issue, IssueKind, Runtime};
 use crate::source::WalkEntry;
 use crate::tree::Sink;
-use crate::tree::content_of;
 
 /// One worker: buffers of its own, shared queues.
 pub(super) struct Worker<'r> {
@@ -264,17 +263,17 @@ impl<'r> Worker<'r> {
             progress.done(0, len);
         };
         let mut reader = source.reader.lock();
-        let content = match read_stream(&mut **reader, &mut tools, count) {
-            Ok(content) => content,
+        let (list, read) = match read_stream(&mut **reader, &mut tools, count) {
+            Ok(read) => read,
             Err(StreamError::Sink(error)) => return Err(error),
             // Half a stream is no backup: unlike a file it is all there was.
             Err(StreamError::Source(error)) => {
                 return Err(Error::local("read", "standard input", error));
             }
         };
-        entry.size = content.len();
-        done.stats.bytes_read += content.read;
-        entry.content = content_of(content.pieces, &mut self.sink)?;
+        entry.size = list.len();
+        done.stats.bytes_read += read;
+        entry.content = list.finish(&mut self.sink)?;
         self.count(&entry, Change::New, &mut done);
         done.entries.push(entry);
         let _ = self.done.send(done);

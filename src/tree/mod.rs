@@ -29,7 +29,7 @@ pub use write::{
     Derivation, Derived, Lost, ManifestRoot, ManifestWriter, PagesTo, Verdict, WouldAdd, derive,
 };
 
-pub(crate) use write::{FileSize, Sink, content_of};
+pub(crate) use write::{FileSize, ListWriter, Sink, content_of};
 
 #[cfg(test)]
 mod testing;

@@ -10,5 +10,5 @@ pub use derive::{Derivation, Derived, Lost, PagesTo, Verdict, derive};
 pub use manifest::{ManifestRoot, ManifestWriter};
 pub use sink::WouldAdd;
 
-pub(crate) use list::content_of;
+pub(crate) use list::{ListWriter, content_of};
 pub(crate) use sink::{FileSize, Sink};
