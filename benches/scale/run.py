@@ -146,7 +146,8 @@ def steps(args, repo, cache, source):
     larder = ["-r", repo, "--cache-dir", cache + "/larder"]
     lookup = ["lookup", "--repo", repo, "--cache", cache + "/larder", "--chunks", str(args.chunks)]
     yield "first open", "larder", larder + ["ls", "latest:/home", "--host", "scale"], True
-    yield "open", "larder", larder + ["ls", "latest:/home", "--host", "scale"], False
+    yield "open", "scale", ["open"] + lookup[1:5], False
+    yield "list a folder", "larder", larder + ["ls", "latest:/home", "--host", "scale"], False
     yield "look up known ids", "scale", lookup + ["--count", str(args.known)], False
     yield "look up unknown ids", "scale", lookup + ["--count", str(args.unknown), "--unknown"], False
     yield "check", "larder", larder + ["check"], False
