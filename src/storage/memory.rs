@@ -50,6 +50,11 @@ impl MemoryStorage {
         Self { objects: RwLock::new(self.objects.read().clone()), clock: self.clock.clone() }
     }
 
+    /// The same objects and times, with another clock from now on.
+    pub fn on_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> Vec<String> {
         self.objects.read().keys().cloned().collect()

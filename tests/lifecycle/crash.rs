@@ -9,6 +9,7 @@ use larder::commit::undelete;
 use larder::crypto::Suite;
 use larder::error::{Result, StorageErrorKind};
 use larder::format::log::LogKind;
+use larder::prune::{self, MaxUnused, PruneOptions, PruneReport};
 use larder::repository::Author;
 use larder::storage::fault::{Fault, On, Rule};
 use larder::verify::{CheckOptions, check};
@@ -24,6 +25,8 @@ struct Act<'a> {
     kept: &'a [&'a str],
     /// Snapshots that are there or not, and whole if they are.
     open: &'a [&'a str],
+    /// What has to be possible whatever is left.
+    then: Option<&'a dyn Fn(&Lab, &str)>,
 }
 
 pub(crate) fn author() -> Author {
@@ -90,6 +93,10 @@ impl Act<'_> {
     fn assert_goes_on(&self, lab: &Lab, what: &str) {
         (self.run)(lab).unwrap_or_else(|error| panic!("{} {what}: again: {error}", self.name));
         self.assert_left(lab, &format!("{what}, done again"));
+        if let Some(then) = self.then {
+            then(lab, &format!("{} {what}", self.name));
+            self.assert_left(lab, &format!("{what}, brought to an end"));
+        }
     }
 
     /// Stops after every write, in every order that the disk may have seen.
@@ -114,32 +121,88 @@ impl Act<'_> {
     fn fail_everywhere(&self, before: &Lab) {
         let counting = before.fork();
         (self.run)(&counting).unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        let faults = |n: u64| match (is_long(), n % 3) {
-            (true, _) => vec![
-                Fault::Fail(StorageErrorKind::Temporary),
-                Fault::Fail(StorageErrorKind::Permanent),
-                Fault::Fail(StorageErrorKind::Missing),
-                Fault::LoseAnswer,
-            ],
-            (false, 0) => vec![Fault::Fail(StorageErrorKind::Temporary), Fault::LoseAnswer],
-            (false, 1) => vec![Fault::Fail(StorageErrorKind::Permanent), Fault::LoseAnswer],
-            (false, _) => vec![Fault::Fail(StorageErrorKind::Missing), Fault::LoseAnswer],
-        };
+        use StorageErrorKind::{Missing, Permanent, Temporary};
+        let kinds = [Temporary, Permanent, Missing];
         for nth in 1..=counting.storage.calls(On::Any) {
-            for fault in faults(nth) {
-                let what = format!("with {fault:?} at call {nth}");
-                let lab = before.fork();
-                let (on, prefix) = (On::Any, String::new());
-                lab.storage.inject(Rule { on, prefix, nth, times: 1, fault });
-                if let Err(error) = (self.run)(&lab) {
-                    assert!(error.to_string().len() > 10, "{what}: {error}");
+            for (number, kind) in (0..).zip(kinds) {
+                if is_long() || nth % 3 == number {
+                    self.fail(before, On::Any, nth, Fault::Fail(kind));
                 }
-                lab.storage.heal();
-                self.assert_left(&lab, &what);
-                self.assert_goes_on(&lab, &what);
             }
         }
+        for nth in 1..=counting.storage.calls(On::Write) {
+            self.fail(before, On::Write, nth, Fault::LoseAnswer);
+        }
     }
+
+    fn fail(&self, before: &Lab, on: On, nth: u64, fault: Fault) {
+        let what = format!("with {fault:?} at call {nth} of {on:?}");
+        let lab = before.fork();
+        lab.storage.inject(Rule { on, prefix: String::new(), nth, times: 1, fault });
+        if let Err(error) = (self.run)(&lab) {
+            assert!(error.to_string().len() > 10, "{what}: {error}");
+        }
+        lab.storage.heal();
+        self.assert_left(&lab, &what);
+        self.assert_goes_on(&lab, &what);
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A run of prune, long after what came before.
+fn prune_later(lab: &Lab) -> Result<PruneReport> {
+    lab.clock.advance_ms(30 * HOUR_MS);
+    let options = PruneOptions {
+        grace_ms: 24 * HOUR_MS,
+        max_unused: MaxUnused::Bytes(0),
+        ..PruneOptions::new(author())
+    };
+    prune::run(&lab.try_open()?, &options, &lab.runtime())
+}
+
+/// Prunes until nothing is left to do.
+fn prune_to_the_end(lab: &Lab, what: &str) {
+    for round in 0.. {
+        assert!(round < 8, "{what}: prunes never get to an end");
+        let report = prune_later(lab).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let plan = &report.plan;
+        if report.condemned.packs == 0 && plan.delete.packs + plan.repack.packs == 0 {
+            break;
+        }
+    }
+    let packs = |prefix: &str| lab.memory.names().iter().filter(|n| n.starts_with(prefix)).count();
+    assert!(packs("data/") >= 1 && packs("gc/lease") <= 1, "{what}: {:?}", lab.memory.names());
+}
+
+/// Stops and fails three runs of prune, one after the other: what is condemned and packed anew, what
+/// is deleted, what is tidied up. Each begins where the one before ended in peace.
+fn prune_everywhere(seed: u64, step: impl Fn(&Act<'_>, &Lab)) {
+    let mut lab = three(seed);
+    forget(&lab, "second").expect("forgets");
+    lab.clock.advance_ms(30 * HOUR_MS);
+    let run = |lab: &Lab| prune_later(lab).map(drop);
+    let (kept, then) = (&["first", "third"], &prune_to_the_end);
+    let mut deleted = 0;
+    for name in ["prune that marks", "prune that deletes", "prune that tidies up"] {
+        let act = Act { name, run: &run, kept, open: &[], then: Some(then) };
+        step(&act, &lab);
+        lab = lab.fork();
+        let report = prune_later(&lab).expect("prunes");
+        deleted += report.deleted.packs;
+    }
+    assert!(deleted > 0, "it deleted something");
+    prune_to_the_end(&lab, "in peace");
+}
+
+#[test]
+fn pruning_stops_anywhere() {
+    prune_everywhere(202, |act, lab| act.stop_everywhere(lab));
+}
+
+#[test]
+fn pruning_fails_anywhere() {
+    prune_everywhere(203, |act, lab| act.fail_everywhere(lab));
 }
 
 /// Three snapshots, of which one may go.
@@ -157,7 +220,8 @@ fn three(seed: u64) -> Lab {
 fn forgetting_stops_and_fails_anywhere() {
     let lab = three(200);
     let run = |lab: &Lab| forget(lab, "second");
-    let act = Act { name: "forget", run: &run, kept: &["first", "third"], open: &["second"] };
+    let act =
+        Act { name: "forget", run: &run, kept: &["first", "third"], open: &["second"], then: None };
     act.stop_everywhere(&lab);
     act.fail_everywhere(&lab);
     forget(&lab, "second").expect("forgets");
@@ -170,7 +234,13 @@ fn taking_back_stops_and_fails_anywhere() {
     let lab = three(201);
     forget(&lab, "second").expect("forgets");
     let run = |lab: &Lab| take_back(lab, "second");
-    let act = Act { name: "undelete", run: &run, kept: &["first", "third"], open: &["second"] };
+    let act = Act {
+        name: "undelete",
+        run: &run,
+        kept: &["first", "third"],
+        open: &["second"],
+        then: None,
+    };
     act.stop_everywhere(&lab);
     act.fail_everywhere(&lab);
     take_back(&lab, "second").expect("takes it back");

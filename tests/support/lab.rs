@@ -140,11 +140,12 @@ impl Lab {
 
     /// A lab with the same tree and memories on other storage.
     pub(crate) fn on(&self, memory: MemoryStorage) -> Self {
+        let clock = Arc::new(TestClock::at_ms(self.clock.now_ms()));
+        let memory = memory.on_clock(Arc::clone(&clock) as Arc<dyn Clock>);
         let Stack { memory, disk, record, storage } = Stack::on(memory);
         let number = self.draws.fetch_add(1, Ordering::Relaxed);
         let state = self.home.path().join(format!("state-{number}"));
         copy_files(&self.state, &state);
-        let clock = Arc::new(TestClock::at_ms(self.clock.now_ms()));
         Self {
             memory,
             disk,
