@@ -129,3 +129,32 @@ fn ambiguous_ids_forget_nothing() {
     assert!(said.stderr.contains("fits"), "{said}");
     assert_eq!(ids(&person, "-r repo --json snapshots"), all);
 }
+
+/// Forgetting and pruning in one command; what is pruned cannot be had back.
+#[test]
+fn forget_can_prune() {
+    let person = person_with_snapshots();
+    let said = person.ok("-r repo forget --keep-last 1 --min-age 0 --prune --dry-run");
+    assert!(said.contains("larder prune --dry-run"), "{said}");
+    // The grace keeps what was forgotten just now.
+    person.ok("-r repo forget latest~2 --prune");
+    person.ok("-r repo undelete --all");
+    person.ok("-r repo forget --keep-last 1 --min-age 0 --prune --grace 0 --max-unused 0");
+    assert_eq!(person.ok("-r repo snapshots --forgotten"), "");
+    assert!(person.ok("-r repo check --read-data").starts_with("no damage found: 1 snapshot,"));
+    person.ok("-r repo restore latest --target back");
+    let said = person.run("-r repo forget --keep-last 1 --grace 0");
+    assert_eq!(said.code, 2, "{said}");
+}
+
+/// A snapshot made from one that is pruned keeps its time.
+#[test]
+fn rewritten_snapshots_stay_in_time_when_the_original_is_gone() {
+    let person = person_with_snapshots();
+    person.ok("-r repo rewrite --all --exclude photos --forget");
+    person.ok("-r repo prune --grace 0 --max-unused 0");
+    assert_eq!(person.ok("-r repo snapshots --forgotten"), "");
+    assert_eq!(ids(&person, "-r repo --json snapshots").len(), 3);
+    assert!(!person.ok("-r repo snapshots").contains("out of time"));
+    assert!(person.ok("-r repo check --read-data").starts_with("no damage found: 3 snapshots"));
+}

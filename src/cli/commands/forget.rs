@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::forget_shown::{show, show_named};
 use super::policy::PolicyArgs;
+use super::prune::{PruneHow, prune_shown};
 use super::shared::{FilterArgs, resolve};
 use crate::cli::Finish;
 use crate::cli::author::author;
@@ -28,6 +29,7 @@ Examples:
   larder forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
   larder forget --keep-last 3 --keep-within 30d --keep-tag release
   larder forget --keep-within-daily 1m --keep-yearly unlimited --host web
+  larder forget --keep-daily 7 --prune           and prune what earlier runs let go
   larder forget 4f1c 9b20                        these snapshots
   larder undelete 4f1c                           take it back, until a prune
 
@@ -38,7 +40,8 @@ Kept, whatever the rules say: pinned, quarantined and suspect snapshots; those t
 shown for less than `--min-age`; and those whose time is not what storage saw, because somebody may
 have forged it. Such are shown, and `larder quarantine --clear ID` says that one is right.
 
-Forgetting deletes nothing. `larder prune` does, some days later.";
+Forgetting deletes nothing. `larder prune`, or `--prune`, does: it marks what is not needed, and a
+run some days later deletes it.";
 
 /// Most snapshots that one record names.
 const NAMED_MAX: usize = 10_000;
@@ -72,13 +75,16 @@ pub(crate) struct ForgetArgs {
     #[arg(long)]
     allow_empty: bool,
 
-    /// Go on although records of the repository's history are missing or unreadable
-    #[arg(long)]
-    accept_history: bool,
-
     /// Only say what would be forgotten
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// Prune afterwards, as `larder prune` does
+    #[arg(long)]
+    prune: bool,
+
+    #[command(flatten)]
+    how: PruneHow,
 }
 
 /// Which snapshots the rules are about; all others stay, and do not count.
@@ -115,21 +121,33 @@ pub(super) fn run(args: &ForgetArgs, context: &Context) -> Result<Finish> {
             ));
         }
     }
+    if !args.prune && args.how.is_given() {
+        return Err(Error::usage_hint(
+            "options that say how to prune say nothing without `--prune`",
+            "add `--prune`, or leave them out",
+        ));
+    }
     let filter = args.which.filter()?;
     let repository = context.open()?;
     let list = repository.snapshots()?;
     warn_of_bad(&list, &context.out);
-    check_history(&list, args.accept_history)?;
+    check_history(&list, args.how.accept_history)?;
     let list = match list.rollback.is_empty() || args.dry_run {
         true => list,
         // What is missing is written off, for all clients to see.
         false => repository.trusted_snapshots(true, &author(), &context.quiet_runtime())?,
     };
     if args.snapshots.is_empty() {
-        by_policy(args, &filter, &repository, &list, context)
+        by_policy(args, &filter, &repository, &list, context)?;
     } else {
-        by_name(args, &filter, &repository, &list, context)
+        by_name(args, &filter, &repository, &list, context)?;
     }
+    if args.prune && args.dry_run {
+        context.out.note("`larder prune --dry-run` says what a prune would do now")?;
+    } else if args.prune {
+        prune_shown(&repository, &args.how.options(context), context)?;
+    }
+    Ok(Finish::Done)
 }
 
 /// A record that is hidden or unreadable may be the pin of a snapshot that is about to go.
@@ -149,7 +167,7 @@ fn by_policy(
     repository: &Repository,
     list: &SnapshotList,
     context: &Context,
-) -> Result<Finish> {
+) -> Result<()> {
     let policy = args.policy.policy(list, filter)?;
     let setting = Setting {
         now_ms: now_ms(repository, list, args.dry_run, context)?,
@@ -178,7 +196,7 @@ fn by_name(
     repository: &Repository,
     list: &SnapshotList,
     context: &Context,
-) -> Result<Finish> {
+) -> Result<()> {
     let named = resolve(&args.snapshots, list.snapshots.iter(), filter)?;
     if let Some(pinned) = named.iter().find(|snapshot| snapshot.pinned) {
         let id = pinned.id.short();
@@ -287,7 +305,7 @@ fn finish(
     repository: &Repository,
     list: &SnapshotList,
     context: &Context,
-) -> Result<Finish> {
+) -> Result<()> {
     let out = &context.out;
     if !args.dry_run {
         let runtime = context.quiet_runtime();
@@ -298,8 +316,7 @@ fn finish(
     }
     if out.json {
         let forgotten = forgotten.iter().map(|snapshot| snapshot.id.to_string()).collect();
-        out.message("summary", &Summary { dry_run: args.dry_run, forgotten, kept })?;
-        return Ok(Finish::Done);
+        return out.message("summary", &Summary { dry_run: args.dry_run, forgotten, kept });
     }
     let count = plural(forgotten.len() as u64, "snapshot");
     let kept = kept.map(|kept| format!(", {kept} kept")).unwrap_or_default();
@@ -311,5 +328,5 @@ fn finish(
             out.note("  undo it with `larder undelete ID`, until `larder prune` removes the data")?;
         }
     }
-    Ok(Finish::Done)
+    Ok(())
 }

@@ -49,7 +49,8 @@ pub(crate) struct PruneArgs {
 }
 
 /// How to prune: also for `forget --prune`.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default, PartialEq)]
+#[command(next_help_heading = "How to prune")]
 pub(crate) struct PruneHow {
     /// Keep the data of snapshots forgotten less than this ago; 0: do all at once [default: 7d]
     #[arg(long, value_name = "DURATION")]
@@ -69,7 +70,7 @@ pub(crate) struct PruneHow {
 
     /// Go on although records of the repository's history are missing
     #[arg(long)]
-    accept_history: bool,
+    pub(super) accept_history: bool,
 
     /// Go on although another prune seems to be at work
     #[arg(long)]
@@ -77,7 +78,7 @@ pub(crate) struct PruneHow {
 }
 
 /// `5%` or a size.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Unused(MaxUnused);
 
 impl FromStr for Unused {
@@ -99,6 +100,12 @@ impl FromStr for Unused {
 }
 
 impl PruneHow {
+    /// Whether anything says how to prune, and not only what to accept.
+    pub(super) fn is_given(&self) -> bool {
+        let other = Self { accept_history: self.accept_history, ..Self::default() };
+        *self != other
+    }
+
     /// The same for the library.
     pub(super) fn options(&self, context: &Context) -> PruneOptions {
         let mut options = PruneOptions::new(author());
