@@ -132,15 +132,22 @@ impl<'l> Covers<'l> {
 
     /// Checkpoints that let go of this record, unless a later one keeps it: it was undeleted in
     /// between.
-    pub(super) fn dropping(&self, head: &Head) -> impl Iterator<Item = &'l Record> {
+    pub(super) fn dropping(&self, head: &Head) -> Vec<&'l Record> {
         let covering = || self.0.iter().filter(|cover| cover.covers(head.client_id, head.seq));
         let keeping: Vec<_> = covering().filter(|c| c.kept.contains(&head.record)).collect();
-        let dropping: Vec<_> = covering()
+        covering()
             .filter(|cover| !cover.kept.contains(&head.record))
             .map(|cover| cover.record)
             .filter(|record| !keeping.iter().any(|later| later.record.knows_record(record)))
-            .collect();
-        dropping.into_iter()
+            .collect()
+    }
+
+    /// Checkpoints that let go of this record, which is there: not those that it knows, for their
+    /// writers cannot have known it.
+    pub(super) fn dropping_record(&self, record: &Record) -> Vec<&'l Record> {
+        let mut dropping = self.dropping(&record.head());
+        dropping.retain(|checkpoint| !record.knows_record(checkpoint));
+        dropping
     }
 
     /// Whether any checkpoint covers this record.
@@ -162,7 +169,7 @@ pub(super) struct Chains<'l> {
     /// Records that are named and not there, and whether this machine remembers them.
     missing: BTreeMap<(ClientId, u64, ObjectHash), (Head, bool)>,
     /// Numbers that need not be there though no checkpoint covers them.
-    excused: HashSet<(ClientId, u64)>,
+    excused: BTreeSet<(ClientId, u64)>,
     hosts: HashMap<ClientId, &'l str>,
     covers: Covers<'l>,
     forgotten: HashSet<ObjectHash>,
@@ -175,7 +182,7 @@ impl<'l> Chains<'l> {
             present: BTreeMap::new(),
             hashes: records.iter().map(|record| record.hash).collect(),
             missing: BTreeMap::new(),
-            excused: HashSet::new(),
+            excused: BTreeSet::new(),
             hosts: HashMap::new(),
             covers: Covers::new(records),
             forgotten: standing::not_undone(records, LogKind::Forget, LogKind::Undelete)
@@ -216,7 +223,7 @@ impl<'l> Chains<'l> {
         if head.seq == 0 || self.hashes.contains(&head.record) {
             return;
         }
-        let dropped = self.covers.dropping(head).next().is_some();
+        let dropped = !self.covers.dropping(head).is_empty();
         if dropped || self.forgotten.contains(&head.record) {
             self.excused.insert((head.client_id, head.seq));
             return;
@@ -257,16 +264,20 @@ impl<'l> Chains<'l> {
         }
         // Between what is there, or excused, nothing may be missing.
         let mut before = covered;
-        let excused = self.excused.iter().filter(|(client, _)| *client == client_id);
+        let excused = self.excused.range((client_id, 0)..=(client_id, u64::MAX));
         let known: BTreeSet<u64> =
             excused.map(|(_, seq)| seq).chain(chain.keys()).copied().collect();
         for seq in known.range(covered.saturating_add(1)..) {
-            if *seq > before + 1 {
+            if seq - before > 1 {
                 gaps.push((before + 1, seq - 1, false));
             }
             before = *seq;
         }
-        if let Some(last) = gaps.iter().map(|(_, last, _)| *last).max().filter(|l| *l > before + 1)
+        if let Some(last) = gaps
+            .iter()
+            .map(|(_, last, _)| *last)
+            .max()
+            .filter(|last| last.saturating_sub(before) > 1)
         {
             gaps.push((before + 1, last, false));
         }

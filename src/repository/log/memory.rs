@@ -72,7 +72,6 @@ impl Repository {
         if let Some(state) = &state {
             heads.extend(state.heads.iter().cloned());
             heads.extend(state.own_head());
-            heads.extend(state.pending.clone().filter(|pending| pending.seq <= state.seq));
         }
         Memory { state, heads }
     }
@@ -82,7 +81,11 @@ impl Repository {
     pub(super) fn remember(&self, memory: &Memory, list: &mut SnapshotList) {
         let Some(old) = &memory.state else { return };
         let records = list.records.iter().filter(|record| record.client_id() == old.client_id);
-        let own: BTreeSet<_> = records.map(|record| (record.seq(), record.hash)).collect();
+        // A checkpoint may be all that is left of the newest.
+        let heads = list.heads.iter().filter(|head| head.client_id == old.client_id);
+        let heads = heads.map(|head| (head.seq, head.record));
+        let own: BTreeSet<_> =
+            records.map(|record| (record.seq(), record.hash)).chain(heads).collect();
         let mut new = old.clone();
         let copied = new.meet(&own, &list.heads);
         if copied {

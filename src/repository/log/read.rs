@@ -21,6 +21,9 @@ use crate::storage::{ObjectMeta, in_parallel, list_sorted};
 /// before name.
 const ROUNDS_MAX: usize = 64;
 
+/// How often the log is listed because records vanished since they were listed.
+const LISTINGS_MAX: usize = 4;
+
 /// One record of the log.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -113,8 +116,15 @@ impl Repository {
     /// The storage's. Damaged records are in [`SnapshotList::bad`].
     pub fn snapshots(&self) -> Result<SnapshotList> {
         let mut loaded = Loaded::default();
-        let listed = list_sorted(&*self.storage, "snapshots/")?;
-        self.load_records(&listed, &mut loaded)?;
+        let mut listed = HashSet::new();
+        for _ in 0..LISTINGS_MAX {
+            let mut names = list_sorted(&*self.storage, "snapshots/")?;
+            names.retain(|meta| listed.insert(meta.name.clone()));
+            // What is gone since it was listed was let go by a checkpoint that was not there yet.
+            if self.load_records(&names, &mut loaded)? == names.len() {
+                break;
+            }
+        }
         // After the records: a session is fenced before its snapshot is committed, or in vain.
         let fenced = self.fenced_sessions()?;
         // After the records too: whatever another process of this machine wrote by now is known.
@@ -126,7 +136,7 @@ impl Repository {
             // Named by others and not listed: a listing may be behind, reading by name is not.
             let names: Vec<ObjectMeta> = missing.iter().map(unlisted).collect();
             rounds += 1;
-            if rounds > ROUNDS_MAX || !self.load_records(&names, &mut loaded)? {
+            if rounds > ROUNDS_MAX || self.load_records(&names, &mut loaded)? == 0 {
                 break (missing, breaches);
             }
         };
@@ -137,11 +147,12 @@ impl Repository {
         Ok(list)
     }
 
-    /// Adds records to `loaded`; returns whether any of them was there.
-    fn load_records(&self, metas: &[ObjectMeta], loaded: &mut Loaded) -> Result<bool> {
-        let before = loaded.records.len() + loaded.unreadable.len();
+    /// Adds records to `loaded`; returns how many of them were there.
+    pub(super) fn load_records(&self, metas: &[ObjectMeta], loaded: &mut Loaded) -> Result<usize> {
+        let mut found = 0;
         let results = in_parallel(&*self.storage, metas, |meta| self.load_record(meta));
         for (meta, result) in metas.iter().zip(results) {
+            found += usize::from(!matches!(result, Ok(None)));
             match (result, hash_in_name(&meta.name)) {
                 (Ok(None), _) => {}
                 (Ok(Some(record)), _) => loaded.records.push(record),
@@ -152,7 +163,7 @@ impl Repository {
                 (Err(error), _) => return Err(error),
             }
         }
-        Ok(loaded.records.len() + loaded.unreadable.len() > before)
+        Ok(found)
     }
 
     /// `None` if it was removed since it was listed.

@@ -54,7 +54,8 @@ impl Repository {
             }
             let mut heads: HashMap<ClientId, Head> = HashMap::new();
             list.heads.iter().chain(&list.missing).for_each(|head| raise(&mut heads, head));
-            self.append_cover(&list, &sorted(heads), |_| true, author, runtime)?;
+            let going = list.going(&HashSet::new());
+            self.append_cover(&list, &sorted(heads), &going, author, runtime)?;
         }
         let list = self.snapshots()?;
         list.check_history(false).map(|()| list)
@@ -88,8 +89,7 @@ impl Repository {
                 break;
             }
             let going = list.going(&gone);
-            let keep = |hash: &ObjectHash| !going.contains(hash);
-            self.append_cover(list, &list.heads, keep, author, runtime)?;
+            self.append_cover(list, &list.heads, &going, author, runtime)?;
             // Two prunes at once: each sees the other's checkpoint, or is seen by the other.
             newer = self.snapshots()?;
             newer.check_history(false)?;
@@ -130,20 +130,20 @@ impl Repository {
 
 impl SnapshotList {
     /// Records that need not be there any more once a new checkpoint is: what belongs only to
-    /// snapshots in `gone`, what another checkpoint let go, and all checkpoints.
-    fn going(&self, gone: &HashSet<BackupId>) -> HashSet<ObjectHash> {
+    /// snapshots in `gone`, what another checkpoint let go, and all checkpoints. What was let go
+    /// once is never kept again, or somebody who deletes it takes away what should be there.
+    pub(super) fn going(&self, gone: &HashSet<BackupId>) -> HashSet<ObjectHash> {
         let covers = Covers::new(&self.records);
-        let forgotten = self.forgotten.iter().map(|forgotten| &forgotten.snapshot);
-        let mut snapshots: HashSet<ObjectHash> = forgotten
-            .filter(|snapshot| {
-                let head = Head {
-                    client_id: snapshot.client_id,
-                    seq: snapshot.client_seq,
-                    record: snapshot.record,
-                };
-                gone.contains(&snapshot.id) || covers.dropping(&head).next().is_some()
+        let forgotten: HashSet<ObjectHash> =
+            self.forgotten.iter().map(|forgotten| forgotten.snapshot.record).collect();
+        let mut snapshots: HashSet<ObjectHash> = self
+            .records
+            .iter()
+            .filter(|record| forgotten.contains(&record.hash))
+            .filter(|record| {
+                gone.contains(&record.outer.record_id) || !covers.dropping_record(record).is_empty()
             })
-            .map(|snapshot| snapshot.record)
+            .map(|record| record.hash)
             .collect();
         let there: HashSet<ObjectHash> = self.records.iter().map(|record| record.hash).collect();
         let unreadable: HashSet<ObjectHash> =
@@ -184,7 +184,7 @@ impl SnapshotList {
             .records
             .iter()
             .filter(|record| going.contains(&record.hash) && record.hash != sole.hash)
-            .all(|record| covers.dropping(&record.head()).next().is_some());
+            .all(|record| !covers.dropping_record(record).is_empty());
         lets_go.then_some(sole)
     }
 

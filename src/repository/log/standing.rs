@@ -81,14 +81,15 @@ impl<'l> Said<'l> {
     /// The record because of which this one counts as forgotten: a tombstone, or a checkpoint that
     /// let go of it. A record that is there again after its data was pruned must not come back
     /// to life by itself.
-    fn tombstone(&self, head: &Head) -> Option<&'l Record> {
-        if let Some(forgets) = self.forgotten.get(&head.record) {
+    fn tombstone(&self, record: &Record) -> Option<&'l Record> {
+        if let Some(forgets) = self.forgotten.get(&record.hash) {
             return latest(forgets);
         }
-        let undeletes = self.undeleted.get(&head.record).map_or(&[][..], Vec::as_slice);
+        let undeletes = self.undeleted.get(&record.hash).map_or(&[][..], Vec::as_slice);
         let drops: Vec<_> = self
             .covers
-            .dropping(head)
+            .dropping_record(record)
+            .into_iter()
             .filter(|checkpoint| !undeletes.iter().any(|undo| undo.knows_record(checkpoint)))
             .collect();
         latest(&drops)
@@ -138,7 +139,7 @@ pub(super) fn evaluate(
     for (record, body) in records.iter().zip(bodies) {
         let Some(body) = body else { continue };
         let snapshot = said.snapshot(record, *body, fenced, here);
-        match said.tombstone(&record.head()) {
+        match said.tombstone(record) {
             None => list.snapshots.push(snapshot),
             Some(tombstone) => list.forgotten.push(Forgotten {
                 snapshot,

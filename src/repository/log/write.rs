@@ -1,8 +1,10 @@
 //! Appends records to this client's chain.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::chains::Covers;
 use super::list::{Author, NewSnapshot, Snapshot, SnapshotList};
+use super::read::Loaded;
 use super::standing::{raise, sorted};
 use super::{client_folder, name_of};
 use crate::crypto::Class;
@@ -53,7 +55,7 @@ impl Repository {
         known: &SnapshotList,
         runtime: &Runtime,
     ) -> Result<Snapshot> {
-        let entry = Entry {
+        let entry = || Entry {
             kind: LogKind::Snapshot,
             id: new.id,
             session_id: session.id(),
@@ -61,7 +63,17 @@ impl Repository {
             user: &new.user,
             body: encode(&new.body),
         };
-        let Appended { head, tool } = self.append(entry, known, runtime)?;
+        let Appended { mut head, tool } = self.append(entry(), known, runtime)?;
+        for _ in 0..TRIES {
+            match self.is_let_go(&head, known) {
+                Ok(false) => break,
+                Ok(true) => head = self.append(entry(), &self.snapshots()?, runtime)?.head,
+                Err(error) => {
+                    tracing::warn!("the commit was not looked at again: {error}");
+                    break;
+                }
+            }
+        }
         Ok(Snapshot {
             id: new.id,
             record: head.record,
@@ -147,7 +159,9 @@ impl Repository {
         let mut list = known;
         for _ in 0..TRIES {
             list.check_history(false)?;
-            if let Some(head) = self.append_cover(list, &list.heads, |_| true, author, runtime)? {
+            let going = list.going(&HashSet::new());
+            let written = self.append_cover(list, &list.heads, &going, author, runtime)?;
+            if let Some(head) = written {
                 return Ok(head.record);
             }
             newer = self.snapshots()?;
@@ -156,14 +170,14 @@ impl Repository {
         Err(Error::Busy { what: "other runs of this machine write all the time".into() })
     }
 
-    /// Writes a checkpoint that covers `heads` and lets go of what `keep` refuses. `None` if this
+    /// Writes a checkpoint that covers `heads` and lets go of `going`. `None` if this
     /// machine has written other records since `known` was read: the checkpoint would count as
     /// knowing them, and does not.
     pub(super) fn append_cover(
         &self,
         known: &SnapshotList,
         heads: &[Head],
-        keep: impl Fn(&ObjectHash) -> bool,
+        going: &HashSet<ObjectHash>,
         author: &Author,
         runtime: &Runtime,
     ) -> Result<Option<Head>> {
@@ -174,7 +188,7 @@ impl Repository {
         let records = known.records.iter().map(|r| (r.head(), sights.get(&r.hash).copied()));
         let mut first_seen: Vec<FirstSeen> = records
             .chain(known.unreadable.iter().cloned())
-            .filter(|(head, _)| keep(&head.record))
+            .filter(|(head, _)| !going.contains(&head.record))
             .filter_map(|(head, ms)| {
                 let client = *places.get(&head.client_id)?;
                 // Storage without a clock: the writer's is the best there is.
@@ -248,7 +262,14 @@ impl Repository {
             state.pending = Some(head.clone());
             self.state.save(&state)?;
             let name = name_of(head.client_id, head.seq, hash);
-            self.storage.put(&name, &[&object], PutMode::Content)?;
+            if let Err(error) = self.storage.put(&name, &[&object], PutMode::Content) {
+                // Where it is certain that nothing was stored, the number is free again.
+                if matches!(error.kind, StorageErrorKind::Denied | StorageErrorKind::Full) {
+                    state.pending = None;
+                    self.state.save(&state)?;
+                }
+                return Err(error.into());
+            }
             (state.seq, state.last, state.pending) = (head.seq, hash, None);
             if let Err(error) = self.state.save(&state) {
                 // It is committed, and found again through what was saved before.
@@ -256,6 +277,19 @@ impl Repository {
             }
             Ok(Some(Appended { head, tool: record.tool }))
         })
+    }
+
+    /// Whether a checkpoint lets go of a record that its writer cannot have known: a number was
+    /// used before, by a put whose answer got lost, or by a copy of this machine.
+    fn is_let_go(&self, head: &Head, known: &SnapshotList) -> Result<bool> {
+        let names: HashSet<&str> = known.records.iter().map(|r| r.name.as_str()).collect();
+        let mut listed = list_sorted(&*self.storage, "snapshots/")?;
+        listed.retain(|meta| !names.contains(meta.name.as_str()));
+        let mut newer = Loaded::default();
+        self.load_records(&listed, &mut newer)?;
+        let own = newer.records.iter().find(|record| record.hash == head.record);
+        let covers = Covers::new(&newer.records);
+        Ok(own.is_some_and(|record| !covers.dropping_record(record).is_empty()))
     }
 
     /// Follows this client's chain to its end: a record may have been written before a crash kept

@@ -1,4 +1,5 @@
 //! The log by itself: made-up records, and real ones in memory.
 
 mod made_up;
+mod random;
 mod real;
