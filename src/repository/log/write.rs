@@ -262,14 +262,7 @@ impl Repository {
             state.pending = Some(head.clone());
             self.state.save(&state)?;
             let name = name_of(head.client_id, head.seq, hash);
-            if let Err(error) = self.storage.put(&name, &[&object], PutMode::Content) {
-                // Where it is certain that nothing was stored, the number is free again.
-                if matches!(error.kind, StorageErrorKind::Denied | StorageErrorKind::Full) {
-                    state.pending = None;
-                    self.state.save(&state)?;
-                }
-                return Err(error.into());
-            }
+            self.storage.put(&name, &[&object], PutMode::Content)?;
             (state.seq, state.last, state.pending) = (head.seq, hash, None);
             if let Err(error) = self.state.save(&state) {
                 // It is committed, and found again through what was saved before.

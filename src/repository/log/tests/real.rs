@@ -285,8 +285,6 @@ fn a_record_whose_answer_got_lost_is_found_again() {
         (Fault::LoseAnswer, 3, 3),
         // It may still arrive: nobody else may have its number.
         (Fault::Fail(StorageErrorKind::Temporary), 2, 1),
-        // It will not.
-        (Fault::Fail(StorageErrorKind::Full), 2, 2),
     ];
     for (fault, count, seq) in faults {
         let lab = Lab::new();
