@@ -110,6 +110,15 @@ impl SecretSource {
         Ok(password(first))
     }
 
+    /// Reads a recovery code.
+    ///
+    /// # Errors
+    /// As [`SecretSource::unlock`], and those of [`RecoveryCode::parse`].
+    pub(crate) fn recovery_code(&self, location: &str, out: &Output) -> Result<RecoveryCode> {
+        let prompt = format!("recovery code for `{location}`: ");
+        RecoveryCode::parse(&self.text(&prompt, location, out)?)
+    }
+
     fn text(&self, prompt: &str, location: &str, out: &Output) -> Result<Zeroizing<String>> {
         let text = match self {
             Self::KeyFile(path) => {

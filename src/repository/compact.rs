@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use super::Repository;
 use super::index::{MergeError, Merged};
 use super::object::hash_in_name;
+use crate::crypto::Class;
 use crate::error::{Error, Result, StorageErrorKind};
-use crate::format::header::ObjectType;
+use crate::format::header::{HEADER_LEN, Header, ObjectType};
 use crate::format::index::{RunPack, RunSegment};
 use crate::format::record::Bin;
 use crate::model::{BackupId, EpochId, ObjectHash};
@@ -47,12 +48,37 @@ impl Repository {
     /// # Errors
     /// The storage's.
     pub fn compact_index_beyond(&self, deltas_max: usize, runtime: &Runtime) -> Result<usize> {
+        self.merge_index(Some(deltas_max), runtime)
+    }
+
+    /// Writes the whole index anew if a part of it is sealed with older keys. Returns how many
+    /// objects were replaced.
+    ///
+    /// # Errors
+    /// As [`Repository::compact_index`].
+    pub fn reseal_index(&self, runtime: &Runtime) -> Result<usize> {
+        self.index.load(&self.storage)?;
+        let current = self.keys.current(Class::Index).epoch();
+        for covered in self.index.covered() {
+            let mut head = [0; HEADER_LEN];
+            let name = format!("index/{}", covered.object);
+            self.storage.get_range(&name, 0, &mut head)?;
+            if Header::decode(&head, &name)?.epoch != current {
+                return self.merge_index(None, runtime);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Merges deltas, if there are more than so many, with the runs that are not much larger; or
+    /// everything.
+    fn merge_index(&self, deltas_max: Option<usize>, runtime: &Runtime) -> Result<usize> {
         let covered = self.index.covered();
         let of_type = |wanted: ObjectType| {
             covered.iter().filter(move |c| c.object_type == wanted).map(|c| c.object)
         };
         let mut replaced: Vec<ObjectHash> = of_type(ObjectType::IndexDelta).collect();
-        if replaced.len() <= deltas_max {
+        if deltas_max.is_some_and(|max| replaced.len() <= max) {
             return Ok(0);
         }
         runtime.progress.phase(Phase::MergingIndex);
@@ -62,7 +88,7 @@ impl Repository {
         self.index.gather_for_merge(storage, &with_lens(&replaced, &listed)?, &mut gathered)?;
         let runs = self.runs(of_type(ObjectType::IndexRun), &listed)?;
         for run in &runs {
-            if run.records > MERGE_RATIO * gathered.records_len() {
+            if deltas_max.is_some() && run.records > MERGE_RATIO * gathered.records_len() {
                 break;
             }
             let objects = with_lens(&run.objects, &listed)?;

@@ -2,6 +2,7 @@
 
 use super::Repository;
 use super::ring::Ring;
+use super::state::KeyMemory;
 use super::unlock::{Password, StoredSlot, Unlock, load_slots, unlock_slots};
 use crate::crypto::{
     KdfParams, KeyFileSecret, RecoveryCode, RootKey, Secret, Suite, derive_password_key,
@@ -287,6 +288,7 @@ impl Repository {
         for stored in others {
             self.storage.delete(&stored.name)?;
         }
+        self.remember_keys(None)?;
         Ok(slot_id)
     }
 
@@ -361,6 +363,36 @@ impl Repository {
     pub fn test_unlock(&self, unlock: &Unlock) -> Result<SlotId> {
         let (slots, _) = load_slots(&*self.storage, self.id)?;
         Ok(unlock_slots(&slots, unlock, None, self.location())?.slot_id)
+    }
+
+    /// Tries whether a recovery code opens everything, and remembers that it was tried.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`] if it opens nothing, [`Error::KeyRemoved`] if it opens only what was
+    /// stored before a rekey.
+    pub fn test_recovery(&self, code: &RecoveryCode) -> Result<SlotId> {
+        let unlock = Unlock::Recovery(RecoveryCode::parse(&code.to_text())?);
+        self.keys.reload()?;
+        let (slots, _) = load_slots(&*self.storage, self.id)?;
+        let opened = unlock_slots(&slots, &unlock, None, self.location())?;
+        if !opened.chains.iter().flatten().any(|root| root == self.keys.root()) {
+            return Err(Error::KeyRemoved { location: self.location().into() });
+        }
+        if let Some(memory) = KeyMemory::of(self.keys.keyring(), Some(opened.slot_id)) {
+            self.state.save_keys(&memory)?;
+        }
+        Ok(opened.slot_id)
+    }
+
+    /// Whether there is a recovery code that was never tried on this machine.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn has_untested_recovery(&self) -> Result<bool> {
+        if self.state.load_keys(self.id).is_none_or(|memory| memory.recovery_tested.is_some()) {
+            return Ok(false);
+        }
+        Ok(self.slots()?.iter().any(|slot| slot.kind == SlotKind::Recovery))
     }
 
     fn check_new_secret(&self, unlock: &Unlock) -> Result<()> {

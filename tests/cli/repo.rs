@@ -69,6 +69,47 @@ fn passwords_are_changed() {
         .as_str());
 }
 
+/// Somebody leaves: new keys for all others, the old data sealed anew, in the words people see.
+#[test]
+fn somebody_leaves_and_the_keys_are_changed() {
+    let person = Person::new();
+    private(&person.write("pw", "secret"));
+    let said = person.raw("-r repo --password-file pw --json repo init");
+    let made: serde_json::Value = serde_json::from_str(&said).expect("an object");
+    private(&person.write("code", made["recovery_code"].as_str().expect("a code")));
+    person.ok("-r repo --password-file pw key add --new-key-file eve.key --label eve");
+    std::fs::create_dir(person.path("data")).expect("makes a folder");
+    person.write("data/letter", "Dear Ann,\n".repeat(1000));
+    let said = person.ok("-r repo --password-file pw snapshot data");
+    assert!(said.contains("never tried"), "{said}");
+    let said = person.ok("-r repo --password-file pw key recovery --test --code-file code");
+    assert!(said.contains("opens the repository"), "{said}");
+    let said = person.ok("-r repo --password-file pw repo info");
+    assert!(!said.contains("never tried"), "{said}");
+
+    let keys = person.raw("-r repo --password-file pw --json key list");
+    let eve = keys.lines().find(|line| line.contains("eve")).expect("her key");
+    let eve: serde_json::Value = serde_json::from_str(eve).expect("an object");
+    let eve = eve["id"].as_str().expect("an id");
+    insta::assert_snapshot!(
+        person.run(&format!("-r repo --password-file pw repo rekey --remove {eve} --dry-run"))
+    );
+    person.ok("-r repo --key-file eve.key snapshots");
+    insta::assert_snapshot!(
+        person.run(&format!("-r repo --password-file pw repo rekey --remove {eve}"))
+    );
+    assert_eq!(person.run("-r repo --key-file eve.key snapshots").code, 12);
+    assert_eq!(person.run("-r repo --password-file code snapshots").code, 12, "the kit is void");
+    let tested = "-r repo --password-file pw key recovery --test --code-file code";
+    assert_eq!(person.run(tested).code, 12);
+    let info = person.ok("-r repo --password-file pw repo info");
+    assert!(info.contains("rekeyed     1 time") && info.contains("never tried"), "{info}");
+    insta::assert_snapshot!(person.run("-r repo --password-file pw repo rekey --re-encrypt"));
+    person.ok("-r repo --password-file pw check --read-data");
+    let said = person.run("-r repo --password-file pw repo rekey --re-encrypt --remove 00");
+    assert_eq!(said.code, 2, "{said}");
+}
+
 #[test]
 fn unencrypted_repositories_say_so_and_ask_for_nothing() {
     let person = Person::new();

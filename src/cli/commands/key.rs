@@ -13,7 +13,7 @@ use crate::cli::secrets::{SecretSource, create_key_file};
 use crate::crypto::RecoveryCode;
 use crate::error::Result;
 use crate::model::escape_bytes;
-use crate::repository::Unlock;
+use crate::repository::{Standing, Unlock};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +21,8 @@ Examples:
   larder key add --label laptop              asks for another password
   larder key add --new-key-file ~/larder.key
   larder key passwd                          changes the password in use
-  larder key recovery                        makes a new recovery code, the old one is void";
+  larder key recovery                        makes a new recovery code, the old one is void
+  larder key recovery --test                 tries the code on paper";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -45,7 +46,8 @@ Examples:
 
 const RECOVERY_EXAMPLES: &str = "\
 Examples:
-  larder key recovery";
+  larder key recovery
+  larder key recovery --test                 asks for the code, and says whether it works";
 
 /// List, add, change and remove what opens the repository
 #[derive(Args, Debug)]
@@ -103,10 +105,18 @@ struct PasswdArgs {
     new: NewSecretArgs,
 }
 
-/// Make a new recovery code and print it; the old one stops working
+/// Make a new recovery code and print it, or test the one on paper
 #[derive(Args, Debug)]
 #[command(after_help = RECOVERY_EXAMPLES)]
-struct RecoveryArgs {}
+struct RecoveryArgs {
+    /// Only try whether the code on paper opens the repository; nothing is printed or changed
+    #[arg(long)]
+    test: bool,
+
+    /// File whose first line is the code to try; asked for on the terminal if not said
+    #[arg(long, value_name = "FILE", requires = "test")]
+    code_file: Option<PathBuf>,
+}
 
 /// Where a new password comes from; asked for twice on the terminal if not said.
 #[derive(Args, Debug)]
@@ -140,6 +150,7 @@ pub(super) fn run(args: KeyArgs, context: &Context) -> Result<Finish> {
         KeyCommand::Add(args) => add(&args, context),
         KeyCommand::Remove(args) => remove(&args, context),
         KeyCommand::Passwd(args) => passwd(&args, context),
+        KeyCommand::Recovery(args) if args.test => test_recovery(&args, context),
         KeyCommand::Recovery(_) => recovery(context),
     }
     .map(|()| Finish::Done)
@@ -151,8 +162,10 @@ fn list(context: &Context) -> Result<()> {
         ("Key", Align::Left),
         ("Opened by", Align::Left),
         ("Made", Align::Left),
+        ("Rekeyed", Align::Right),
         ("Label", Align::Left),
     ]);
+    let mut doubtful = 0;
     for slot in context.open()?.slots()? {
         if out.json {
             out.object(&json!({
@@ -161,6 +174,8 @@ fn list(context: &Context) -> Result<()> {
                 "created": iso_ms(slot.created_ms),
                 "label": slot.label,
                 "in_use": slot.in_use,
+                "rewraps": slot.rewraps,
+                "standing": slot.standing.as_str(),
             }))?;
             continue;
         }
@@ -168,10 +183,35 @@ fn list(context: &Context) -> Result<()> {
         if slot.in_use {
             label.push_str(if label.is_empty() { "(in use)" } else { " (in use)" });
         }
+        if slot.standing != Standing::Current {
+            doubtful += 1;
+            let note = format!("({})", standing(slot.standing));
+            label.push_str(if label.is_empty() { "" } else { " " });
+            label.push_str(&note);
+        }
         let kind = slot.kind.as_str().to_owned();
-        table.row(vec![slot.id.short(), kind, local_ms(slot.created_ms), label]);
+        table.row(vec![
+            slot.id.short(),
+            kind,
+            local_ms(slot.created_ms),
+            if slot.rewraps == 0 { String::new() } else { format!("{}x", slot.rewraps) },
+            label,
+        ]);
     }
-    table.print(out)
+    table.print(out)?;
+    if doubtful > 0 && !out.json {
+        out.note("Keys in doubt get nothing new; `larder repo rekey` leaves them out.")?;
+    }
+    Ok(())
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Current => "good",
+        Standing::Older => "opens older data only",
+        Standing::Ahead => "has newer keys than the one in use",
+        Standing::Unknown => "made by nobody with the current keys",
+    }
 }
 
 fn add(args: &AddArgs, context: &Context) -> Result<()> {
@@ -196,7 +236,11 @@ fn add(args: &AddArgs, context: &Context) -> Result<()> {
 
 fn remove(args: &RemoveArgs, context: &Context) -> Result<()> {
     let id = context.open()?.remove_slot(&args.key)?;
-    say(context, &id, "removed")
+    say(context, &id, "removed")?;
+    context.out.note(
+        "Whoever copied it can still use it on copies of the repository: `larder repo rekey` shuts",
+    )?;
+    context.out.note("them out of all that is backed up from now on.")
 }
 
 fn passwd(args: &PasswdArgs, context: &Context) -> Result<()> {
@@ -220,6 +264,19 @@ fn recovery(context: &Context) -> Result<()> {
         return Ok(());
     }
     out.note("Write it down, and keep it away from this computer. Codes printed before are void.")
+}
+
+/// Opens the repository with a code that somebody reads from paper, and says no more than whether
+/// that works.
+fn test_recovery(args: &RecoveryArgs, context: &Context) -> Result<()> {
+    let location = context.location()?.to_string();
+    let source = match &args.code_file {
+        Some(path) => SecretSource::PasswordFile(path.clone()),
+        None => SecretSource::Prompt,
+    };
+    let id = context.open()?.test_recovery(&source.recovery_code(&location, &context.out)?)?;
+    say(context, &id, "tested")?;
+    context.out.note("The recovery code opens the repository. Put it back where it is safe.")
 }
 
 /// Shows a new recovery code, once.

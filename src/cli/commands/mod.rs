@@ -15,6 +15,7 @@ mod pin;
 mod policy;
 mod prune;
 mod quickstart;
+mod rekey;
 mod repair;
 mod repo;
 mod restore;

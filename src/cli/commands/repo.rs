@@ -22,7 +22,8 @@ const EXAMPLES: &str = "\
 Examples:
   larder -r /mnt/disk/backup repo init
   larder -r /mnt/disk/backup repo info
-  larder -r /mnt/disk/backup repo stats";
+  larder -r /mnt/disk/backup repo stats
+  larder -r /mnt/disk/backup repo rekey --remove 3f9c";
 
 const INIT_EXAMPLES: &str = "\
 Examples:
@@ -60,6 +61,7 @@ enum RepoCommand {
     Init(InitArgs),
     Info(InfoArgs),
     Stats(StatsArgs),
+    Rekey(super::rekey::RekeyArgs),
 }
 
 /// Make a new repository
@@ -164,6 +166,7 @@ pub(super) fn run(args: RepoArgs, context: &Context) -> Result<Finish> {
         RepoCommand::Init(args) => init(args, context),
         RepoCommand::Info(_) => info(context),
         RepoCommand::Stats(_) => stats(context),
+        RepoCommand::Rekey(args) => super::rekey::run(&args, context),
     }
 }
 
@@ -281,6 +284,10 @@ struct Info<'a> {
     generation: u32,
     pack_bytes: u64,
     keys: usize,
+    /// Times between two changes of the keys.
+    epochs: usize,
+    /// Bytes of data sealed with keys that are not current.
+    old_key_bytes: u64,
     head_code: Option<HeadCode>,
 }
 
@@ -289,6 +296,9 @@ fn info(context: &Context) -> Result<Finish> {
     let repository = context.open()?;
     let config = repository.config();
     let keys = repository.slots()?.len();
+    let epochs = repository.epochs().len();
+    // Only then the index tells anything.
+    let old = if epochs > 1 { super::rekey::old_bytes(&repository, context)?.0 } else { 0 };
     let list = repository.snapshots()?;
     warn_of_bad(&list, out);
     let head_code = list.head_code();
@@ -302,6 +312,8 @@ fn info(context: &Context) -> Result<Finish> {
             generation: config.generation,
             pack_bytes: config.pack_target,
             keys,
+            epochs,
+            old_key_bytes: old,
             head_code,
         })?;
         return Ok(Finish::Done);
@@ -319,7 +331,22 @@ fn info(context: &Context) -> Result<Finish> {
     ] {
         out.line(format!("{name:<11} {value}"))?;
     }
+    if epochs > 1 {
+        out.line(format!("{:<11} {}", "rekeyed", plural(epochs as u64 - 1, "time")))?;
+        let note = if old > 0 { ": `larder repo rekey --re-encrypt`" } else { "" };
+        out.line(format!("{:<11} {} of data{note}", "old keys", format_bytes(old)))?;
+    }
+    nag(&repository, context)?;
     Ok(Finish::Done)
+}
+
+/// One line as long as the recovery code was never tried: what is on paper may be mistyped or lost.
+pub(super) fn nag(repository: &Repository, context: &Context) -> Result<()> {
+    let out = &context.out;
+    if !out.json && !out.quiet && repository.has_untested_recovery()? {
+        out.note("The recovery code was never tried here: `larder key recovery --test`")?;
+    }
+    Ok(())
 }
 
 /// The object that `repo stats` prints.

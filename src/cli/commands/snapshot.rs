@@ -169,6 +169,9 @@ pub(super) fn run(args: SnapshotArgs, context: &Context) -> Result<Finish> {
     options.walk.exclude_ids = own_cache(&repository, context);
     let report = backup_shown(&repository, &options, context)?;
     tell(&report, dry_run, context)?;
+    if !dry_run {
+        super::repo::nag(&repository, context)?;
+    }
     Ok(Finish::with_failed(report.stats.errors))
 }
 

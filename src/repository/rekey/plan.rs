@@ -4,7 +4,7 @@ use super::super::Repository;
 use super::super::ring::Ring;
 use super::super::slots::{SlotInfo, Standing, find_slot};
 use super::super::unlock::StoredSlot;
-use super::wrapped_too_often;
+use super::work::wrapped_too_often;
 use crate::crypto::RootKey;
 use crate::error::{Error, Result};
 use crate::format::key_slot::{REWRAPS_MAX, SlotKind};
