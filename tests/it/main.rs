@@ -6,6 +6,7 @@
 
 mod cancel;
 mod commit;
+mod control_damage;
 mod copying;
 mod crash;
 mod damage;
