@@ -87,11 +87,12 @@ pub(super) fn check(
         used: with_used.then(Mutex::default),
     };
     let look_up = |id, len| chunks.look_up(id, len);
+    let about_to = |first: &[u8; 32], last: &[u8; 32]| repository.index().will_find(first, last);
     let folder = repository.temporary_folder();
     let walk = Walk {
         collector,
         bad: Mutex::default(),
-        needed: Needed::new(folder, &look_up, &runtime.cancel),
+        needed: Needed::new(folder, &look_up, &about_to, &runtime.cancel),
         chunks: &chunks,
         lists: Mutex::default(),
         runtime,

@@ -28,6 +28,8 @@ type Name = ([u8; 32], u32);
 pub(super) struct Needed<'a> {
     /// Looks a chunk up. Called on any thread.
     look_up: &'a (dyn Fn(ChunkId, u32) + Sync),
+    /// Told the range of ids that is looked up next.
+    about_to: &'a (dyn Fn(&[u8; 32], &[u8; 32]) + Sync),
     cancel: &'a CancelToken,
     folder: Option<std::path::PathBuf>,
     held: Mutex<Vec<Name>>,
@@ -45,9 +47,10 @@ impl<'a> Needed<'a> {
     pub(super) fn new(
         folder: Option<std::path::PathBuf>,
         look_up: &'a (dyn Fn(ChunkId, u32) + Sync),
+        about_to: &'a (dyn Fn(&[u8; 32], &[u8; 32]) + Sync),
         cancel: &'a CancelToken,
     ) -> Self {
-        Self { look_up, cancel, folder, held: Mutex::default(), parts: Mutex::default() }
+        Self { look_up, about_to, cancel, folder, held: Mutex::default(), parts: Mutex::default() }
     }
 
     /// Takes the chunks among the pieces of a file, and returns how many there are.
@@ -113,6 +116,9 @@ impl<'a> Needed<'a> {
             drop(spool);
             names.par_sort_unstable();
             names.dedup();
+            if let (Some((first, _)), Some((last, _))) = (names.first(), names.last()) {
+                (self.about_to)(first, last);
+            }
             self.look_up_all(&names)?;
         }
         Ok(())
@@ -178,7 +184,7 @@ mod tests {
                 let found = Mutex::new(BTreeSet::new());
                 let look_up = |id: ChunkId, len: u32| _ = found.lock().insert((id.0, len));
                 let cancel = CancelToken::default();
-                let needed = Needed::new(folder, &look_up, &cancel);
+                let needed = Needed::new(folder, &look_up, &|_, _| {}, &cancel);
                 let id = |n: u32| *blake3::hash(&n.to_le_bytes()).as_bytes();
                 let expected: BTreeSet<Name> = (0..count).map(|n| (id(n), n % 5)).collect();
                 for round in 0..3_u64 {
@@ -198,7 +204,7 @@ mod tests {
     fn a_cancelled_check_stops_looking_up() {
         let cancel = CancelToken::default();
         let look_up = |_: ChunkId, _: u32| {};
-        let needed = Needed::new(None, &look_up, &cancel);
+        let needed = Needed::new(None, &look_up, &|_, _| {}, &cancel);
         needed.add(&[Piece::Chunk(ChunkId([1; 32]), 1)]).expect("takes it");
         cancel.cancel();
         assert!(needed.finish().is_err());

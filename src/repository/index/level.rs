@@ -13,7 +13,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use xorf::{BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
 use super::{PackInfo, SegmentInfo};
@@ -199,8 +199,38 @@ impl Level {
             }
         } else {
             level.checked = (0..blocks.div_ceil(8)).map(|_| AtomicU8::new(0)).collect();
+            // Look-ups touch records all over: reading more around each would only cost. Whoever
+            // reads them in order says so.
+            let _ =
+                level.map.advise_range(Advice::Random, parts.records, parts.fan - parts.records);
         }
         Ok(level)
+    }
+
+    /// Has records read ahead, from `first` on: a hint.
+    pub(super) fn will_read(&self, first: u64, count: u64) {
+        if self.checked.is_empty() {
+            return;
+        }
+        let end = first.saturating_add(count).min(self.sizes.records);
+        let start = self.parts.records + first.min(end) as usize * RECORD_LEN;
+        let len = (end - first.min(end)) as usize * RECORD_LEN;
+        // Starts of pages only.
+        let aligned = start / BLOCK_LEN * BLOCK_LEN;
+        let _ = self.map.advise_range(Advice::WillNeed, aligned, len + start - aligned);
+    }
+
+    /// Has the records of ids from `first` to `last` read ahead: a hint.
+    pub(super) fn will_find(&self, first: &[u8; 32], last: &[u8; 32]) {
+        let position = |slot: usize| {
+            let bytes: &[u8; 4] = self.array(self.parts.fan + slot * 4)?;
+            Some(u64::from(u32::from_le_bytes(*bytes)))
+        };
+        let start = position(prefix(first, self.sizes.fan_bits));
+        let end = position(prefix(last, self.sizes.fan_bits) + 1);
+        if let (Some(start), Some(end)) = (start, end) {
+            self.will_read(start, end.saturating_sub(start));
+        }
     }
 
     fn block_is_good(&self, block: usize) -> bool {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::level::Level;
-use super::merge::{MergeError, Records};
+use super::merge::{MergeError, READ_AHEAD, Records};
 use super::objects::{Gathered, IncompleteRun, Listed, gather};
 use super::{Index, LevelBuilder, LevelUse, Location, PackRef, location};
 use crate::error::{Error, Result, StorageErrorKind};
@@ -184,10 +184,22 @@ impl Index {
         let levels: Vec<(u32, Arc<Level>)> =
             self.levels.read().iter().map(|(number, level)| (number, Arc::clone(level))).collect();
         for (number, level) in levels {
-            for record in (0..level.record_count()).filter_map(|no| level.record(no)) {
+            for record_no in 0..level.record_count() {
+                if record_no.is_multiple_of(READ_AHEAD) {
+                    level.will_read(record_no, 2 * READ_AHEAD);
+                }
+                let Some(record) = level.record(record_no) else { continue };
                 let pack = PackRef { level: number, pack_no: record.pack_no };
                 found(&record.id, location(pack, &record));
             }
+        }
+    }
+
+    /// Says that ids from `first` to `last` are about to be looked up, in their order: a hint that
+    /// has that part of a large index read ahead.
+    pub fn will_find(&self, first: &[u8; 32], last: &[u8; 32]) {
+        for (_, level) in self.levels.read().iter() {
+            level.will_find(first, last);
         }
     }
 

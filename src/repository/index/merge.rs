@@ -179,6 +179,9 @@ enum Origin {
     Level,
 }
 
+/// Records of a level that are read ahead: 12 MiB, and the next.
+pub(super) const READ_AHEAD: u64 = 1 << 18;
+
 struct LevelRecords<'l> {
     level: &'l Level,
     numbers: &'l [u32],
@@ -189,6 +192,9 @@ impl Records for LevelRecords<'_> {
     fn next_record(&mut self) -> Result<Option<IndexRecord>> {
         if self.next == self.level.record_count() {
             return Ok(None);
+        }
+        if self.next.is_multiple_of(READ_AHEAD) {
+            self.level.will_read(self.next, 2 * READ_AHEAD);
         }
         let damaged = || Error::damaged("local index", "a record is unreadable");
         let mut record = self.level.record(self.next).ok_or_else(damaged)?;

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::level::Level;
+use super::merge::READ_AHEAD;
 use super::{Index, Location, PackInfo, PackRef, location};
 use crate::error::{Error, Result};
 use crate::model::ObjectHash;
@@ -69,6 +70,9 @@ impl Index {
             self.levels.read().iter().map(|(number, level)| (number, Arc::clone(level))).collect();
         let read = |source: usize, number: u64| {
             let damaged = || Error::damaged("local index", "a part of it cannot be read");
+            if number.is_multiple_of(READ_AHEAD) {
+                levels[source].1.will_read(number, 2 * READ_AHEAD);
+            }
             levels[source].1.record(number).ok_or_else(damaged)
         };
         let mut next = BinaryHeap::new();
