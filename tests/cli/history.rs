@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Person, person_with_data};
+use crate::support::{Person, person_with_data, private};
 
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
@@ -103,6 +103,16 @@ fn a_head_code_tells_a_machine_without_memory() {
         assert_eq!(said.code, 0, "{said}");
     }
     insta::assert_snapshot!(check("one two three"));
+    // Whoever writes down a new recovery code writes the head code beside it.
+    let person_with_key = Person::new();
+    private(&person_with_key.write("pw", "secret\n"));
+    person_with_key.write("letter.txt", "Dear Ann,\n");
+    person_with_key.ok("-r repo --password-file pw repo init");
+    person_with_key.ok("-r repo --password-file pw snapshot letter.txt");
+    let said = person_with_key.raw("-r repo --password-file pw key recovery");
+    let info = person_with_key.raw("-r repo --password-file pw --json repo info");
+    let code = said.rsplit_once("`: ").expect("a head code").1.trim().to_owned();
+    assert!(info.contains(&code), "{said}{info}");
     // It still holds when the repository has grown, and when a snapshot below it is gone.
     person.ok("-r repo snapshot data --host web --quiet");
     assert_eq!(check(&current).code, 0);

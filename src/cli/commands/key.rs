@@ -263,7 +263,12 @@ fn recovery(context: &Context) -> Result<()> {
     if out.json {
         return Ok(());
     }
-    out.note("Write it down, and keep it away from this computer. Codes printed before are void.")
+    out.note("Write it down, and keep it away from this computer. Codes printed before are void.")?;
+    // The code is good whether the log can be read or not.
+    if let Some(head) = repository.snapshots().ok().and_then(|list| list.head_code()) {
+        out.note(format!("Write this beside it, for `larder check --expect-head`: {head}"))?;
+    }
+    Ok(())
 }
 
 /// Opens the repository with a code that somebody reads from paper, and says no more than whether
