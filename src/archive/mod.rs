@@ -29,7 +29,7 @@ pub use report::{BackupReport, BackupStats};
 pub use run::backup;
 
 pub(crate) use run::recorded_excludes;
-pub(crate) use stream::{Buffer, Cutter, StreamError, push_hole};
+pub(crate) use stream::{Buffer, Cutter, StreamError};
 
 #[cfg(test)]
 mod tests;

@@ -192,7 +192,7 @@ fn fill(
 }
 
 /// Adds a hole, joined with one right before it.
-pub(crate) fn push_hole(pieces: &mut Vec<Piece>, len: u64) {
+pub(super) fn push_hole(pieces: &mut Vec<Piece>, len: u64) {
     match pieces.last_mut() {
         Some(Piece::Hole(before)) => *before += len,
         _ => pieces.push(Piece::Hole(len)),

@@ -27,9 +27,18 @@ fn repository(state: &Path) -> Repository {
 }
 
 fn repository_with(state: &Path, classes: Option<Vec<SizeClass>>) -> Repository {
-    let storage: SharedStorage = Arc::new(MemoryStorage::new());
-    let mut init = InitOptions { suite: Suite::None, ..InitOptions::default() };
+    let mut init = InitOptions::default();
     init.classes = classes.unwrap_or(init.classes);
+    made(state, init)
+}
+
+fn repository_like(state: &Path, other: &Repository) -> Repository {
+    made(state, InitOptions { like: Some(other.likeness()), ..InitOptions::default() })
+}
+
+fn made(state: &Path, init: InitOptions) -> Repository {
+    let storage: SharedStorage = Arc::new(MemoryStorage::new());
+    let init = InitOptions { suite: Suite::None, ..init };
     let options = OpenOptions { state_dir: Some(state.into()), ..OpenOptions::default() };
     Repository::init(storage, &[Unlock::Nothing], &init, &options, &Runtime::default())
         .expect("inits")

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::Failure;
+use super::crew::Job;
 use crate::archive::{Buffer, Cutter, StreamError};
 use crate::error::Error;
 use crate::model::{ChunkId, Content, Entry, Piece, escape_bytes};
@@ -27,13 +28,19 @@ impl FileTask {
         let size = (!is_stream).then_some(entry.size);
         Self { entry, size, runs: OnceLock::new() }
     }
+
+    /// Its pieces do not add up to its size.
+    pub(super) fn wrong_length(&self) -> Failure {
+        let path = escape_bytes(&self.entry.path);
+        let what = format!("the content of `/{path}` is not as long as it should be");
+        Failure::Source(Error::damaged("manifest", what))
+    }
 }
 
 /// One thread that moves content.
 pub(super) struct Worker<'r> {
     from: &'r Repository,
     manifest: Manifest,
-    same_ids: bool,
     sink: Sink<'r>,
     reader: Reader<'r>,
     buffer: Buffer,
@@ -44,12 +51,11 @@ impl<'r> Worker<'r> {
     pub(super) fn new(
         from: &'r Repository,
         manifest: Manifest,
-        same_ids: bool,
         sink: Sink<'r>,
         runtime: &'r Runtime,
     ) -> Self {
         let reader = from.reader();
-        Self { from, manifest, same_ids, sink, reader, buffer: Buffer::default(), runtime }
+        Self { from, manifest, sink, reader, buffer: Buffer::default(), runtime }
     }
 
     /// Hands over open segments.
@@ -57,41 +63,42 @@ impl<'r> Worker<'r> {
         Ok(self.sink.flush()?)
     }
 
-    /// Stores the part `slice` of a file, and tells its pieces.
-    pub(super) fn slice(
-        &mut self,
-        task: &FileTask,
-        slice: Range<u64>,
-    ) -> Result<Vec<Piece>, Failure> {
-        let len = slice.end - slice.start;
-        let pieces = if self.same_ids {
-            self.move_chunks(task)?
-        } else {
-            self.cut(task, slice).map_err(|error| match error {
-                StreamError::Source(error) => Failure::Source(inner(error)),
-                StreamError::Sink(error) => Failure::Destination(error),
-            })?
+    /// Moves a part of a file, and tells its pieces in the destination.
+    pub(super) fn run(&mut self, job: &Job<'_>) -> Result<Vec<Piece>, Failure> {
+        let (task, len, pieces) = match job {
+            Job::Cut(task, slice) => {
+                let cut = self.cut(task, slice.clone()).map_err(|error| match error {
+                    StreamError::Source(error) => Failure::Source(inner(error)),
+                    StreamError::Sink(error) => Failure::Destination(error),
+                });
+                (task, slice.end - slice.start, cut?)
+            }
+            Job::MoveAll(task) => {
+                let pieces: Result<Vec<Piece>, Error> =
+                    Pieces::new(self.from, &task.entry).collect();
+                let pieces = pieces.map_err(Failure::Source)?;
+                (task, task.entry.size, self.move_pieces(task, pieces)?)
+            }
+            Job::Move(task, pieces) => {
+                let len = pieces.iter().map(Piece::len).sum();
+                (task, len, self.move_pieces(task, pieces.clone())?)
+            }
         };
         if pieces.iter().map(Piece::len).sum::<u64>() != len {
-            let path = escape_bytes(&task.entry.path);
-            let what = format!("the content of `/{path}` is not as long as it should be");
-            return Err(Failure::Source(Error::damaged("manifest", what)));
+            return Err(task.wrong_length());
         }
         self.runtime.progress.done(0, len);
         Ok(pieces)
     }
 
     /// Ids are the same on both sides: what is not there yet is moved, the rest not even read.
-    fn move_chunks(&mut self, task: &FileTask) -> Result<Vec<Piece>, Failure> {
+    fn move_pieces(&mut self, task: &FileTask, pieces: Vec<Piece>) -> Result<Vec<Piece>, Failure> {
         let size = FileSize::of(task.size);
-        let mut pieces = Vec::new();
-        for piece in Pieces::new(self.from, &task.entry) {
-            let piece = piece.map_err(Failure::Source)?;
+        for piece in &pieces {
             if let Piece::Chunk(id, len) = piece {
                 self.runtime.cancel.check()?;
-                self.move_chunk(id, len, size)?;
+                self.move_chunk(*id, *len, size)?;
             }
-            pieces.push(piece);
         }
         Ok(pieces)
     }

@@ -12,6 +12,7 @@
 
 mod base;
 mod content;
+mod crew;
 mod snapshot;
 
 use std::collections::HashMap;

@@ -2,14 +2,11 @@
 //! manifest, commits.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use parking_lot::Mutex;
 
 use super::base::Base;
 use super::content::{FileTask, Worker, is_stored};
+use super::crew::{Crew, Job};
 use super::{Copier, Failure};
-use crate::archive::push_hole;
 use crate::commit::commit;
 use crate::error::{Error, Result};
 use crate::format::log::{ParentRecord, SnapshotBody};
@@ -20,13 +17,15 @@ use crate::repository::{
 };
 use crate::runtime::Phase;
 use crate::tree::{
-    FileReader, Manifest, ManifestRoot, ManifestWriter, Sink, content_of, load_xattrs,
+    FileReader, ListWriter, Manifest, ManifestRoot, ManifestWriter, Pieces, Sink, load_xattrs,
 };
 
 /// Entries of one round.
 const ROUND_ENTRIES: usize = 4096;
-/// Bytes of files of one round, unless a single one has more.
-const ROUND_BYTES: u64 = 512 << 20;
+/// Bytes of files of one round. A larger file is moved by itself, some slices at a time.
+const ROUND_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 512 << 20 };
+/// Pieces of such a file that are moved at a time, if they are moved as they are.
+const WINDOW_PIECES: usize = if cfg!(test) { 100 } else { 1 << 14 };
 
 /// Copies one snapshot and commits it.
 pub(super) fn copy_snapshot(
@@ -104,7 +103,7 @@ struct Round<'r> {
     to: &'r Repository,
     same_ids: bool,
     is_stream: bool,
-    workers: Vec<Mutex<Worker<'r>>>,
+    crew: Crew<'r>,
     /// Pages of lists and attributes.
     pages: Sink<'r>,
     reader: Reader<'r>,
@@ -121,9 +120,6 @@ enum Step {
     Move(FileTask),
 }
 
-/// The pieces of one slice, once somebody has moved it.
-type Slot = Mutex<Option<Result<Vec<Piece>, Failure>>>;
-
 impl<'r> Round<'r> {
     fn run(
         copier: &'r Copier<'_>,
@@ -136,7 +132,7 @@ impl<'r> Round<'r> {
         let workers = copier.options.readers.map_or_else(cpus, Into::into).min(64);
         let worker = |_| {
             let sink = Sink::storing(to, writer);
-            Mutex::new(Worker::new(from, source, copier.same_ids, sink, runtime))
+            Worker::new(from, source, sink, runtime)
         };
         let base = copier
             .copied_before(original)
@@ -147,7 +143,7 @@ impl<'r> Round<'r> {
             to,
             same_ids: copier.same_ids,
             is_stream: original.body.roots.iter().any(|root| root.0.starts_with(b"stdin:")),
-            workers: (0..workers).map(worker).collect(),
+            crew: Crew::new((0..workers).map(worker)),
             pages: Sink::storing(to, writer),
             reader: from.reader(),
             manifest: ManifestWriter::with_sink(Sink::storing(to, writer)),
@@ -159,17 +155,25 @@ impl<'r> Round<'r> {
         for entry in source.entries(from) {
             runtime.cancel.check()?;
             let entry = entry.map_err(Failure::Source)?;
-            bytes += entry.size;
-            steps.push(round.step(entry, &source)?);
+            let size = entry.size;
+            match round.step(entry, &source)? {
+                Step::Move(task) if size > ROUND_BYTES => {
+                    round.write(std::mem::take(&mut steps))?;
+                    round.write_large(task)?;
+                    bytes = 0;
+                }
+                step => {
+                    steps.push(step);
+                    bytes += size;
+                }
+            }
             if steps.len() >= ROUND_ENTRIES || bytes >= ROUND_BYTES {
                 round.write(std::mem::take(&mut steps))?;
                 bytes = 0;
             }
         }
         round.write(steps)?;
-        for worker in &round.workers {
-            worker.lock().flush()?;
-        }
+        round.crew.flush()?;
         round.pages.flush()?;
         Ok(round.manifest.finish()?)
     }
@@ -235,83 +239,92 @@ impl<'r> Round<'r> {
 
     /// Moves the content of a round, then writes its entries.
     fn write(&mut self, steps: Vec<Step>) -> Result<(), Failure> {
-        let moved = self.move_all(&steps)?;
-        let mut moved = moved.into_iter();
+        let slice_len = self.to.config().chunker.slice_len;
+        let mut jobs = Vec::new();
+        // How many jobs each file has.
+        let mut parts = Vec::new();
+        for step in &steps {
+            let Step::Move(task) = step else { continue };
+            let before = jobs.len();
+            if self.same_ids {
+                jobs.push(Job::MoveAll(task));
+            } else {
+                let slices = slices(0, task.entry.size, slice_len);
+                jobs.extend(slices.map(|slice| Job::Cut(task, slice)));
+            }
+            parts.push(jobs.len() - before);
+        }
+        let mut moved = self.crew.run(&jobs)?.into_iter();
+        drop(jobs);
+        let mut parts = parts.into_iter();
         for step in steps {
             let entry = match step {
                 Step::Ready(entry) => entry,
                 Step::Move(task) => {
-                    let pieces = moved.next().unwrap_or_default();
-                    let mut entry = task.entry;
-                    entry.content = content_of(pieces, &mut self.pages)?;
-                    entry
+                    let mut list = ListWriter::default();
+                    for pieces in moved.by_ref().take(parts.next().unwrap_or_default()) {
+                        list.extend(pieces, &mut self.pages)?;
+                    }
+                    self.moved(task, list)?
                 }
             };
-            self.runtime.progress.done(1, 0);
-            self.runtime.progress.detail("copied", &entry.path);
-            self.manifest.push(entry)?;
+            self.push(entry)?;
         }
         Ok(())
     }
 
-    /// The pieces of all files to be moved, in their order.
-    fn move_all(&self, steps: &[Step]) -> Result<Vec<Vec<Piece>>, Failure> {
-        let slice_len = self.to.config().chunker.slice_len;
-        let mut jobs: Vec<(&FileTask, usize, Range<u64>)> = Vec::new();
-        let mut files = 0;
-        for step in steps {
-            let Step::Move(task) = step else { continue };
-            let size = task.entry.size;
-            // Chunks that are moved as they are know no slices.
-            let slice_len = if self.same_ids { size } else { slice_len };
-            let mut start = 0;
-            while start < size {
-                let end = start.saturating_add(slice_len).min(size);
-                jobs.push((task, files, start..end));
-                start = end;
-            }
-            files += 1;
-        }
-        let results: Vec<Slot> = jobs.iter().map(|_| Mutex::new(None)).collect();
-        let next = AtomicUsize::new(0);
-        let work = |worker: &Mutex<Worker<'_>>| {
-            let mut worker = worker.lock();
-            while let Some((at, (task, _, slice))) = {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                jobs.get(at).map(|job| (at, job))
-            } {
-                let result = worker.slice(task, slice.clone());
-                if result.is_err() {
-                    next.store(jobs.len(), Ordering::Relaxed);
+    /// Moves a file that is too large to hold all its pieces.
+    fn write_large(&mut self, task: FileTask) -> Result<(), Failure> {
+        let mut list = ListWriter::default();
+        if self.same_ids {
+            let mut pieces = Pieces::new(self.from, &task.entry);
+            loop {
+                let window = pieces.by_ref().take(WINDOW_PIECES);
+                let window: Vec<Piece> = window.collect::<Result<_>>().map_err(Failure::Source)?;
+                if window.is_empty() {
+                    break;
                 }
-                *results[at].lock() = Some(result);
+                let part = window.len().div_ceil(4 * self.crew.len());
+                let jobs: Vec<Job<'_>> =
+                    window.chunks(part).map(|part| Job::Move(&task, part.to_vec())).collect();
+                for pieces in self.crew.run(&jobs)? {
+                    list.extend(pieces, &mut self.pages)?;
+                }
             }
-        };
-        let threads = self.workers.len().min(jobs.len());
-        if threads == 1 {
-            work(&self.workers[0]);
         } else {
-            std::thread::scope(|scope| {
-                for worker in &self.workers[..threads] {
-                    scope.spawn(|| work(worker));
+            let slice_len = self.to.config().chunker.slice_len;
+            let window_len = slice_len.saturating_mul(2 * self.crew.len() as u64);
+            for window in slices(0, task.entry.size, window_len) {
+                let slices = slices(window.start, window.end, slice_len);
+                let jobs: Vec<Job<'_>> = slices.map(|slice| Job::Cut(&task, slice)).collect();
+                for pieces in self.crew.run(&jobs)? {
+                    list.extend(pieces, &mut self.pages)?;
                 }
-            });
-        }
-        let mut pieces: Vec<Vec<Piece>> = vec![Vec::new(); files];
-        let mut stopped = None;
-        for ((_, file, _), result) in jobs.iter().zip(results) {
-            match result.into_inner() {
-                Some(Ok(slice)) => slice.into_iter().for_each(|piece| match piece {
-                    Piece::Hole(len) => push_hole(&mut pieces[*file], len),
-                    chunk => pieces[*file].push(chunk),
-                }),
-                Some(Err(failure)) => return Err(failure),
-                None => stopped = Some("a part of a file was not copied"),
             }
         }
-        match stopped {
-            Some(what) => Err(Failure::Destination(Error::Internal { what: what.into() })),
-            None => Ok(pieces),
-        }
+        let entry = self.moved(task, list)?;
+        self.push(entry)
     }
+
+    /// The entry of a file whose content is in the destination.
+    fn moved(&mut self, task: FileTask, list: ListWriter) -> Result<Entry, Failure> {
+        if list.len() != task.entry.size {
+            return Err(task.wrong_length());
+        }
+        let content = list.finish(&mut self.pages)?;
+        Ok(Entry { content, ..task.entry })
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), Failure> {
+        self.runtime.progress.done(1, 0);
+        self.runtime.progress.detail("copied", &entry.path);
+        Ok(self.manifest.push(entry)?)
+    }
+}
+
+/// Cuts a range into parts of this length.
+fn slices(start: u64, end: u64, len: u64) -> impl Iterator<Item = Range<u64>> {
+    std::iter::successors(Some(start), move |at| at.checked_add(len))
+        .take_while(move |at| *at < end)
+        .map(move |at| at..at.saturating_add(len).min(end))
 }

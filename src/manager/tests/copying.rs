@@ -161,3 +161,20 @@ fn a_repository_is_not_copied_into_itself() {
     let error = copy(&from, &from, &[], &options(), &Runtime::default()).expect_err("refused");
     assert_eq!(error.exit_code(), 2);
 }
+
+/// Small and large files, whose pieces are moved as they are, and a list of pieces in windows.
+#[test]
+fn between_repositories_that_are_alike_roots_are_equal() {
+    let home = tempfile::tempdir().expect("a folder");
+    let source = home.path().join("source");
+    make_contents(&source);
+    let params = ChunkerParams::for_average(4 << 10).expect("possible");
+    let small = vec![SizeClass { below: u64::MAX, params }];
+    let from = repository_with(&home.path().join("from"), Some(small));
+    let original = backed_up(&from, &source, WalkOptions::default());
+    let to = repository_like(&home.path().join("to"), &from);
+    let report = copied(&from, &to);
+    assert!(report.same_ids);
+    assert_eq!(snapshot(&report.snapshots[0].outcome).body.root, original.body.root);
+    assert_clean(&to);
+}
