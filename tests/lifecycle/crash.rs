@@ -17,6 +17,8 @@ use larder::verify::{CheckOptions, check};
 use crate::is_long;
 use crate::support::{Lab, LabOptions, crash_states};
 
+type Then = dyn Fn(&Lab, &str);
+
 /// Something that is stopped in the middle.
 struct Act<'a> {
     name: &'a str,
@@ -26,7 +28,7 @@ struct Act<'a> {
     /// Snapshots that are there or not, and whole if they are.
     open: &'a [&'a str],
     /// What has to be possible whatever is left.
-    then: Option<&'a dyn Fn(&Lab, &str)>,
+    then: Option<&'a Then>,
 }
 
 pub(crate) fn author() -> Author {
@@ -123,7 +125,8 @@ impl Act<'_> {
         (self.run)(&counting).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         use StorageErrorKind::{Missing, Permanent, Temporary};
         let kinds = [Temporary, Permanent, Missing];
-        for nth in 1..=counting.storage.calls(On::Any) {
+        let calls = counting.storage.calls(On::Any);
+        for nth in (1..=calls).step_by(if is_long() { 1 } else { 2 }) {
             for (number, kind) in (0..).zip(kinds) {
                 if is_long() || nth % 3 == number {
                     self.fail(before, On::Any, nth, Fault::Fail(kind));
