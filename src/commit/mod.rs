@@ -12,7 +12,7 @@
 mod cover;
 mod undelete;
 
-pub use undelete::{Undeleted, undelete};
+pub use undelete::undelete;
 
 use crate::error::{Error, Result};
 use crate::format::log::LogKind;
@@ -49,30 +49,44 @@ pub fn commit(
     runtime: &Runtime,
 ) -> Result<Snapshot> {
     let root = (new.body.root, new.body.depth);
-    if session.take_commit() && stands_before(repository, session, &[root], runtime)?.is_some() {
-        let snapshot = repository.commit_snapshot(new, session, known, runtime)?;
-        if stands(repository, session)?.is_some() {
-            return Ok(snapshot);
-        }
-        return reassure(repository, session, snapshot, known, runtime);
+    if session.take_commit() && stands_before(repository, session, &[root], runtime)? {
+        return put(repository, session, new, known, runtime);
     }
     // Overtaken before it committed, or a further commit of one session.
     for _ in 0..ATTEMPTS {
         let own = catch_up(repository, session, &[root], runtime)?;
-        let mut committed = None;
-        if stands_before(repository, &own, &[root], runtime)?.is_some() {
-            let snapshot = repository.commit_snapshot(new.clone(), &own, known, runtime)?;
-            committed = Some(match stands(repository, &own)? {
-                Some(_) => snapshot,
-                None => reassure(repository, &own, snapshot, known, runtime)?,
-            });
-        }
+        let committed = match stands_before(repository, &own, &[root], runtime) {
+            Ok(true) => put(repository, &own, new.clone(), known, runtime).map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
         end(own);
-        if let Some(snapshot) = committed {
+        if let Some(snapshot) = committed? {
             return Ok(snapshot);
         }
     }
     Err(overtaken("prunes overtake this run again and again"))
+}
+
+/// Puts the record (w5) and looks whether it stands (w6).
+fn put(
+    repository: &Repository,
+    session: &Session,
+    new: NewSnapshot,
+    known: &SnapshotList,
+    runtime: &Runtime,
+) -> Result<Snapshot> {
+    // A put that fails may be done all the same, late.
+    session.set_in_doubt(true);
+    let snapshot = repository.commit_snapshot(new, session, known, runtime)?;
+    let put = match stands(repository, session)? {
+        Some(_) => Ok(snapshot),
+        None => reassure(repository, session, snapshot, known, runtime),
+    };
+    if matches!(put, Ok(_) | Err(Error::Overtaken { .. })) {
+        session.set_in_doubt(false);
+    }
+    put
 }
 
 /// The record is there, but its session was fenced: a prune may not have seen it in time. All that
@@ -139,21 +153,21 @@ fn catch_up(
 }
 
 /// Looks at marks and fences before a commit (w4). What is now in condemned packs is copied.
-/// `None`: the session was taken for dead.
+/// `false`: the session was taken for dead.
 fn stands_before(
     repository: &Repository,
     session: &Session,
     roots: &[Root],
     runtime: &Runtime,
-) -> Result<Option<GcState>> {
-    let Some(gc) = stands(repository, session)? else { return Ok(None) };
+) -> Result<bool> {
+    let Some(gc) = stands(repository, session)? else { return Ok(false) };
     let condemned = gc.condemned();
     // What was condemned at the start was not deduplicated against.
     if condemned.iter().any(|pack| !session.condemned().contains(pack)) {
         repository.distrust(condemned);
         Cover::new(repository, runtime).make_sure(roots)?;
     }
-    Ok(Some(gc))
+    Ok(true)
 }
 
 /// Whether the session was not taken for dead (w6).

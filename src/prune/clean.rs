@@ -16,7 +16,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// A session that was silent for so long has no use for its objects.
 const DEAD_MS: i64 = 7 * DAY_MS;
 /// A fence that was not needed for so long will not be.
-const FENCE_MS: i64 = 90 * DAY_MS;
+const FENCE_MS: i64 = 365 * DAY_MS;
 /// Drop lists stay for so long at least.
 const DROP_LIST_MS: i64 = 7 * DAY_MS;
 /// Unfinished writes of others are removed after this.

@@ -1,11 +1,14 @@
 //! Finishes marks: drop list, deletes, records (SPEC.md, section 13, p6 and p7).
 //!
-//! Before anything is dropped, the packs that are left have to hold everything that lives: this is
-//! looked at once when it is decided, and once more with the packs taken away.
+//! What is condemned never counts again. So whatever lives and is only in condemned packs is copied
+//! first, and then the mark goes as a whole: two processes that finish the same mark, each on what
+//! it saw, cannot rely on what the other one takes. Before anything is dropped, the packs that are
+//! left have to hold everything that lives: this is looked at with the packs taken away.
 
 use std::collections::HashSet;
 
-use super::options::{PruneReport, Tally};
+use super::options::PruneReport;
+use super::repack::repack;
 use super::survey::{Survey, refused};
 use super::weigh::{Standing, Weights, weigh};
 use crate::error::{Error, Result, StorageErrorKind};
@@ -14,6 +17,8 @@ use crate::repository::{LISTING_LAG_MS, PackInfo, SeenMark};
 use crate::runtime::Phase;
 use crate::storage::in_parallel;
 
+/// How often what could not be copied is looked for elsewhere.
+const SAVING_MAX: usize = 3;
 /// Packs deleted between two looks at the cancel token.
 const BATCH: usize = 256;
 
@@ -22,7 +27,7 @@ pub(super) fn finish_marks(
     survey: &mut Survey<'_>,
     report: &mut PruneReport,
 ) -> Result<HashSet<ObjectHash>> {
-    let ripe: Vec<SeenMark> = survey
+    let mut ripe: Vec<SeenMark> = survey
         .marks
         .iter()
         .filter(|judged| judged.verdict.waits.is_empty())
@@ -31,23 +36,17 @@ pub(super) fn finish_marks(
     let mut dropped = HashSet::new();
     let open: Vec<&SeenMark> = ripe.iter().filter(|mark| !is_decided(survey, mark)).collect();
     if !open.is_empty() {
-        survey.runtime.progress.phase(Phase::Removing);
-        let weights = survey.weigh(&HashSet::new())?;
-        let drops = open
-            .iter()
-            .map(|mark| {
-                let (drop, rescued) = droppable(survey, &weights, &mark.packs)?;
-                report.rescued.packs += rescued.packs;
-                report.rescued.bytes += rescued.bytes;
-                Ok((mark.gc_id, drop))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        dropped = drops.iter().flat_map(|(_, packs)| packs.iter().copied()).collect();
+        let open: Vec<SeenMark> = open.into_iter().cloned().collect();
+        let weights = save_needed(survey, report)?;
+        let closing = closable(survey, &weights, &open)?;
+        dropped = closing.iter().flat_map(|mark| mark.packs.iter().copied()).collect();
         check_without(survey, &weights, &dropped)?;
-        for (gc_id, packs) in drops.iter().filter(|(_, packs)| !packs.is_empty()) {
+        for mark in closing.iter().filter(|mark| !mark.packs.is_empty()) {
             let time_ms = survey.runtime.clock.now_ms();
-            survey.repository.put_drop_list(*gc_id, packs, time_ms)?;
+            survey.repository.put_drop_list(mark.gc_id, &mark.packs, time_ms)?;
         }
+        // A mark that cannot be finished stays, and so does all that it names.
+        ripe.retain(|mark| closing.contains(mark) || !open.contains(mark));
     }
     // Lists of earlier runs, which may have been interrupted, name packs that are still there.
     let listed: HashSet<ObjectHash> = survey
@@ -73,33 +72,103 @@ fn is_decided(survey: &Survey<'_>, mark: &SeenMark) -> bool {
     survey.drop_lists.iter().any(|list| list.gc_id == mark.gc_id)
 }
 
-/// What of these packs may go, and the sum of those that are needed after all.
-pub(super) fn droppable(
-    survey: &Survey<'_>,
+/// Copies what lives and is in no pack that is sound and condemned by nobody: a condemned pack
+/// never counts again, whoever condemned it, because another process may be finishing the same mark
+/// just now. Returns the weights after that.
+fn save_needed(survey: &mut Survey<'_>, report: &mut PruneReport) -> Result<Weights> {
+    for _ in 0..SAVING_MAX {
+        let mut weights = survey.weigh(&HashSet::new())?;
+        refuse_lost(&weights)?;
+        let needed = weights.chosen_among(Standing::Condemned);
+        if needed.is_empty() {
+            return Ok(weights);
+        }
+        let saved = repack(survey, &mut weights, &needed)?;
+        for number in &needed {
+            let info = &weights.packs[*number].info;
+            if saved.done.contains(&info.hash) {
+                report.rescued.add(info.len);
+            } else {
+                // Perhaps another copy is sound.
+                survey.damaged_condemned.insert(info.hash);
+            }
+        }
+        report.written.packs += saved.added.packs;
+        report.written.bytes += saved.added.stored_bytes;
+        survey.warnings.extend(saved.failed.iter().map(|e| format!("could not be copied: {e}")));
+        survey.load_index()?;
+        if !needed.iter().any(|number| saved.done.contains(&weights.packs[*number].info.hash)) {
+            break;
+        }
+    }
+    survey.weigh(&HashSet::new())
+}
+
+/// The marks of which everything may go: nothing that lives is left in them alone.
+fn closable(
+    survey: &mut Survey<'_>,
     weights: &Weights,
-    packs: &[ObjectHash],
-) -> Result<(Vec<ObjectHash>, Tally)> {
+    marks: &[SeenMark],
+) -> Result<Vec<SeenMark>> {
+    let mut needed: HashSet<ObjectHash> = HashSet::new();
+    for standing in [Standing::Condemned, Standing::Damaged] {
+        let packs = weights.chosen_among(standing).into_iter();
+        needed.extend(packs.map(|number| weights.packs[number].info.hash));
+    }
+    let mut closable = Vec::new();
+    for mark in marks {
+        let mut is_needed = mark.packs.iter().any(|pack| needed.contains(pack));
+        for pack in &mark.packs {
+            is_needed |= match survey.packs.get(pack) {
+                Some(listed) => holds_missing(survey, weights, listed)?,
+                None => false,
+            };
+        }
+        if is_needed {
+            survey.warnings.push(
+                "condemned packs hold what is needed and cannot be copied; they stay: run \
+                 `larder check`, then `larder repair packs`"
+                    .into(),
+            );
+        } else {
+            closable.push(mark.clone());
+        }
+    }
+    Ok(closable)
+}
+
+/// Of so much that is missing, nobody can say where it was.
+pub(super) fn refuse_lost(weights: &Weights) -> Result<()> {
     if weights.missing_count > weights.missing.len() as u64 {
         return Err(refused(
             format!("{} chunks that snapshots need are not in the index", weights.missing_count),
             "run `larder repair index`, then `larder check`",
         ));
     }
-    let (mut drop, mut rescued) = (Vec::new(), Tally::default());
-    for pack in packs {
-        let Some(listed) = survey.packs.get(pack) else {
-            // Gone already; nothing is to be said about it twice.
-            drop.push(*pack);
-            continue;
-        };
-        let is_needed = weights.needed.contains(pack) || holds_missing(survey, weights, listed)?;
-        if is_needed {
-            rescued.add(listed.len);
-        } else {
+    Ok(())
+}
+
+/// What of these packs may be condemned: whatever holds nothing that is needed.
+pub(super) fn droppable(
+    survey: &Survey<'_>,
+    weights: &Weights,
+    packs: &[ObjectHash],
+) -> Result<Vec<ObjectHash>> {
+    refuse_lost(weights)?;
+    let needed: HashSet<ObjectHash> = weights
+        .chosen_among(Standing::Condemned)
+        .into_iter()
+        .map(|number| weights.packs[number].info.hash)
+        .collect();
+    let mut drop = Vec::new();
+    for pack in packs.iter().filter(|pack| !needed.contains(*pack)) {
+        if let Some(listed) = survey.packs.get(pack)
+            && !holds_missing(survey, weights, listed)?
+        {
             drop.push(*pack);
         }
     }
-    Ok((drop, rescued))
+    Ok(drop)
 }
 
 /// Whether a pack has something that snapshots need and the index does not know. Asked only if

@@ -47,6 +47,7 @@ use lease::Lease;
 use plan::{Decision, decide_all, describe, ripe_packs};
 use survey::{JudgedMark, Survey};
 use times::Times;
+use weigh::Standing;
 
 /// Says what a run at this moment would do. Writes nothing.
 ///
@@ -66,16 +67,20 @@ pub fn plan(
     let survey = Survey::take(repository, options, times, list, options.list_lost, runtime)?;
     // What waits for nothing would be gone.
     let mut weights = survey.weigh(&HashSet::new())?;
-    let ripe = ripe_packs(&survey, &weights);
+    let ripe = ripe_packs(&survey);
     let mut decision = decide_all(&survey, &weights)?;
+    // What of it is needed again would be copied before.
+    let saved = weights.chosen_among(Standing::Condemned);
     for pack in survey.packs.iter().filter(|pack| ripe.contains(&pack.hash)) {
         decision.plan.delete.add(pack.len);
         decision.plan.condemned.packs -= 1;
         decision.plan.condemned.bytes -= pack.len;
     }
-    if !decision.repack.is_empty() {
+    let written = [saved, decision.repack.clone()].concat();
+    if !written.is_empty() {
         (decision.plan.written, decision.plan.exact) =
-            repack::measure(&survey, &mut weights, &decision.repack)?;
+            repack::measure(&survey, &mut weights, &written)?;
+        decision.plan.exact &= written.len() == decision.repack.len();
     }
     decision.plan.freed_bytes = freed(&decision.plan);
     describe(&survey, &mut decision);
@@ -130,7 +135,8 @@ fn run_leased(
     }
     lease.renew()?;
     let mut weights = survey.weigh(&HashSet::new())?;
-    let is_whole = weights.missing_count == 0;
+    let is_whole =
+        weights.missing_count == 0 && weights.chosen_among(Standing::Damaged).is_empty();
     let mut decision = decide_all(&survey, &weights)?;
     for message in &survey.warnings {
         warn(runtime, message);
@@ -143,8 +149,8 @@ fn run_leased(
         );
     }
     lease.renew()?;
-    report.written.packs = repacked.added.packs;
-    report.written.bytes = repacked.added.stored_bytes;
+    report.written.packs += repacked.added.packs;
+    report.written.bytes += repacked.added.stored_bytes;
     decision.plan.written = report.written;
     decision.plan.freed_bytes = freed(&decision.plan);
     if !repacked.done.is_empty() {
@@ -224,7 +230,7 @@ fn condemn(
     let weights = survey.weigh(&packs)?;
     let mut packs: Vec<ObjectHash> = packs.into_iter().collect();
     packs.sort_unstable();
-    let (packs, _) = droppable(survey, &weights, &packs)?;
+    let packs = droppable(survey, &weights, &packs)?;
     check_without(survey, &weights, &packs.iter().copied().collect())?;
     let gc_id = BackupId(survey.runtime.random.bytes());
     let time_ms = survey.runtime.clock.now_ms();

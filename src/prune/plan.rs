@@ -130,13 +130,8 @@ fn facts(survey: &Survey<'_>, weights: &Weights, pack: &PackWeight) -> PackFacts
     }
 }
 
-/// The packs of marks that wait for nothing any more, less those that are needed after all.
-pub(super) fn ripe_packs(survey: &Survey<'_>, weights: &Weights) -> HashSet<ObjectHash> {
-    survey
-        .marks
-        .iter()
-        .filter(|judged| judged.verdict.waits.is_empty())
-        .flat_map(|judged| judged.mark.packs.iter().copied())
-        .filter(|pack| !weights.needed.contains(pack))
-        .collect()
+/// The packs of marks that wait for nothing any more.
+pub(super) fn ripe_packs(survey: &Survey<'_>) -> HashSet<ObjectHash> {
+    let ripe = survey.marks.iter().filter(|judged| judged.verdict.waits.is_empty());
+    ripe.flat_map(|judged| judged.mark.packs.iter().copied()).collect()
 }

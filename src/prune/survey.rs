@@ -93,6 +93,8 @@ pub(super) struct Survey<'a> {
     /// Packs that no index object names, and that cannot be opened.
     pub(super) unreadable: HashSet<ObjectHash>,
     pub(super) damaged: HashSet<ObjectHash>,
+    /// Condemned packs of which something could not be copied.
+    pub(super) damaged_condemned: HashSet<ObjectHash>,
     pub(super) living: Living,
     /// Chunk ids of content that lies in pages that live, if asked for.
     pub(super) inline: Living,
@@ -145,6 +147,7 @@ impl<'a> Survey<'a> {
             orphans: HashSet::new(),
             unreadable: HashSet::new(),
             damaged: HashSet::new(),
+            damaged_condemned: HashSet::new(),
             living: Living::default(),
             inline: Living::default(),
             seen: if with_inline { SeenPages::with_inline() } else { SeenPages::default() },
@@ -320,6 +323,7 @@ impl<'a> Survey<'a> {
         match self.packs.get(&info.hash) {
             None => Standing::Absent,
             Some(listed) if listed.len != info.len => Standing::Absent,
+            Some(_) if self.damaged_condemned.contains(&info.hash) => Standing::Damaged,
             Some(_) if self.condemned.contains(&info.hash) || condemned.contains(&info.hash) => {
                 Standing::Condemned
             }

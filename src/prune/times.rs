@@ -5,6 +5,9 @@ use crate::repository::{GcState, LISTING_LAG_MS, SeenMark, SeenSession};
 
 /// A mark waits at most so long for time to pass.
 const MARK_AGE_MS: i64 = 24 * HOUR_MS;
+/// And at least so long: sessions announced up to an hour later are waited for, and listed up to an
+/// hour late.
+const MARK_AGE_MIN_MS: i64 = 3 * HOUR_MS;
 /// A session that gave no sign for so long may be fenced.
 const SILENCE_MS: i64 = 12 * HOUR_MS;
 /// Without a clock of storage's own, times are those of who wrote the record.
@@ -54,7 +57,7 @@ impl Times {
             now_ms: probe_ms.unwrap_or(here_ms),
             has_clock: probe_ms.is_some(),
             immediate: options.is_immediate(),
-            mark_age_ms: least(options.grace_ms.clamp(0, MARK_AGE_MS)),
+            mark_age_ms: least(options.grace_ms.clamp(MARK_AGE_MIN_MS, MARK_AGE_MS)),
             silence_ms: least(SILENCE_MS),
         }
     }

@@ -2,14 +2,13 @@
 //!
 //! Of several copies of a living chunk one is chosen, that in the usable pack with the lowest name,
 //! so that every prune that sees the same comes to the same. Nothing is taken from packs that
-//! somebody condemns, and what has no usable copy keeps all packs that have it.
+//! somebody condemns as long as there is another copy.
 
 use std::collections::HashSet;
 
 use super::living::{Living, prefix};
 use crate::error::{Error, Result};
 use crate::format::pack::PackType;
-use crate::model::ObjectHash;
 use crate::repository::{Location, NumberedPacks, PackInfo, PackRef, Repository};
 use crate::runtime::Runtime;
 
@@ -25,10 +24,10 @@ pub(super) enum Standing {
     Usable,
     /// As usable, but no index object names it.
     Orphan,
+    /// Some mark condemns it: what lives in it has to be copied.
+    Condemned,
     /// There, and known to be damaged.
     Damaged,
-    /// Some mark condemns it.
-    Condemned,
     /// Not listed, or not with the length that the index says.
     Absent,
 }
@@ -53,8 +52,6 @@ pub(super) struct Weights {
     numbered: NumberedPacks,
     /// Living plain bytes of each segment.
     segments: Vec<u32>,
-    /// Packs that hold the only copies of living chunks, and are condemned.
-    pub(super) needed: HashSet<ObjectHash>,
     /// Prefixes of living ids that no pack has, sorted.
     pub(super) missing: Vec<u64>,
     /// How many those are in all.
@@ -65,6 +62,15 @@ impl Weights {
     /// Living plain bytes of each segment of a pack.
     pub(super) fn segments(&self, pack: &PackWeight) -> &[u32] {
         &self.segments[pack.first_segment..pack.first_segment + pack.info.segments as usize]
+    }
+
+    /// The numbers of packs of this standing in which living chunks were chosen.
+    pub(super) fn chosen_among(&self, standing: Standing) -> Vec<usize> {
+        let packs = self.packs.iter().enumerate();
+        packs
+            .filter(|(_, pack)| pack.standing == standing && pack.living_chunks > 0)
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Whether a pack may have one of the missing ids.
@@ -104,7 +110,6 @@ pub(super) fn weigh(
         packs,
         numbered,
         segments: vec![0; segments],
-        needed: HashSet::new(),
         missing: Vec::new(),
         missing_count: 0,
     };
@@ -232,27 +237,14 @@ fn each_copy(
     Ok(())
 }
 
-/// Which copy of a living chunk is kept. Condemned copies are all needed if there is no other.
-fn choose(weights: &mut Weights, copies: &[Held]) -> Option<usize> {
+/// Which copy of a living chunk is kept, or copied from: the one that is worth most.
+fn choose(weights: &Weights, copies: &[Held]) -> Option<usize> {
     let key = |copy: &Held| {
         let pack = &weights.packs[copy.0];
         (pack.standing, pack.info.hash)
     };
     let best = (0..copies.len()).min_by_key(|at| key(&copies[*at]))?;
-    match weights.packs[copies[best].0].standing {
-        Standing::Usable | Standing::Orphan => Some(best),
-        Standing::Absent => None,
-        // A damaged pack may be all there is, and a condemned one is sound: both are kept.
-        Standing::Damaged | Standing::Condemned => {
-            for (number, _) in copies {
-                let pack = &weights.packs[*number];
-                if pack.standing == Standing::Condemned {
-                    weights.needed.insert(pack.info.hash);
-                }
-            }
-            Some(best)
-        }
-    }
+    (weights.packs[copies[best].0].standing != Standing::Absent).then_some(best)
 }
 
 /// The type of a pack, for sums apart.

@@ -44,6 +44,8 @@ pub struct Session {
     /// Whether it committed. A session commits once: then its fence has done its work when the
     /// record is seen.
     spent: AtomicBool,
+    /// Whether a record was put of which it is not known that it stands.
+    in_doubt: AtomicBool,
     stop: Option<Sender<()>>,
     heartbeats: Option<JoinHandle<u32>>,
 }
@@ -135,6 +137,12 @@ impl Session {
         !self.spent.swap(true, Ordering::SeqCst)
     }
 
+    /// Says whether a record of it may be there, or come late, of which it is not known that it
+    /// stands. Such a session stays open: a prune waits for it, and fences it in the end.
+    pub fn set_in_doubt(&self, in_doubt: bool) {
+        self.in_doubt.store(in_doubt, Ordering::SeqCst);
+    }
+
     /// Whether its announcement is still there. One that is gone was taken for dead.
     ///
     /// # Errors
@@ -150,7 +158,8 @@ impl Session {
     /// Says that the session is over, whether it reached its goal or gave up.
     ///
     /// After a commit its objects stay for a while, with one that says so: whoever lists the
-    /// records may not see the new one yet, and must not take the session for ended before.
+    /// records may not see the new one yet, and must not take the session for ended before. If it
+    /// is not known what became of the commit, it is not over.
     ///
     /// # Errors
     /// The storage's. The work of the session is not in danger then: an open session only delays
@@ -158,6 +167,9 @@ impl Session {
     pub fn end(mut self) -> Result<()> {
         let last = self.stop_heartbeats();
         let announcer = &self.announcer;
+        if self.in_doubt.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         if self.spent.load(Ordering::SeqCst) {
             announcer.put_end()?;
             return announcer.clean_ended();
@@ -255,6 +267,7 @@ impl Repository {
             announcer,
             condemned: HashSet::new(),
             spent: AtomicBool::new(false),
+            in_doubt: AtomicBool::new(false),
             stop: Some(stop),
             heartbeats: Some(heartbeats),
         };

@@ -7,7 +7,7 @@ use larder::commit::{commit, undelete};
 use larder::error::Error;
 use larder::format::log::LogKind;
 use larder::model::{BackupId, ObjectHash};
-use larder::repository::{Author, NewSnapshot, Repository};
+use larder::repository::{Author, NewSnapshot, Repository, Snapshot};
 use larder::runtime::{Phase, Progress};
 use larder::storage::Storage;
 
@@ -149,37 +149,34 @@ fn undelete_brings_back_what_is_there() {
     let repository = lab.open();
     let list = repository.snapshots().expect("lists");
     let first = list.snapshots[0].clone();
-    let forget = |list: &larder::repository::SnapshotList| {
+    let forget = |list: &larder::repository::SnapshotList, snapshot: &Snapshot| {
         repository
-            .append_about(LogKind::Forget, &[&first], "old", &author(), list, &lab.runtime())
+            .append_about(LogKind::Forget, &[snapshot], "old", &author(), list, &lab.runtime())
             .expect("forgets");
         repository.snapshots().expect("lists")
     };
-    // Nobody is about to take it: it comes back as it was.
-    let list = forget(&list);
+    let list = forget(&list, &first);
     assert!(list.snapshots.is_empty() && list.forgotten.len() == 1);
     let all: Vec<_> = list.forgotten.iter().collect();
     let done = undelete(&repository, &all, &author(), &list, &lab.runtime()).expect("undeletes");
-    assert_eq!(done.restored, [first.id]);
+    assert_eq!((done.len(), done[0].id), (1, first.id));
     lab.assert_all_whole("undeleted");
-    // A prune is about to remove data and record: it gets a new record, and new packs.
-    let list = forget(&repository.snapshots().expect("lists"));
+    // A prune is about to remove data and records: there are new packs, and the new record stays.
+    let list = forget(&repository.snapshots().expect("lists"), &done[0]);
+    assert_eq!(list.forgotten.len(), 2, "the old record, and the new one");
     let old = packs(&repository);
-    repository.put_mark(GC, &old, &[first.record], 0).expect("puts");
-    let all: Vec<_> = list.forgotten.iter().collect();
-    let done = undelete(&repository, &all, &author(), &list, &lab.runtime()).expect("undeletes");
-    let [(id, renewed)] = &done.renewed[..] else { panic!("{done:?}") };
-    assert_eq!(*id, first.id);
+    repository.put_mark(GC, &old, &[first.record, done[0].record], 0).expect("puts");
+    let last = list.forgotten.iter().rfind(|gone| gone.snapshot.record == done[0].record);
+    let last = last.expect("is there");
+    let done = undelete(&repository, &[last], &author(), &list, &lab.runtime());
+    let done = done.expect("undeletes").remove(0);
     drop_packs(&lab, &repository, &old);
-    lab.memory.delete(&first.object_name).expect("deletes");
-    let copy = lab.restore(&lab.open(), renewed).expect("restores");
-    assert_eq!(copy, lab.live_copy());
+    for gone in &list.forgotten {
+        lab.memory.delete(&gone.snapshot.object_name).expect("deletes");
+    }
+    lab.assert_all_whole("its packs and old records are gone");
     // Its data is gone: it stays forgotten.
-    let list = repository.snapshots().expect("lists");
-    let renewed = list.snapshots[0].clone();
-    repository
-        .append_about(LogKind::Forget, &[&renewed], "old", &author(), &list, &lab.runtime())
-        .expect("forgets");
+    forget(&repository.snapshots().expect("lists"), &done);
     repository.load_index().expect("loads");
     let new = packs(&repository);
     drop_packs(&lab, &repository, &new);

@@ -70,7 +70,7 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
     let list = context.open()?.snapshots()?;
     warn_of_bad(&list, out);
     if args.forgotten {
-        let known: Vec<&Snapshot> = list.forgotten.iter().map(|gone| &gone.snapshot).collect();
+        let known: Vec<&Snapshot> = list.undeletable().iter().map(|gone| &gone.snapshot).collect();
         let chosen = choose(&names, &known, &filter)?;
         show_forgotten(&list, &chosen, context)?;
         return Ok(finish(&list));

@@ -11,9 +11,8 @@ use crate::cli::author::author;
 use crate::cli::context::Context;
 use crate::cli::output::plural;
 use crate::cli::select::warn_of_bad;
-use crate::commit::{Undeleted, undelete};
+use crate::commit::undelete;
 use crate::error::{Error, Result};
-use crate::model::BackupId;
 use crate::repository::{Forgotten, Snapshot};
 
 const EXAMPLES: &str = "\
@@ -43,14 +42,6 @@ pub(crate) struct UndeleteArgs {
 #[derive(Serialize)]
 struct Summary {
     undeleted: Vec<String>,
-    renewed: Vec<Renewed>,
-}
-
-/// A prune was about to remove its record: it has a new one, and a new id.
-#[derive(Serialize)]
-struct Renewed {
-    original_id: String,
-    snapshot_id: String,
 }
 
 pub(super) fn run(args: &UndeleteArgs, context: &Context) -> Result<Finish> {
@@ -58,7 +49,8 @@ pub(super) fn run(args: &UndeleteArgs, context: &Context) -> Result<Finish> {
     let repository = context.open()?;
     let list = repository.snapshots()?;
     warn_of_bad(&list, &context.out);
-    let forgotten = list.forgotten.iter().map(|gone| &gone.snapshot);
+    let undeletable = list.undeletable();
+    let forgotten = undeletable.iter().map(|gone| &gone.snapshot);
     let chosen: Vec<&Snapshot> = if args.all {
         forgotten.filter(|snapshot| filter.fits(snapshot)).collect()
     } else {
@@ -71,9 +63,9 @@ pub(super) fn run(args: &UndeleteArgs, context: &Context) -> Result<Finish> {
         })?
     };
     let is_chosen = |gone: &&Forgotten| chosen.iter().any(|one| one.record == gone.snapshot.record);
-    let chosen: Vec<&Forgotten> = list.forgotten.iter().filter(is_chosen).collect();
+    let chosen: Vec<&Forgotten> = undeletable.iter().copied().filter(is_chosen).collect();
     let undeleted = if chosen.is_empty() {
-        Undeleted::default()
+        Vec::new()
     } else {
         undelete(&repository, &chosen, &author(), &list, &context.quiet_runtime())?
     };
@@ -81,25 +73,13 @@ pub(super) fn run(args: &UndeleteArgs, context: &Context) -> Result<Finish> {
     Ok(Finish::Done)
 }
 
-fn tell(undeleted: &Undeleted, context: &Context) -> Result<()> {
+fn tell(undeleted: &[Snapshot], context: &Context) -> Result<()> {
     let out = &context.out;
-    let Undeleted { restored, renewed } = undeleted;
     if out.json {
-        let renewed = |(old, new): &(BackupId, Snapshot)| Renewed {
-            original_id: old.to_string(),
-            snapshot_id: new.id.to_string(),
-        };
-        return out.message(
-            "summary",
-            &Summary {
-                undeleted: restored.iter().map(ToString::to_string).collect(),
-                renewed: undeleted.renewed.iter().map(renewed).collect(),
-            },
-        );
+        let undeleted = undeleted.iter().map(|snapshot| snapshot.id.to_string()).collect();
+        return out.message("summary", &Summary { undeleted });
     }
-    let count = plural((restored.len() + renewed.len()) as u64, "snapshot");
-    let same = restored.iter().map(BackupId::short);
-    let new = renewed.iter().map(|(old, new)| format!("{} as {}", old.short(), new.id.short()));
-    let ids: Vec<String> = same.chain(new).collect();
+    let count = plural(undeleted.len() as u64, "snapshot");
+    let ids: Vec<String> = undeleted.iter().map(|snapshot| snapshot.id.short()).collect();
     out.note(format!("{count} there again: {}", ids.join(", ")))
 }

@@ -1,5 +1,7 @@
 //! What readers of the log get.
 
+use std::collections::HashMap;
+
 use super::chains::Breach;
 use super::read::Record;
 use crate::error::{Error, Result};
@@ -96,6 +98,26 @@ impl SnapshotList {
     /// All log records that can be read, by client and number.
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// The forgotten snapshots that can be had back, oldest first: an undeleted one has a new
+    /// record, and its old one may be there for a while.
+    pub fn undeletable(&self) -> Vec<&Forgotten> {
+        let mut newest: HashMap<BackupId, &Forgotten> = HashMap::new();
+        for forgotten in &self.forgotten {
+            let key = |one: &Forgotten| (one.forgotten_ms, one.snapshot.client_seq);
+            let known = newest.entry(forgotten.snapshot.id).or_insert(forgotten);
+            if key(known) < key(forgotten) {
+                *known = forgotten;
+            }
+        }
+        for snapshot in &self.snapshots {
+            newest.remove(&snapshot.id);
+        }
+        let is_newest = |one: &&Forgotten| {
+            newest.get(&one.snapshot.id).is_some_and(|n| n.snapshot.record == one.snapshot.record)
+        };
+        self.forgotten.iter().filter(is_newest).collect()
     }
 
     /// Fails if something speaks for a rollback or for hidden records, unless the user has looked

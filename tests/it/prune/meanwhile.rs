@@ -125,8 +125,9 @@ fn what_is_needed_after_all_is_rescued() {
     lab.clock.advance_ms(25 * HOUR_MS);
     let done = prune(&lab, &options());
     assert_eq!(done.rescued.packs, all.len() as u64, "{done:?}");
-    assert_eq!(done.deleted.packs, 0);
-    assert!(names(&lab, "gc/").is_empty(), "the mark is gone at once: nothing was dropped");
+    // What is condemned never counts again: it is copied, and goes as a whole.
+    assert_eq!(done.deleted.packs, all.len() as u64, "{done:?}");
+    assert!(done.written.packs > 0);
     assert_left(&lab, "rescued");
     assert!(lab.backup().stats.bytes_added < 1 << 20);
 }
@@ -148,7 +149,7 @@ fn a_dead_session_is_fenced() {
     let done = prune(&lab, &options());
     assert_eq!(done.deleted.packs, marked.condemned.packs, "{done:?}");
     assert!(names(&lab, "sessions/").iter().all(|name| !name.contains("-0000")), "it is removed");
-    lab.clock.advance_ms(91 * DAY_MS);
+    lab.clock.advance_ms(366 * DAY_MS);
     prune(&lab, &options());
     prune(&lab, &options());
     assert!(names(&lab, "gc/").is_empty(), "{:?}", names(&lab, "gc/"));
@@ -168,8 +169,7 @@ fn undelete_before_during_and_after_a_prune() {
         let gone: Vec<_> = list.forgotten.iter().collect();
         let done = undelete(&repository, &gone, &author(), &list, &lab.runtime());
         match runs {
-            0 => assert_eq!(done.expect("undeletes").restored.len(), 2),
-            1 => assert_eq!(done.expect("undeletes").renewed.len(), 2),
+            0 | 1 => assert_eq!(done.expect("undeletes").len(), 2),
             _ => {
                 assert!(
                     gone.is_empty() || matches!(done, Err(Error::Overtaken { .. })),

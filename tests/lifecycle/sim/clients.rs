@@ -222,16 +222,11 @@ impl Client {
         // It has to stay, unless somebody forgets it at the same time or later.
         let is_alone = before.is_some_and(|(_, open)| open == 0);
         if is_alone
-            && undeleted.restored.contains(&id)
+            && undeleted.iter().any(|snapshot| snapshot.id == id)
             && truth.given_up.get(&id) == before.as_ref()
         {
             truth.given_up.remove(&id);
             truth.reported.insert(id);
-        }
-        for (old, snapshot) in undeleted.renewed {
-            // It is new: nobody can have forgotten it before.
-            truth.renewed.insert(snapshot.id, old);
-            truth.reported.insert(snapshot.id);
         }
         Ok(true)
     }
