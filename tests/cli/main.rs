@@ -10,6 +10,7 @@ mod forget;
 mod history;
 mod quickstart;
 mod reading;
+mod repair;
 mod repo;
 mod restore;
 mod rewrite;

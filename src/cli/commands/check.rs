@@ -147,8 +147,11 @@ fn print(report: &CheckReport, context: &Context) -> Result<()> {
     }
     let hit = plural(report.hits.snapshots.len() as u64, "snapshot");
     out.line(format!(
-        "damage found: {}, {hit} hit ({looked_at})",
-        plural(report.damaged, "finding")
+        "damage found: {}{hit} hit ({looked_at})",
+        match report.damaged {
+            0 => String::new(),
+            number => format!("{}, ", plural(number, "finding")),
+        }
     ))?;
     if !packs.is_empty() {
         let packs = if packs.len() <= HINTED_PACKS { packs.join(" ") } else { String::new() };
