@@ -112,6 +112,7 @@ impl Person {
             (r"\b(?:[A-Z0-9]{5}-){7}[A-Z0-9]{5}\b", "CODES-..."),
             (r"\bin \d+(\.\d+)? s\b", "in <seconds>"),
             (r" +\b\d+(\.\d+)? ([KMG]i)?B\b", " <size>"),
+            (r"(?m)^\d+(\.\d+)? ([KMG]i)?B\b", "<size>"),
             (r" +(Size|Added)\b", " $1"),
             (r"\b\d+ (entr|chunk|pack|object)(y|ies|s)?\b", "<number> ${1}s"),
             (r"folders  \d+ with other metadata", "folders  <number> with other metadata"),
