@@ -59,7 +59,10 @@ impl Repository {
     pub fn reseal_index(&self, runtime: &Runtime) -> Result<usize> {
         self.index.load(&self.storage)?;
         let current = self.keys.current(Class::Index).epoch();
-        for covered in self.index.covered() {
+        let listed = self.listed_index()?;
+        // Not those that were deleted since they were loaded.
+        let stored = self.index.covered().into_iter().filter(|c| listed.contains_key(&c.object));
+        for covered in stored {
             let mut head = [0; HEADER_LEN];
             let name = format!("index/{}", covered.object);
             self.storage.get_range(&name, 0, &mut head)?;

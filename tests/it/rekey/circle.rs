@@ -119,6 +119,7 @@ impl Circle {
 
     /// The repository, opened by whoever can.
     fn somebody(&self) -> Repository {
+        // Whoever reads the storage can read the labels.
         let opened = self.people.iter().find_map(|name| self.try_open(name).ok());
         opened.expect("somebody opens it")
     }

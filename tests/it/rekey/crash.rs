@@ -7,7 +7,7 @@ use larder::crypto::{RecoveryCode, Suite};
 use larder::error::Error;
 use larder::repository::{RekeyOptions, Repository, Unlock};
 use larder::storage::record::Write;
-use larder::storage::{MemoryStorage, RecordStorage, SharedStorage};
+use larder::storage::{RecordStorage, SharedStorage};
 
 use super::circle::{Circle, key, short_id};
 use crate::rounds;
@@ -218,5 +218,4 @@ fn the_order_of_writes_is_that_of_the_specification() {
     let expected: Vec<String> = puts.iter().map(|folder| format!("put {folder}")).collect();
     assert_eq!(order[..expected.len()], expected);
     assert!(order[expected.len()..].iter().all(|step| step.starts_with("delete")), "{order:?}");
-    let _: &MemoryStorage = &run.before.storage;
 }

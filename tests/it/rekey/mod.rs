@@ -3,7 +3,9 @@
 
 mod circle;
 mod crash;
+mod model;
 mod races;
+mod tampering;
 
 use larder::crypto::{RecoveryCode, Suite};
 use larder::error::Error;
