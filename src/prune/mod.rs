@@ -135,8 +135,7 @@ fn run_leased(
     }
     lease.renew()?;
     let mut weights = survey.weigh(&HashSet::new())?;
-    let is_whole =
-        weights.missing_count == 0 && weights.chosen_among(Standing::Damaged).is_empty();
+    let is_whole = weights.missing_count == 0 && weights.chosen_among(Standing::Damaged).is_empty();
     let mut decision = decide_all(&survey, &weights)?;
     for message in &survey.warnings {
         warn(runtime, message);

@@ -14,7 +14,7 @@ use larder::crypto::{KeyFileSecret, RecoveryCode, Suite};
 use larder::format::{DRAFT, FORMAT_VERSION};
 use larder::model::BackupStrategy;
 use larder::repository::{
-    InitOptions, KdfCost, OpenOptions, Password, Repository, Snapshot, Unlock,
+    InitOptions, KdfCost, OpenOptions, Password, RekeyOptions, Repository, Snapshot, Unlock,
 };
 use larder::restore::{RestoreOptions, restore};
 use larder::runtime::{Random, Runtime, TestClock};
@@ -53,12 +53,17 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("text")
 }
 
-/// What opens each of the two repositories.
+/// Where the recovery code of a repository stands: a rekey replaces it.
+pub(crate) fn code_of(name: &str) -> &'static str {
+    if name == "rekeyed" { "new_recovery_code" } else { "recovery_code" }
+}
+
+/// What opens each of the repositories.
 fn unlocks(name: &str, expected: &Value) -> Vec<Unlock> {
     if name == "none" {
         return vec![Unlock::Nothing];
     }
-    let code = RecoveryCode::parse(text(&expected["recovery_code"])).expect("a code");
+    let code = RecoveryCode::parse(text(&expected[code_of(name)])).expect("a code");
     vec![
         Unlock::Password(Password::new(text(&expected["password"]))),
         Unlock::KeyFile(KeyFileSecret::parse(text(&expected["key_file"])).expect("a key file")),
@@ -98,7 +103,7 @@ fn snapshots(repository: &Repository, name: &str) -> Vec<Snapshot> {
 
 #[test]
 fn every_secret_opens_them_and_they_are_whole() {
-    for name in ["encrypted", "none"] {
+    for name in ["encrypted", "rekeyed", "none"] {
         for repository in opened(name) {
             let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
             let report = check(&repository, &options, &Runtime::default()).expect("checks");
@@ -111,7 +116,7 @@ fn every_secret_opens_them_and_they_are_whole() {
 #[test]
 fn snapshots_hold_what_was_there() {
     let expected = expected();
-    for name in ["encrypted", "none"] {
+    for name in ["encrypted", "rekeyed", "none"] {
         let repository = opened(name).remove(0);
         let snapshots = snapshots(&repository, name);
         assert_eq!(snapshots[0].strategy(), BackupStrategy::Full);
@@ -129,7 +134,7 @@ fn snapshots_hold_what_was_there() {
 #[test]
 fn they_are_restored() {
     let expected = expected();
-    for name in ["encrypted", "none"] {
+    for name in ["encrypted", "rekeyed", "none"] {
         let repository = opened(name).remove(0);
         let snapshots = snapshots(&repository, name);
         let home = tempfile::tempdir().expect("a folder");
@@ -153,7 +158,7 @@ fn the_same_files_are_not_stored_again() {
     let source = home.path().join("tree");
     build(&source);
     change(&source);
-    for name in ["encrypted", "none"] {
+    for name in ["encrypted", "rekeyed", "none"] {
         let copied = home.path().join(name);
         copy_folder(&folder().join(name), &copied);
         let unlock = unlocks(name, &expected()).pop().expect("one");
@@ -341,8 +346,12 @@ fn make_golden() {
     let mut value = [0_u8; 8];
     let attribute = rustix::fs::getxattr(source.join("small"), "user.mood", &mut value[..]);
     assert_eq!(attribute, Ok(5), "the folder of {SOURCE} takes no attributes");
+    // The code of the rekeyed one before it was rekeyed.
+    expected["new_recovery_code"] = json!(&*code.to_text());
     let mut repositories = Vec::new();
-    for (name, suite, seed) in [("encrypted", Suite::Aes256, 1), ("none", Suite::None, 3)] {
+    let all =
+        [("encrypted", Suite::Aes256, 1), ("none", Suite::None, 3), ("rekeyed", Suite::Aes256, 5)];
+    for (name, suite, seed) in all {
         let folder = target.join(name);
         fs::create_dir_all(&folder).expect("makes a folder");
         let init = InitOptions { suite, kdf: KdfCost::Standard, ..InitOptions::default() };
@@ -355,6 +364,14 @@ fn make_golden() {
     for (day, tree) in ["first", "second"].into_iter().enumerate() {
         if day == 1 {
             change(source);
+            // Between its two snapshots, so that it has data of two epochs.
+            let (_, repository, _) = repositories.last().expect("the rekeyed one");
+            let mut show = |code: &RecoveryCode| {
+                expected["new_recovery_code"] = json!(&*code.to_text());
+                Ok(())
+            };
+            let options = RekeyOptions::default();
+            repository.rekey(&options, &mut show, &runtime(500, 0)).expect("rekeys");
         }
         expected[tree] = TreeCopy::of_folder(source).to_json();
         for (name, repository, seed) in &repositories {

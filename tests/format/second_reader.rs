@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::golden::{expected, folder};
+use crate::golden::{code_of, expected, folder};
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
@@ -46,14 +46,14 @@ fn secrets(repository: &str, expected: &Value) -> Vec<Vec<String>> {
     vec![
         secret("--password", "password"),
         secret("--key-file-text", "key_file"),
-        secret("--recovery-code", "recovery_code"),
+        secret("--recovery-code", code_of(repository)),
     ]
 }
 
 #[test]
 fn it_lists_snapshots_with_every_secret() {
     let expected = expected();
-    for repository in ["encrypted", "none"] {
+    for repository in ["encrypted", "rekeyed", "none"] {
         for secret in secrets(repository, &expected) {
             let secret: Vec<&str> = secret.iter().map(String::as_str).collect();
             let Some(output) = read(repository, &secret, &["snapshots"]) else { return };
@@ -72,7 +72,7 @@ fn it_lists_snapshots_with_every_secret() {
 fn it_reads_everything() {
     let expected = expected();
     let root = &text(&expected["source"])[1..];
-    for repository in ["encrypted", "none"] {
+    for repository in ["encrypted", "rekeyed", "none"] {
         let secret = secrets(repository, &expected).remove(0);
         let secret: Vec<&str> = secret.iter().map(String::as_str).collect();
         for (number, tree) in ["first", "second"].into_iter().enumerate() {
