@@ -28,6 +28,12 @@ pub(super) fn clean(survey: &Survey<'_>, is_whole: bool, report: &mut PruneRepor
     fences(survey, is_whole, report)?;
     leases(survey, report)?;
     drop_lists(survey, report)?;
+    let is_listed = |pack: &ObjectHash| survey.packs.get(pack).is_some();
+    for list in survey.repository.spent_damage_lists(&is_listed)? {
+        if !remove(survey, &list, report)? {
+            break;
+        }
+    }
     if let Ok(location) = Location::parse(survey.repository.location())
         && let Ok(removed) = clean_unfinished(&location, UNFINISHED)
     {

@@ -38,6 +38,30 @@ impl Repository {
         Ok(packs)
     }
 
+    /// The names of damage lists of which no pack is there any more.
+    ///
+    /// # Errors
+    /// The storage's. Lists that cannot be read stay.
+    pub fn spent_damage_lists(
+        &self,
+        is_listed: &dyn Fn(&ObjectHash) -> bool,
+    ) -> Result<Vec<String>> {
+        let mut names: Vec<String> =
+            list_sorted(&*self.storage, "gc/")?.into_iter().map(|meta| meta.name).collect();
+        names.retain(|name| name.starts_with(PREFIX));
+        let mut spent = Vec::new();
+        for name in names {
+            match self.load_damage_list(&name) {
+                Ok(packs) if !packs.iter().any(is_listed) => spent.push(name),
+                Ok(_) => {}
+                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => {}
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(spent)
+    }
+
     fn load_damage_list(&self, name: &str) -> Result<Vec<ObjectHash>> {
         let object = self.storage.get(name, OBJECT_LEN_MAX)?;
         let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "foreign name"))?;

@@ -8,6 +8,7 @@ mod basics;
 mod copy;
 mod forget;
 mod history;
+mod prune;
 mod quickstart;
 mod reading;
 mod repair;

@@ -26,7 +26,7 @@ fn a_prune_may_stop_anywhere() {
     };
     assert!(writes_max > 15, "{writes_max} writes");
     let mut bytes = None;
-    for stop_after in (0..writes_max).step_by(rounds(3, 1) as usize) {
+    for stop_after in (0..writes_max).step_by(rounds(5, 1) as usize) {
         let what = format!("stopped after {stop_after} writes");
         let lab = lab.fork();
         lab.storage.fail_after_writes(stop_after);
