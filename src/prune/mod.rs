@@ -130,6 +130,10 @@ fn run_leased(
     for judged in &survey.marks {
         fence(&survey, &judged.mark, judged)?;
     }
+    if times.immediate && survey.marks.iter().any(|judged| !judged.verdict.to_fence.is_empty()) {
+        // What a session commits before it can see its fence has to be seen here.
+        survey.refresh()?;
+    }
     if !finish_marks(&mut survey, &mut report)?.is_empty() {
         survey.load_index()?;
     }
