@@ -25,8 +25,11 @@ pub(super) fn choose(
     if strategy == BackupStrategy::Full {
         return Ok((strategy, None));
     }
+    // What somebody put aside, or a prune may have taken from, says nothing about what is stored.
     let fits = |snapshot: &&Snapshot| {
         snapshot.body.series == series
+            && snapshot.quarantine.is_none()
+            && !snapshot.suspect
             && (strategy == BackupStrategy::Incremental
                 || snapshot.strategy() == BackupStrategy::Full)
     };

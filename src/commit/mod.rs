@@ -9,9 +9,11 @@
 //! Not here: the announcement and what deduplication may rely on (`repository`, w1 to w3), the
 //! other side of the protocol (`prune`).
 
+mod clear;
 mod cover;
 mod undelete;
 
+pub use clear::{Cleared, clear_suspects};
 pub use undelete::undelete;
 
 use crate::error::{Error, Result};

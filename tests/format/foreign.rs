@@ -107,7 +107,8 @@ fn wrong_secrets_do_not_open_it() {
     }
 }
 
-/// Whatever single byte of whatever object changes: no panic, and what opens is reported damaged.
+/// Whatever single byte of whatever object changes: no panic, and what opens is reported, as damage
+/// or, where other objects say the same, as a warning that names the object.
 #[test]
 fn one_changed_byte_anywhere_is_noticed() {
     for vector in repositories() {
@@ -124,7 +125,8 @@ fn one_changed_byte_anywhere_is_noticed() {
                 let Ok(repository) = opened else { continue };
                 let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
                 let report = check(&repository, &options, &Runtime::default()).expect("checks");
-                assert!(!report.is_clean(), "{name} at {at}");
+                let is_named = report.findings.iter().any(|finding| finding.object == name);
+                assert!(!report.is_clean() || is_named, "{name} at {at}");
             }
         }
     }

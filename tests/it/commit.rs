@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use larder::commit::{commit, undelete};
+use larder::commit::{clear_suspects, commit, undelete};
 use larder::error::Error;
 use larder::format::log::LogKind;
 use larder::model::{BackupId, ObjectHash};
@@ -101,6 +101,37 @@ fn a_fenced_run_verifies_everything_and_clears_itself() {
     let (open, bad) = other.load_sessions().expect("lists");
     assert!(bad.is_empty(), "{bad:?}");
     assert!(open.iter().all(|session| session.ended), "{open:?}");
+}
+
+/// A fence that came late makes a snapshot suspect; whoever finds all of it there says so.
+#[test]
+fn suspects_are_cleared_if_they_are_whole() {
+    let mut lab = Lab::seeded(305);
+    lab.backup_named("whole");
+    lab.tree().edit(5);
+    lab.backup_named("broken");
+    let repository = lab.open();
+    let list = repository.snapshots().expect("lists");
+    for snapshot in &list.snapshots {
+        repository.put_fence(GC, snapshot.session_id, 0).expect("puts");
+    }
+    // The second one loses what the first one does not need.
+    let body = &list.snapshots[1].body;
+    let root = repository.index().find(&body.root.0).expect("is there");
+    let pack = repository.index().pack(root.pack);
+    lab.memory.delete(&pack.object_name()).expect("deletes");
+
+    let repository = lab.open();
+    let list = repository.snapshots().expect("lists");
+    assert!(list.snapshots.iter().all(|snapshot| snapshot.suspect));
+    let suspects: Vec<&Snapshot> = list.snapshots.iter().collect();
+    let done = clear_suspects(&repository, &suspects, &author(), &list, &lab.runtime());
+    let done = done.expect("looks");
+    assert_eq!(done.cleared, [suspects[0].id]);
+    assert!(matches!(&done.incomplete[..], [(id, _)] if *id == suspects[1].id));
+    let list = repository.snapshots().expect("lists");
+    let suspect: Vec<bool> = list.snapshots.iter().map(|snapshot| snapshot.suspect).collect();
+    assert_eq!(suspect, [false, true]);
 }
 
 /// A prune went on without a machine that slept: what it took is read from the source again.

@@ -1,17 +1,22 @@
 //! `larder check`: looks for damage.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::shared::snapshot_name;
 use crate::cli::Finish;
+use crate::cli::author::author;
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
 use crate::cli::output::{Style, local_ms, plural};
+use crate::commit;
 use crate::error::Result;
 use crate::model::{BackupId, escape_bytes, format_bytes};
-use crate::repository::{HeadCode, Repository};
+use crate::repository::{HeadCode, Repository, Snapshot};
+use crate::retention::Candidate;
 use crate::tree::SnapshotFilter;
 use crate::verify::{
     CheckOptions, CheckReport, HitPart, HitRange, HitSnapshot, ReadData, Severity, Subset, check,
@@ -69,7 +74,62 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
     };
     let report = check_shown(&repository, &options, context)?;
     tell(&report, context)?;
+    if report.is_clean() {
+        clear_suspects(&repository, options.snapshots.as_deref(), context)?;
+    }
     Ok(if report.is_clean() { Finish::Done } else { Finish::Damaged })
+}
+
+#[derive(Serialize)]
+struct Cleared {
+    /// Snapshots that were suspect and turned out to be whole.
+    cleared: Vec<String>,
+}
+
+/// Snapshots whose run a prune took for dead are suspect until somebody finds all of them there.
+/// One that is out of time or in quarantine stays so: that is for people to judge.
+fn clear_suspects(
+    repository: &Repository,
+    checked: Option<&[BackupId]>,
+    context: &Context,
+) -> Result<()> {
+    let list = repository.snapshots()?;
+    let candidates = Candidate::all_of(&list);
+    let in_time: HashSet<BackupId> =
+        candidates.iter().filter(|one| one.retention_ms().is_some()).map(|one| one.id).collect();
+    let suspects: Vec<&Snapshot> = list
+        .snapshots
+        .iter()
+        .filter(|snapshot| in_time.contains(&snapshot.id))
+        .filter(|snapshot| snapshot.suspect && snapshot.quarantine.is_none())
+        .filter(|snapshot| checked.is_none_or(|checked| checked.contains(&snapshot.id)))
+        .collect();
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    let display = Display::start(&context.out, Job::Check);
+    let runtime = context.runtime(&display);
+    let done = commit::clear_suspects(repository, &suspects, &author(), &list, &runtime);
+    display.finish();
+    let done = match done {
+        Ok(done) => done,
+        // The check is done, and nothing is wrong with it.
+        Err(error) => {
+            context.out.warn(&format!("suspect snapshots stay suspect: {error}"));
+            return Ok(());
+        }
+    };
+    for (id, error) in &done.incomplete {
+        context.out.warn(&format!("snapshot {} stays suspect: {error}", id.short()));
+    }
+    if context.out.json {
+        let cleared = done.cleared.iter().map(ToString::to_string).collect();
+        return context.out.message("cleared", &Cleared { cleared });
+    }
+    for id in &done.cleared {
+        context.out.note(format!("snapshot {} is whole, and suspect no more", id.short()))?;
+    }
+    Ok(())
 }
 
 impl CheckArgs {
