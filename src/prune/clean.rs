@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::finish::remove;
 use super::options::{HOUR_MS, PruneReport};
 use super::survey::Survey;
-use crate::error::Result;
+use crate::error::{Error, Result, StorageErrorKind};
 use crate::model::ObjectHash;
 use crate::repository::LISTING_LAG_MS;
 use crate::storage::{Location, clean_unfinished};
@@ -27,7 +27,11 @@ pub(super) fn clean(survey: &Survey<'_>, is_whole: bool, report: &mut PruneRepor
     sessions(survey, report)?;
     fences(survey, is_whole, report)?;
     leases(survey, report)?;
-    drop_lists(survey, report)?;
+    match drop_lists(survey, report) {
+        // A backup merges the index just now: the next run does it.
+        Err(Error::Storage(error)) if error.kind == StorageErrorKind::Missing => {}
+        done => done?,
+    }
     let is_listed = |pack: &ObjectHash| survey.packs.get(pack).is_some();
     for list in survey.repository.spent_damage_lists(&is_listed)? {
         if !remove(survey, &list, report)? {

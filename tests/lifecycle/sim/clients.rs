@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::storage::Process;
 use super::turnstile::Turnstile;
-use super::world::{DAY_MS, HOUR_MS, MINUTE_MS, WorldClock};
+use super::world::WorldClock;
 use crate::support::{Dice, TreeCopy, set_times};
 
 /// What ought to be, as everybody who knows the world would say.
@@ -55,6 +55,8 @@ pub(super) struct Client {
     pub(super) home: PathBuf,
     pub(super) clock: WorldClock,
     pub(super) dice: Dice,
+    /// How long it waits between its deeds.
+    pub(super) waits: &'static [i64],
     /// What its prunes take for grace.
     pub(super) graces: &'static [i64],
     /// Counts edits and processes, so that no two are the same.
@@ -81,8 +83,7 @@ impl Client {
         self.turnstile.arrive(self.number);
         for deed in deeds {
             self.act(*deed);
-            let waits = [MINUTE_MS, HOUR_MS, 7 * HOUR_MS, 2 * DAY_MS, 2 * DAY_MS, 4 * DAY_MS];
-            let wait_ms = *self.dice.pick(&waits);
+            let wait_ms = *self.dice.pick(self.waits);
             self.turnstile.sleep(self.number, self.dice.below(wait_ms as u64) as i64);
         }
         self.turnstile.finish(self.number);

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::clients::{Client, Deed, Truth};
 use super::judge::Judge;
 use super::turnstile::Turnstile;
-use super::world::{DAY_MS, HOUR_MS, Trouble, World, WorldClock};
+use super::world::{DAY_MS, HOUR_MS, MINUTE_MS, Trouble, World, WorldClock};
 use crate::is_long;
 use crate::support::Dice;
 
@@ -30,13 +30,20 @@ struct Plan {
     clients: usize,
     deeds: u64,
     choices: &'static [Deed],
+    waits: &'static [i64],
+    /// Nothing goes wrong, everybody is in a hurry, and prunes do everything at once.
+    hurry: bool,
 }
+
+const DAYS: &[i64] = &[MINUTE_MS, HOUR_MS, 7 * HOUR_MS, 2 * DAY_MS, 2 * DAY_MS, 4 * DAY_MS];
 
 const WRITERS: Plan = Plan {
     name: "writers",
     clients: 3,
     deeds: 3,
     choices: &[Deed::Backup, Deed::Backup, Deed::Backup, Deed::Forget, Deed::Undelete, Deed::Check],
+    waits: DAYS,
+    hurry: false,
 };
 
 const PRUNES: Plan = Plan {
@@ -56,8 +63,20 @@ const PRUNES: Plan = Plan {
         Deed::Prune,
         Deed::Check,
     ],
+    waits: DAYS,
+    hurry: false,
 };
 
+const HURRY: Plan = Plan {
+    name: "hurry",
+    clients: 3,
+    deeds: 6,
+    choices: &[Deed::Backup, Deed::Backup, Deed::Forget, Deed::Prune, Deed::Prune, Deed::Undelete],
+    waits: &[MINUTE_MS],
+    hurry: true,
+};
+
+const AT_ONCE: &[i64] = &[0];
 /// Waits that hold with stale listings and late writes.
 const SAFE_GRACES: &[i64] = &[DAY_MS, DAY_MS, 2 * DAY_MS, 7 * DAY_MS];
 /// Waits for storage that shows everything at once.
@@ -102,20 +121,32 @@ fn trouble(dice: &Dice) -> Trouble {
         crashes: once_in(&[0, 200, 80, 40]),
         stalls: once_in(&[0, 100, 30, 10]),
         stale_percent: once_in(&[0, 0, 20, 60]),
+        hidden: None,
     }
 }
 
+/// How a life went wrong.
+struct Failure {
+    panic: Box<dyn Any + Send>,
+    story: String,
+}
+
 /// One life.
-fn live(plan: &Plan, seed: u64) -> Truth {
+fn live(plan: &Plan, seed: u64, hidden: Option<&'static str>) -> Result<Truth, Failure> {
     let dice = Dice::seeded(seed);
     let clock = WorldClock::new();
     let home = temporary();
     let memory = Arc::new(new_repository(&clock));
     let mut world = World::new(memory, clock.clone(), Dice::seeded(seed ^ 0x770));
-    world.trouble = trouble(&dice);
+    let usual = trouble(&dice);
+    world.trouble = Trouble { hidden, ..if plan.hurry { Trouble::default() } else { usual } };
     let is_fresh = world.trouble.stale_percent == 0 && world.trouble.late_writes == 0;
-    let graces = if is_fresh { FRESH_GRACES } else { SAFE_GRACES };
-    let stay = *dice.pick(&[95, 80, 50, 10]);
+    let (graces, stays) = match (plan.hurry, is_fresh) {
+        (true, _) => (AT_ONCE, &[50, 20, 10, 0]),
+        (false, true) => (FRESH_GRACES, &[95, 80, 50, 10]),
+        (false, false) => (SAFE_GRACES, &[95, 80, 50, 10]),
+    };
+    let stay = *dice.pick(stays);
     let turnstile = Arc::new(Turnstile::new(world, plan.clients, stay));
     let truth = Arc::new(Mutex::new(Truth::default()));
     let client = |number: usize| {
@@ -129,6 +160,7 @@ fn live(plan: &Plan, seed: u64) -> Truth {
             clock: clock.skewed(skew),
             dice: Dice::seeded(seed.wrapping_mul(31) + number as u64),
             graces,
+            waits: plan.waits,
             count: 0,
         };
         (client, deeds)
@@ -146,10 +178,10 @@ fn live(plan: &Plan, seed: u64) -> Truth {
         threads.into_iter().filter_map(|thread| thread.join().expect("was caught")).collect()
     });
     let truth = std::mem::take(&mut *truth.lock());
-    let judged = turnstile.world(|world| {
+    turnstile.world(|world| {
         let judged = catch_unwind(AssertUnwindSafe(|| {
             if let Some(panic) = panics.into_iter().next() {
-                std::panic::resume_unwind(panic);
+                resume_unwind(panic);
             }
             world.settle();
             let clock = clock.clone();
@@ -165,12 +197,17 @@ fn live(plan: &Plan, seed: u64) -> Truth {
         }));
         judged.map_err(|panic| {
             let left = world.memory.names().join("\n");
-            (panic, format!("{}\n\nwhat is left:\n{left}\n", world.story.join("\n")))
+            let story = world.story.join("\n");
+            Failure { panic, story: format!("{story}\n\nwhat is left:\n{left}\n") }
         })
-    });
-    if let Err((panic, story)) = judged {
-        let folder = std::env::temp_dir();
-        let path = folder.join(format!("larder-{}-{seed}.txt", plan.name));
+    })?;
+    Ok(truth)
+}
+
+/// One life that has to go well. Otherwise its story is written down.
+fn live_well(plan: &Plan, seed: u64) -> Truth {
+    live(plan, seed, None).unwrap_or_else(|Failure { panic, story }| {
+        let path = std::env::temp_dir().join(format!("larder-{}-{seed}.txt", plan.name));
         std::fs::write(&path, story).expect("writes the story");
         eprintln!(
             "to see it again: LARDER_TEST_SEED={seed} cargo test --test lifecycle {}; its story \
@@ -178,9 +215,8 @@ fn live(plan: &Plan, seed: u64) -> Truth {
             plan.name,
             path.display()
         );
-        std::panic::resume_unwind(panic);
-    }
-    truth
+        resume_unwind(panic)
+    })
 }
 
 /// Lives of many seeds, on as many threads as there are cores.
@@ -205,7 +241,7 @@ fn live_all(plan: &Plan, short: u64, long: u64) {
                     if seed >= first + count {
                         return;
                     }
-                    let truth = live(plan, seed);
+                    let truth = live_well(plan, seed);
                     let mut sums = sums.lock();
                     for (name, (tried, done)) in truth.done {
                         let sum = sums.done.entry(name).or_default();
@@ -220,10 +256,30 @@ fn live_all(plan: &Plan, short: u64, long: u64) {
 
 #[test]
 fn prunes() {
-    live_all(&PRUNES, 1000, 5000);
+    live_all(&PRUNES, 700, 5000);
 }
 
 #[test]
 fn writers() {
-    live_all(&WRITERS, 200, 5000);
+    live_all(&WRITERS, 150, 5000);
+}
+
+#[test]
+fn hurry() {
+    live_all(&HURRY, 150, 5000);
+}
+
+/// The same lives, but prunes see no session, and so wait for nobody: sooner or later a backup rests
+/// on what is being removed, and the judge sees it.
+#[test]
+fn a_loss_would_be_seen() {
+    let mut lost = 0;
+    for seed in 160..560 {
+        lost += u64::from(live(&HURRY, seed, Some("sessions/")).is_err());
+        if lost > 0 {
+            println!("lost with seed {seed}");
+            return;
+        }
+    }
+    panic!("nobody missed the sessions");
 }

@@ -60,6 +60,9 @@ pub(super) struct Trouble {
     pub(super) stalls: u64,
     /// Listings hide and show so much of the last hour, in percent.
     pub(super) stale_percent: u64,
+    /// Listings show nothing that begins so. No storage does that: it is there to see whether the
+    /// rules that rest on these objects are missed.
+    pub(super) hidden: Option<&'static str>,
 }
 
 /// A write that storage has taken and not done yet.
@@ -220,6 +223,9 @@ impl World {
         }
         let mut all = Vec::new();
         self.memory.list(prefix, &mut |meta| all.push(meta))?;
+        if let Some(hidden) = self.trouble.hidden {
+            all.retain(|meta| !meta.name.starts_with(hidden));
+        }
         let stale = self.trouble.stale_percent;
         if stale > 0 {
             let since_ms = self.clock.storage_ms() - HOUR_MS;
