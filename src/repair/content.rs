@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::format::list::{ListPage, decode_list};
+use crate::format::page::decode_xattrs;
 use crate::model::{Content, Entry, PageId, Piece};
 use crate::repository::{Damage, Reader, Repository};
 
@@ -89,14 +90,21 @@ impl<'a> Loss<'a> {
         Ok(())
     }
 
-    /// A page; `None` if it is lost.
+    /// Whether a page of extended attributes is there and makes sense.
     ///
     /// # Errors
     /// The storage's.
-    pub(super) fn page(&mut self, page: PageId) -> Result<Option<Vec<u8>>> {
-        if self.damage.pages.contains(&page) {
-            return Ok(None);
-        }
+    pub(super) fn has_xattrs(&mut self, page: PageId) -> Result<bool> {
+        let bytes = self.page(page)?;
+        Ok(bytes.is_some_and(|bytes| decode_xattrs(&bytes, "attributes").is_ok()))
+    }
+
+    /// A page; `None` if it is lost. It is always tried, whatever the damage says: a page that
+    /// could not be read when that was found may have been saved since, or its pack was in no index.
+    ///
+    /// # Errors
+    /// The storage's.
+    fn page(&mut self, page: PageId) -> Result<Option<Vec<u8>>> {
         match self.reader.page(page) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.is_damage() => Ok(None),

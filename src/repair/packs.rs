@@ -78,6 +78,9 @@ pub enum PackState {
     Whole,
     /// It holds wrong bytes, or too few, or cannot be read everywhere.
     Damaged,
+    /// It is on a damage list and whole nevertheless, as one that was put back from a copy: nobody
+    /// relies on it, so what is in it is saved like that of a damaged one.
+    Returned,
     /// It is not there.
     Missing,
     /// It is damaged, and neither it nor the index tells what should be in it.
@@ -222,8 +225,9 @@ impl<'a> Salvage<'a> {
             Err(error) if error.is_damage() => Vec::new(),
             Err(error) => return Err(error),
         };
+        let is_whole = has_name && self.all_open(&info, &own)?;
         // What a damage list names is copied even so: nobody relies on it.
-        if has_name && !self.known.contains(&hash) && self.all_open(&info, &own)? {
+        if is_whole && !self.known.contains(&hash) {
             self.put(name, PackState::Whole);
             return Ok(None);
         }
@@ -236,7 +240,11 @@ impl<'a> Salvage<'a> {
         let expected: HashSet<[u8; 32]> =
             by_index.iter().flat_map(|c| &c.chunks).map(|part| part.id).collect();
         self.report.damage.bad_packs.insert(hash, pack_type);
-        let state = if candidates.is_empty() { PackState::Unreadable } else { PackState::Damaged };
+        let state = match candidates.is_empty() {
+            true => PackState::Unreadable,
+            false if is_whole => PackState::Returned,
+            false => PackState::Damaged,
+        };
         let number = self.put(name, state);
         Ok(Some(DamagedPack { number, info, candidates, expected }))
     }

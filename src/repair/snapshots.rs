@@ -194,6 +194,8 @@ impl Repair<'_> {
             return Ok(report);
         }
         if self.options.dry_run {
+            // As the session would, which takes packs into the index that it does not name.
+            self.repository.recover_in_memory()?;
             let would_add = WouldAdd::default();
             let sink = Sink::new(self.repository, None, &would_add);
             let derived = self.derive(original, PagesTo::Nowhere(&would_add), sink, &mut report)?;
@@ -209,8 +211,11 @@ impl Repair<'_> {
             tracing::warn!("the session could not be closed: {error}");
         }
         repaired?;
-        if report.outcome != RepairOutcome::Whole {
-            self.quarantine(original, &report)?;
+        match report.outcome {
+            RepairOutcome::Whole => {}
+            // Once is enough.
+            RepairOutcome::NothingLeft if original.quarantine.is_some() => {}
+            _ => self.quarantine(original, &report)?,
         }
         Ok(report)
     }
@@ -307,7 +312,7 @@ fn decide(
         entry.torn = true;
     }
     if let XattrsRef::Page(page) = entry.xattrs
-        && loss.page(page)?.is_none()
+        && !loss.has_xattrs(page)?
     {
         report.lose(&entry.path, LostPart::Attributes, 0, true, options);
         entry.xattrs = XattrsRef::None;

@@ -26,6 +26,15 @@ impl Repository {
         *self.recovery.lock() = Recovery::Forbidden;
     }
 
+    /// Looks now into the packs that the index does not name, even if that was forbidden before.
+    ///
+    /// # Errors
+    /// The storage's, if packs cannot be listed.
+    pub fn recover_in_memory(&self) -> Result<()> {
+        *self.recovery.lock() = Recovery::Possible;
+        self.recover_index().map(|_| ())
+    }
+
     /// Reads the directories of all packs that the index does not know, once in the life of this
     /// repository. Returns whether that found any. Packs that cannot be read are passed over: they
     /// may be of a run that goes on just now.

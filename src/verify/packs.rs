@@ -64,7 +64,8 @@ pub(super) fn check(
     for (pack, info) in indexed {
         pass_until(Some(&info.hash));
         if packs.damage.distrusted_packs.contains(&info.hash) {
-            collector.put(Severity::Warning, info.object_name(), DISTRUSTED, None);
+            let name = info.object_name();
+            collector.put(Severity::Warning, name, DISTRUSTED, Some(RETURNED_HINT));
         }
         match listed.get(&info.hash).filter(|(_, pack_type)| *pack_type == info.pack_type) {
             None if condemned.contains(&info.hash) => {}
@@ -126,4 +127,7 @@ pub(super) fn soften_unneeded(
 const DISTRUSTED: &str =
     "it is known to be damaged: what could be read of it was saved, and no backup relies on it";
 
-const LOST_HINT: &str = "back up again while the files still exist: what is lost is stored anew; or copy it from a mirror";
+const RETURNED_HINT: &str =
+    "if it was put back from a copy since, `larder repair packs` saves what is in it";
+
+const LOST_HINT: &str = "back up again while the files still exist: what is lost is stored anew; or put it back from a mirror and run `larder repair packs`";

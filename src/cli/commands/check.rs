@@ -19,7 +19,8 @@ use crate::repository::{HeadCode, Repository, Snapshot};
 use crate::retention::Candidate;
 use crate::tree::SnapshotFilter;
 use crate::verify::{
-    CheckOptions, CheckReport, HitPart, HitRange, HitSnapshot, ReadData, Severity, Subset, check,
+    CheckOptions, CheckReport, Finding, HitPart, HitRange, HitSnapshot, ReadData, Severity, Subset,
+    check,
 };
 
 const EXAMPLES: &str = "\
@@ -164,12 +165,8 @@ pub(super) fn tell(report: &CheckReport, context: &Context) -> Result<()> {
 fn print(report: &CheckReport, context: &Context) -> Result<()> {
     let out = &context.out;
     for finding in &report.findings {
-        if finding.severity != Severity::Damage && out.quiet {
-            continue;
-        }
-        out.line(finding.to_string())?;
-        if let Some(hint) = &finding.hint {
-            out.line(format!("{} {hint}", out.paint(Style::Hint, "hint:")))?;
+        if finding.severity == Severity::Damage || !out.quiet {
+            print_finding(finding, context)?;
         }
     }
     if report.left_out > 0 {
@@ -223,6 +220,15 @@ fn print(report: &CheckReport, context: &Context) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+pub(super) fn print_finding(finding: &Finding, context: &Context) -> Result<()> {
+    let out = &context.out;
+    out.line(finding.to_string())?;
+    match &finding.hint {
+        Some(hint) => out.line(format!("{} {hint}", out.paint(Style::Hint, "hint:"))),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn print_hit(hit: &HitSnapshot, context: &Context) -> Result<()> {

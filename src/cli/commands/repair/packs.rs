@@ -3,18 +3,18 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::print_list;
+use super::{LISTED_MAX, print_list};
 use crate::cli::Finish;
 use crate::cli::author::author;
-use crate::cli::commands::check::{check_shown, print_hit};
+use crate::cli::commands::check::{check_shown, print_finding, print_hit};
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
-use crate::cli::output::{Style, plural};
+use crate::cli::output::{Style, count, plural};
 use crate::error::{Error, Result};
 use crate::model::{ObjectHash, format_bytes};
 use crate::repair::{PackRepair, PackRepairOptions, PackState, RepairedPack, repair_packs};
 use crate::repository::Repository;
-use crate::verify::{CheckOptions, Hits, ReadData, hits};
+use crate::verify::{CheckOptions, CheckReport, Finding, Hits, ReadData, Severity, hits};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +26,7 @@ Damaged packs stay where they are. Backups do not rely on them from then on: the
 again what could not be saved, if the files are still there, and old snapshots are whole again.
 
 Exit codes: 0 nothing is lost; 3 what could be saved is saved, and files that lack something are
-named; 1 nobody can tell what was in a pack.";
+named; 1 nobody can tell what was in a pack, or the check found damage that this does not repair.";
 
 /// Save what can be read of damaged packs
 #[derive(Args, Debug)]
@@ -43,7 +43,14 @@ pub(crate) struct PacksArgs {
 
 pub(super) fn run(args: &PacksArgs, context: &Context) -> Result<Finish> {
     let repository = context.open()?;
-    let packs = args.chosen(&repository, context)?;
+    let found = match args.packs.is_empty() {
+        true => Some(check_with(&repository, ReadData::All, context)?),
+        false => None,
+    };
+    let packs = match &found {
+        Some(found) => to_repair(found, &repository)?,
+        None => args.chosen(&repository, context)?,
+    };
     let options = PackRepairOptions { dry_run: args.dry_run };
     let display = Display::start(&context.out, Job::Repair);
     let runtime = context.runtime(&display);
@@ -56,18 +63,30 @@ pub(super) fn run(args: &PacksArgs, context: &Context) -> Result<Finish> {
             0 => Hits::default(),
             _ => hits(&repository, &snapshots, &report.damage, max, &runtime)?,
         };
-        Ok(Summary { report, hits })
+        Ok(Summary { report, hits, check: None })
     });
     display.finish();
-    let summary = lost?;
+    let mut summary = lost?;
+    if let Some(found) = found.filter(|found| !found.is_clean()) {
+        // Only another look tells what is left: pages, and what hangs on them, may be back.
+        let left = match args.dry_run {
+            true => found,
+            false => check_with(&repository, ReadData::None, context)?,
+        };
+        summary.hits = left.hits.clone();
+        summary.check = Some(left);
+    }
     if context.out.json {
         context.out.message("summary", &summary)?;
     } else {
         print(&summary, context)?;
     }
-    Ok(if summary.report.unreadable().next().is_some() {
+    let rest = summary.rest();
+    let is_stuck = summary.report.unreadable().next().is_some()
+        || rest.iter().any(|finding| !is_of_content(finding));
+    Ok(if is_stuck {
         Finish::Damaged
-    } else if summary.hits.snapshots.is_empty() {
+    } else if summary.hits.snapshots.is_empty() && rest.is_empty() {
         Finish::Done
     } else {
         Finish::Incomplete
@@ -80,17 +99,59 @@ struct Summary {
     report: PackRepair,
     /// The snapshots and files that lack something now.
     hits: Hits,
+    /// If no packs were named and something is damaged: how the repository is after the repair, or
+    /// how it is now in a dry run.
+    check: Option<CheckReport>,
+}
+
+impl Summary {
+    /// Damage that a repair of packs does nothing about.
+    fn rest(&self) -> Vec<&Finding> {
+        let Some(check) = &self.check else { return Vec::new() };
+        let is_in_bad_pack = |finding: &Finding| {
+            check.bad_packs.contains(&finding.object)
+                || check.is_distrusted(&finding.object)
+                // Before a repair nobody knows what of it can be saved.
+                || (self.report.dry_run && !check.bad_packs.is_empty() && is_named_in_hits(finding))
+        };
+        let is_rest = |f: &&Finding| f.severity == Severity::Damage && !is_in_bad_pack(f);
+        check.findings.iter().filter(is_rest).collect()
+    }
+}
+
+/// Whether a finding is about a page or chunk: if it is lost, the files that it costs are named.
+fn is_named_in_hits(finding: &Finding) -> bool {
+    ["page ", "chunk "].iter().any(|kind| finding.object.starts_with(kind))
+}
+
+/// Whether a finding costs content, which is named file by file, and nothing else.
+fn is_of_content(finding: &Finding) -> bool {
+    is_named_in_hits(finding)
+        || ["data/", "meta/"].iter().any(|folder| finding.object.starts_with(folder))
+}
+
+fn check_with(
+    repository: &Repository,
+    read_data: ReadData,
+    context: &Context,
+) -> Result<CheckReport> {
+    check_shown(repository, &CheckOptions { read_data, ..CheckOptions::default() }, context)
+}
+
+/// The packs that a check found to be bad, and those that nobody relies on although they are there:
+/// they may have been put back from a copy.
+fn to_repair(found: &CheckReport, repository: &Repository) -> Result<Vec<ObjectHash>> {
+    let listed = repository.list_packs()?;
+    let damage = &found.damage;
+    let returned = damage.distrusted_packs.iter().filter(|pack| listed.get(pack).is_some());
+    let mut packs: Vec<ObjectHash> = damage.bad_packs.keys().chain(returned).copied().collect();
+    packs.sort_unstable();
+    packs.dedup();
+    Ok(packs)
 }
 
 impl PacksArgs {
     fn chosen(&self, repository: &Repository, context: &Context) -> Result<Vec<ObjectHash>> {
-        if self.packs.is_empty() {
-            let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
-            let report = check_shown(repository, &options, context)?;
-            let mut packs: Vec<ObjectHash> = report.damage.bad_packs.keys().copied().collect();
-            packs.sort_unstable();
-            return Ok(packs);
-        }
         for error in repository.load_index()? {
             context.out.warn(&format!("a part of the index cannot be used: {error}"));
         }
@@ -139,6 +200,8 @@ fn print(summary: &Summary, context: &Context) -> Result<()> {
         )
     };
     print_list(out, "damaged packs:", &of_state(PackState::Damaged), contents)?;
+    let returned = "packs that are whole again, and that no backup relies on:";
+    print_list(out, returned, &of_state(PackState::Returned), contents)?;
     print_list(out, "missing packs:", &of_state(PackState::Missing), contents)?;
     print_list(
         out,
@@ -154,6 +217,17 @@ fn print(summary: &Summary, context: &Context) -> Result<()> {
         out.line(format!("... and {} more", plural(summary.hits.left_out, "file")))?;
     }
     let damaged = report.packs.iter().filter(|pack| pack.state != PackState::Whole).count() as u64;
+    let rest = summary.rest();
+    if !rest.is_empty() {
+        out.line("damage that a repair of packs does nothing about:")?;
+        rest.iter().take(LISTED_MAX).try_for_each(|finding| print_finding(finding, context))?;
+        if let more @ 1.. = rest.len().saturating_sub(LISTED_MAX) as u64 {
+            out.line(format!("... and {} more (all with --json)", count(more)))?;
+        }
+        if damaged == 0 {
+            return out.line("no damaged packs");
+        }
+    }
     if damaged == 0 {
         return out.note("no damaged packs: nothing to do");
     }

@@ -13,14 +13,14 @@ use crate::cli::output::progress::{Display, Job};
 use crate::cli::output::{Style, count, local_ms, plural};
 use crate::cli::select::warn_of_bad;
 use crate::error::Result;
-use crate::model::{BackupId, escape_bytes, format_bytes};
+use crate::model::{BackupId, ObjectHash, escape_bytes, format_bytes};
 use crate::repair::{
-    LostPart, LostPath, LostRange, RepairOutcome, RepairedSnapshot, SnapshotRepair,
-    SnapshotRepairOptions, repair_snapshots,
+    LostPart, LostPath, LostRange, PackRepairOptions, RepairOutcome, RepairedSnapshot,
+    SnapshotRepair, SnapshotRepairOptions, repair_packs, repair_snapshots,
 };
 use crate::repository::{Repository, Snapshot, SnapshotList};
 use crate::tree::SnapshotFilter;
-use crate::verify::{CheckOptions, ReadData};
+use crate::verify::{CheckOptions, CheckReport, ReadData};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,8 +32,8 @@ First run `larder repair packs` and back up again: that may heal everything. Wha
 is listed, path by path. The damaged snapshots stay, in quarantine: no rule removes them. When you
 have all that you need of them, `larder forget` them by their ids.
 
-Exit codes: 0 no snapshot lacks anything; 3 what is left is kept, and what is lost is listed;
-1 nothing of a snapshot is left.";
+Exit codes: 0 no snapshot lacks anything; 3 what is left is kept, now or by an earlier repair, and
+what is lost is listed by the repair that kept it; 1 nothing of a snapshot is left.";
 
 /// Files of one snapshot that are listed for people; JSON has all.
 const LISTED_MAX: usize = 50;
@@ -69,10 +69,12 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
         ..CheckOptions::default()
     };
     let found = check_shown(&repository, &options, context)?;
-    if found.bad_packs.iter().any(|name| !found.is_distrusted(name)) {
+    if found.bad_packs.iter().any(|name| !found.is_distrusted(name))
+        || (!found.is_clean() && is_any_returned(&found, &repository, context)?)
+    {
         context.out.warn(
-            "some packs are damaged: run `larder repair packs` and back up again first, which may \
-             heal what is lost here",
+            "some packs are damaged, or were and are not any more: run `larder repair packs` and \
+             back up again first, which may heal what is lost here",
         );
     }
     let is_hit = |s: &&Snapshot| found.hits.snapshots.iter().any(|hit| hit.id == s.id);
@@ -81,10 +83,12 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
     if context.out.json {
         context.out.message("summary", &report)?;
     } else {
-        print(&report, context)?;
+        print(&report, args.keep_partial, context)?;
     }
     let is_gone = |s: &RepairedSnapshot| s.outcome == RepairOutcome::NothingLeft;
-    let is_open = |s: &RepairedSnapshot| matches!(s.outcome, RepairOutcome::Repaired);
+    let is_open = |s: &RepairedSnapshot| {
+        matches!(s.outcome, RepairOutcome::Repaired | RepairOutcome::AlreadyRepaired)
+    };
     Ok(if report.snapshots.iter().any(is_gone) {
         Finish::Damaged
     } else if report.snapshots.iter().any(is_open) {
@@ -92,6 +96,28 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
     } else {
         Finish::Done
     })
+}
+
+/// Whether something is in packs on damage lists that can be saved: they were put back from a copy,
+/// for all that could be saved was saved before they came on the lists.
+fn is_any_returned(
+    found: &CheckReport,
+    repository: &Repository,
+    context: &Context,
+) -> Result<bool> {
+    let listed = repository.list_packs()?;
+    let distrusted = found.damage.distrusted_packs.iter();
+    let packs: Vec<ObjectHash> =
+        distrusted.filter(|pack| listed.get(pack).is_some()).copied().collect();
+    if packs.is_empty() {
+        return Ok(false);
+    }
+    let display = Display::start(&context.out, Job::Repair);
+    let runtime = context.runtime(&display);
+    let options = PackRepairOptions { dry_run: true };
+    let report = repair_packs(repository, &packs, &options, &author(), &runtime);
+    display.finish();
+    Ok(report?.salvaged_chunks > 0)
 }
 
 fn repair(
@@ -127,7 +153,7 @@ impl SnapshotsArgs {
     }
 }
 
-fn print(report: &SnapshotRepair, context: &Context) -> Result<()> {
+fn print(report: &SnapshotRepair, keep_partial: bool, context: &Context) -> Result<()> {
     let out = &context.out;
     if report.snapshots.is_empty() {
         return out.note("no snapshot lacks anything: nothing to do");
@@ -137,6 +163,13 @@ fn print(report: &SnapshotRepair, context: &Context) -> Result<()> {
         .iter()
         .try_for_each(|snapshot| print_one(snapshot, report.dry_run, context))?;
     let hint = |text: &str| out.line(format!("{} {text}", out.paint(Style::Hint, "hint:")));
+    let is_old = |s: &RepairedSnapshot| s.outcome == RepairOutcome::AlreadyRepaired;
+    if keep_partial && report.snapshots.iter().any(is_old) {
+        hint(
+            "`--keep-partial` changes nothing in what was repaired before: `larder forget` the \
+             repaired snapshot by its id, and its original is repaired anew",
+        )?;
+    }
     if report.dry_run {
         return hint("`larder repair packs` and a new backup may still heal this; do these first");
     }
