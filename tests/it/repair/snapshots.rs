@@ -207,3 +207,18 @@ fn a_repair_of_snapshots_can_be_broken_off_anywhere() {
         }
     }
 }
+
+/// Of a snapshot without a tree nothing is made, and one record is enough to say so.
+#[test]
+fn what_is_lost_as_a_whole_is_put_into_quarantine_once() {
+    let lab = lab(88);
+    for pack in names(&lab, "meta/") {
+        lab.memory.remove(&pack);
+    }
+    let report = repair(&lab, SnapshotRepairOptions::default());
+    assert!(report.snapshots.iter().all(|s| s.outcome == RepairOutcome::NothingLeft));
+    let records = names(&lab, "snapshots/");
+    let again = repair(&lab, SnapshotRepairOptions::default());
+    assert_eq!(again, report);
+    assert_eq!(names(&lab, "snapshots/"), records);
+}
