@@ -70,6 +70,23 @@ pub fn commit(
     Err(overtaken("prunes overtake this run again and again"))
 }
 
+/// Commits a snapshot that was made from another one: it names what its session did not look up,
+/// and packs of it may have been condemned before the session began. So everything that it names
+/// is found, and copied where only condemned packs have it, before it is committed as any other.
+///
+/// # Errors
+/// As [`commit`]; [`Error::Overtaken`] also if something that it names is not there at all.
+pub fn commit_derived(
+    repository: &Repository,
+    session: &Session,
+    new: NewSnapshot,
+    known: &SnapshotList,
+    runtime: &Runtime,
+) -> Result<Snapshot> {
+    Cover::new(repository, runtime).make_sure(&[(new.body.root, new.body.depth)])?;
+    commit(repository, session, new, known, runtime)
+}
+
 /// Puts the record (w5) and looks whether it stands (w6).
 fn put(
     repository: &Repository,

@@ -11,7 +11,8 @@ use crate::repository::{Author, Forgotten, NewSnapshot, Repository, Snapshot, Sn
 use crate::runtime::Runtime;
 
 /// Takes back that these snapshots are forgotten. Works as long as their data is there. Each has a
-/// new record, and its old id.
+/// new record, and its old id; pins and quarantine hold on. `is_in_time` tells whether the time of
+/// the old record can be believed: only then that of the new one can.
 ///
 /// # Errors
 /// [`Error::Overtaken`] if data of one of them was pruned: none is taken back then, or those before
@@ -19,6 +20,7 @@ use crate::runtime::Runtime;
 pub fn undelete(
     repository: &Repository,
     forgotten: &[&Forgotten],
+    is_in_time: &dyn Fn(&Snapshot) -> bool,
     author: &Author,
     known: &SnapshotList,
     runtime: &Runtime,
@@ -32,10 +34,22 @@ pub fn undelete(
                 let Snapshot { id, host, user, body, .. } = forgotten.snapshot.clone();
                 let new = NewSnapshot { id, host, user, body };
                 let snapshot = commit(repository, &session, new, known, runtime)?;
-                // Its time is not what storage sees now. Whoever takes it back has looked.
-                let (kind, about) = (LogKind::Clear, [&snapshot]);
-                repository.append_about(kind, &about, "undeleted", author, known, runtime)?;
-                Ok(snapshot)
+                let say = |kind, reason: &str| {
+                    repository.append_about(kind, &[&snapshot], reason, author, known, runtime)
+                };
+                let old = &forgotten.snapshot;
+                // What was said about the old record says nothing about the new one.
+                if let Some(why) = &old.quarantine {
+                    say(LogKind::Quarantine, why)?;
+                } else if is_in_time(old) {
+                    // Storage sees the new record only now.
+                    say(LogKind::Clear, "undeleted")?;
+                }
+                if old.pinned {
+                    say(LogKind::Pin, "pinned before it was forgotten")?;
+                }
+                let (quarantine, pinned) = (old.quarantine.clone(), old.pinned);
+                Ok(Snapshot { quarantine, pinned, ..snapshot })
             })
             .collect()
     });

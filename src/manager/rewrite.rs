@@ -4,17 +4,21 @@
 //! are stored. The old one stays, or gets a tombstone when all new ones are committed.
 
 use crate::archive::recorded_excludes;
-use crate::commit::commit;
+use crate::commit::commit_derived;
 use crate::error::{Error, Result};
-use crate::format::log::{LogKind, SnapshotBody, series};
+use crate::format::log::{LogKind, SnapshotBody, SourceError, series};
 use crate::model::{BackupId, FileKind, escape_bytes};
 use crate::repository::{
     Added, Author, NewSnapshot, PackWriter, Repository, Session, Snapshot, SnapshotList,
     WriterOptions,
 };
+use crate::retention::Sights;
 use crate::runtime::{Phase, Runtime};
 use crate::source::{Excludes, WalkOptions};
 use crate::tree::{Derivation, Derived, Lost, Manifest, PagesTo, Verdict, WouldAdd, derive};
+
+/// Snapshots that one tombstone names at most.
+const NAMED_MAX: usize = 10_000;
 
 /// What becomes of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,7 +82,8 @@ pub struct Rewritten {
 
 /// Rewrites snapshots, in their order.
 ///
-/// What was committed before an error stays; nothing is forgotten then.
+/// What was committed before an error stays; nothing is forgotten then. A further run finds what
+/// is rewritten already, and does not do it twice.
 ///
 /// # Errors
 /// [`Error::Usage`] if there is nothing to change, for a snapshot in quarantine or suspect, for one
@@ -98,7 +103,8 @@ pub fn rewrite(
         runtime.progress.expect(expected(|one| one.body.entries), expected(|one| one.body.bytes));
         runtime.progress.expect_no_more();
     }
-    let rewriter = Rewriter { repository, known, options, excludes, runtime };
+    let sights = Sights::of(known);
+    let rewriter = Rewriter { repository, known, sights, options, excludes, runtime };
     let done: Vec<Rewritten> =
         snapshots.iter().map(|snapshot| rewriter.one(snapshot)).collect::<Result<_>>()?;
     if options.forget && !options.dry_run {
@@ -145,6 +151,7 @@ fn check(snapshots: &[&Snapshot], options: &RewriteOptions, no_excludes: bool) -
 struct Rewriter<'a> {
     repository: &'a Repository,
     known: &'a SnapshotList,
+    sights: Sights,
     options: &'a RewriteOptions,
     excludes: Excludes,
     runtime: &'a Runtime,
@@ -188,7 +195,10 @@ impl Rewriter<'_> {
         let host = options.host.as_ref().unwrap_or(&original.host);
         let start_ms = options.time_ms.unwrap_or(old.start_ms);
         let moved_ms = start_ms.saturating_sub(old.start_ms);
+        let (errors, error_count) = self.errors_left(old);
         SnapshotBody {
+            errors,
+            error_count,
             tags: options.tags.apply(&old.tags),
             series: series(host, &old.roots),
             description: options.description.clone().unwrap_or_else(|| old.description.clone()),
@@ -196,6 +206,25 @@ impl Rewriter<'_> {
             end_ms: old.end_ms.saturating_add(moved_ms),
             ..old.clone()
         }
+    }
+
+    /// What could not be read, without what is left out: its names shall go, too.
+    fn errors_left(&self, old: &SnapshotBody) -> (Vec<SourceError>, u64) {
+        let mut errors = old.errors.clone();
+        errors.retain(|error| !self.is_left_out(&error.path.0));
+        let dropped = (old.errors.len() - errors.len()) as u64;
+        (errors, old.error_count.saturating_sub(dropped))
+    }
+
+    /// Whether a path or a folder that it lies in is left out, whatever it is.
+    fn is_left_out(&self, path: &[u8]) -> bool {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let is_out = |path: &[u8], is_dir| {
+            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            self.excludes.exclude(path, name, is_dir)
+        };
+        is_out(path, false) || ends.chain([path.len()]).any(|end| is_out(&path[..end], true))
     }
 
     fn write(&self, original: &Snapshot) -> Result<(Derived, Added)> {
@@ -262,10 +291,18 @@ impl Rewriter<'_> {
             session.into_iter().for_each(end);
             return Ok(rewritten);
         }
-        if entries_left_out > 0 {
+        if entries_left_out > 0 || body.errors != original.body.errors {
             body.excludes.extend(recorded_excludes(&self.options.exclude));
         }
         body.original = Some(original.id);
+        if let Some(before) = self.rewritten_before(original, &body, &host) {
+            session.into_iter().for_each(end);
+            // Broken off before it said so.
+            if self.sights.candidate(before).retention_ms().is_none() {
+                self.clear(original, before)?;
+            }
+            return Ok(Rewritten { snapshot: Some(before.clone()), ..rewritten });
+        }
         let session = match session {
             Some(session) => session,
             None => self.begin()?.0,
@@ -273,6 +310,22 @@ impl Rewriter<'_> {
         let committed = self.commit(original, body, host, &session);
         end(session);
         Ok(Rewritten { snapshot: Some(committed?), ..rewritten })
+    }
+
+    /// The same, made by a run that was broken off or forgot nothing.
+    fn rewritten_before(
+        &self,
+        original: &Snapshot,
+        body: &SnapshotBody,
+        host: &str,
+    ) -> Option<&Snapshot> {
+        let is_good = |other: &Snapshot| other.quarantine.is_none() && !other.suspect;
+        self.known.snapshots.iter().find(|other| {
+            other.body.original == Some(original.id)
+                && other.host == host
+                && is_good(other)
+                && !is_changed(body, &other.body)
+        })
     }
 
     fn commit(
@@ -285,13 +338,23 @@ impl Rewriter<'_> {
         let id = BackupId(self.runtime.random.bytes());
         let new = NewSnapshot { id, host, user: original.user.clone(), body };
         let (repository, runtime) = (self.repository, self.runtime);
-        let snapshot = commit(repository, session, new, self.known, runtime)?;
-        // Its time is that of the original, which storage did not see just now. Whoever rewrites
-        // it has looked; when the original is gone, nothing else tells that the time is right.
-        let (author, reason) = (&self.options.author, "rewritten here");
-        let about = [&snapshot];
-        repository.append_about(LogKind::Clear, &about, reason, author, self.known, runtime)?;
+        let snapshot = commit_derived(repository, session, new, self.known, runtime)?;
+        self.clear(original, &snapshot)?;
         Ok(snapshot)
+    }
+
+    /// Says that the time of a new snapshot is right, if that of its original is, or if it was
+    /// given: storage sees the new one only now, and when the original is gone, nothing else tells.
+    fn clear(&self, original: &Snapshot, new: &Snapshot) -> Result<()> {
+        let is_in_time = self.sights.candidate(original).retention_ms().is_some();
+        if !is_in_time && self.options.time_ms.is_none() {
+            return Ok(());
+        }
+        let (author, reason) = (&self.options.author, "rewritten here");
+        let (known, runtime) = (self.known, self.runtime);
+        self.repository
+            .append_about(LogKind::Clear, &[new], reason, author, known, runtime)
+            .map(|_| ())
     }
 
     fn begin(&self) -> Result<(Session, crate::repository::Findings)> {
@@ -299,14 +362,13 @@ impl Rewriter<'_> {
     }
 
     fn forget(&self, originals: &[&Snapshot]) -> Result<()> {
-        if originals.is_empty() {
-            return Ok(());
-        }
         let author = &self.options.author;
         let (known, runtime) = (self.known, self.runtime);
-        self.repository
-            .append_about(LogKind::Forget, originals, "rewritten", author, known, runtime)
-            .map(|_| ())
+        for part in originals.chunks(NAMED_MAX) {
+            let (kind, reason) = (LogKind::Forget, "rewritten");
+            self.repository.append_about(kind, part, reason, author, known, runtime)?;
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::crypto::Suite;
 use crate::model::entry::is_within;
 use crate::model::{BackupStrategy, Entry};
 use crate::repository::{Author, InitOptions, OpenOptions, Repository, Snapshot, Unlock};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, TestClock};
 use crate::source::{SourcePath, WalkOptions};
 use crate::storage::{MemoryStorage, SharedStorage};
 use crate::tree::Manifest;
@@ -64,6 +64,19 @@ fn backed_up_as(
     };
     let report = backup(repository, &options, &Runtime::default()).expect("backs up");
     report.snapshot.expect("a snapshot")
+}
+
+/// A backup of a machine whose clock is wrong by weeks.
+fn back_dated(repository: &Repository, source: &Path) -> Snapshot {
+    let now_ms = Runtime::default().clock.now_ms();
+    let clock = Arc::new(TestClock::at_ms(now_ms - 20 * 24 * 3_600_000));
+    let options = BackupOptions {
+        sources: vec![SourcePath::new(source).expect("a path")],
+        host: Some("web".into()),
+        ..BackupOptions::default()
+    };
+    let runtime = Runtime { clock, ..Runtime::default() };
+    backup(repository, &options, &runtime).expect("backs up").snapshot.expect("a snapshot")
 }
 
 /// Files of several sizes, a folder to leave out, hard links in and out of it.

@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use super::content::{Left, Loss};
-use crate::commit::commit;
+use crate::commit::commit_derived;
 use crate::error::Result;
 use crate::format::log::{LogKind, SnapshotBody, SourceError};
 use crate::format::record::Bin;
@@ -132,7 +132,8 @@ pub struct LostRange {
     pub entries: Option<u64>,
 }
 
-/// Repairs `snapshots`, given what is damaged.
+/// Repairs `snapshots`, given what is damaged. `is_in_time` tells whether the time of a snapshot
+/// can be believed; then that of the repaired one can.
 ///
 /// # Errors
 /// The storage's, and [`crate::error::Error::Cancelled`]. Snapshots that were repaired before it stay.
@@ -140,6 +141,7 @@ pub fn repair_snapshots(
     repository: &Repository,
     snapshots: &[Snapshot],
     damage: &Damage,
+    is_in_time: &dyn Fn(&Snapshot) -> bool,
     options: &SnapshotRepairOptions,
     author: &Author,
     runtime: &Runtime,
@@ -152,7 +154,8 @@ pub fn repair_snapshots(
     let list = repository.snapshots()?;
     let mut report = SnapshotRepair { dry_run: options.dry_run, ..SnapshotRepair::default() };
     for snapshot in snapshots {
-        let repair = Repair { repository, damage, options, author, runtime, list: &list };
+        let repair =
+            Repair { repository, damage, options, author, runtime, list: &list, is_in_time };
         report.snapshots.push(repair.snapshot(snapshot)?);
     }
     Ok(report)
@@ -165,6 +168,7 @@ struct Repair<'a> {
     author: &'a Author,
     runtime: &'a Runtime,
     list: &'a SnapshotList,
+    is_in_time: &'a dyn Fn(&Snapshot) -> bool,
 }
 
 impl Repair<'_> {
@@ -187,8 +191,9 @@ impl Repair<'_> {
         if let Some(successor) = self.list.snapshots.iter().find(is_successor) {
             report.repaired = Some(successor.id);
             report.entries = successor.body.entries;
-            // Broken off just before: the quarantine is made up for.
+            // Broken off just before: what was not said yet is made up for.
             if original.quarantine.is_none() && !self.options.dry_run {
+                self.clear(original, successor)?;
                 self.quarantine(original, &report)?;
             }
             return Ok(report);
@@ -237,15 +242,31 @@ impl Repair<'_> {
             return added.map(|_| ());
         }
         let mut body = body_of(original, &derived, &added?, report);
-        // Of two states of one time the one that ended later counts as the later one.
-        body.end_ms = self.runtime.clock.now_ms().max(body.end_ms.saturating_add(1));
+        // Of two states of one time the one that ended later counts as the later one. It must not
+        // end today: when its original is gone, that would be the day at which it counts.
+        body.end_ms = body.end_ms.saturating_add(1);
         let id = BackupId(self.runtime.random.bytes());
         // The host stays: it is part of the series.
         let (host, user) = (original.host.clone(), self.author.user.clone());
         let new = NewSnapshot { id, host, user, body };
-        commit(self.repository, session, new, self.list, self.runtime)?;
+        let (repository, list) = (self.repository, self.list);
+        let snapshot = commit_derived(repository, session, new, list, self.runtime)?;
         report.repaired = Some(id);
+        self.clear(original, &snapshot)?;
         Ok(())
+    }
+
+    /// Says that the time of a repaired snapshot is right, if that of its original is: when the
+    /// original is gone, nothing else tells.
+    fn clear(&self, original: &Snapshot, repaired: &Snapshot) -> Result<()> {
+        if !(self.is_in_time)(original) || original.quarantine.is_some() {
+            return Ok(());
+        }
+        let (author, list) = (self.author, self.list);
+        let reason = "repaired here";
+        self.repository
+            .append_about(LogKind::Clear, &[repaired], reason, author, list, self.runtime)
+            .map(|_| ())
     }
 
     fn derive(

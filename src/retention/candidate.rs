@@ -27,7 +27,8 @@ pub struct Candidate {
     pub first_seen_ms: Option<i64>,
     /// The snapshot that it was made from (rewrite, repair).
     pub original: Option<BackupId>,
-    /// When storage first showed that one, if it began at the same time and storage knows.
+    /// When storage first showed that one, or an earlier record of this one, if it is of the same
+    /// host and sources, began at the same time, and storage knows.
     pub original_seen_ms: Option<i64>,
     /// Somebody at this machine looked at it and said that its time is right.
     pub time_cleared: bool,
@@ -37,6 +38,44 @@ pub struct Candidate {
     pub quarantine: Option<String>,
     /// Its session was given up by a prune: chunks may be missing.
     pub suspect: bool,
+}
+
+/// When storage first showed the snapshots of a list, for those that stand for them.
+#[derive(Debug, Default)]
+pub struct Sights(HashMap<Told, i64>);
+
+/// What a snapshot must have in common with another one to borrow its first sight: its id, and all
+/// that decides where it counts. Otherwise whoever can write snapshots of one machine could give
+/// forged ones of another the times of his own.
+type Told = (BackupId, i64, String, Vec<Vec<u8>>);
+
+impl Sights {
+    /// Those of all snapshots of a list, the forgotten ones too.
+    pub fn of(list: &SnapshotList) -> Self {
+        let forgotten = list.forgotten.iter().map(|forgotten| &forgotten.snapshot);
+        let mut sights: HashMap<Told, i64> = HashMap::new();
+        for snapshot in list.snapshots.iter().chain(forgotten) {
+            if let Some(seen) = snapshot.first_seen_ms {
+                let known = sights.entry(told(snapshot.id, snapshot)).or_insert(seen);
+                *known = seen.min(*known);
+            }
+        }
+        Self(sights)
+    }
+
+    /// What retention knows of a snapshot of this list.
+    pub fn candidate(&self, snapshot: &Snapshot) -> Candidate {
+        // An undeleted one has its old id and a new record: it is its own original.
+        let ids = [Some(snapshot.id), snapshot.body.original];
+        let seen = ids.into_iter().flatten().filter_map(|id| self.0.get(&told(id, snapshot)));
+        Candidate { original_seen_ms: seen.min().copied(), ..Candidate::of(snapshot) }
+    }
+}
+
+fn told(id: BackupId, snapshot: &Snapshot) -> Told {
+    let mut roots: Vec<Vec<u8>> = snapshot.body.roots.iter().map(|root| root.0.clone()).collect();
+    roots.sort();
+    (id, snapshot.body.start_ms, snapshot.host.clone(), roots)
 }
 
 /// Whether the time of a snapshot can be believed.
@@ -55,24 +94,8 @@ pub enum TimeStanding {
 impl Candidate {
     /// All visible snapshots of a list, in its order.
     pub fn all_of(list: &SnapshotList) -> Vec<Self> {
-        let forgotten = list.forgotten.iter().map(|forgotten| &forgotten.snapshot);
-        let mut sights: HashMap<(BackupId, i64), i64> = HashMap::new();
-        for snapshot in list.snapshots.iter().chain(forgotten) {
-            if let Some(seen) = snapshot.first_seen_ms {
-                let known = sights.entry((snapshot.id, snapshot.body.start_ms)).or_insert(seen);
-                *known = seen.min(*known);
-            }
-        }
-        let candidate = |snapshot: &Snapshot| {
-            // Only one that claims the time of its original borrows its first sight.
-            let original = snapshot.body.original;
-            let key = original.map(|original| (original, snapshot.body.start_ms));
-            Self {
-                original_seen_ms: key.and_then(|key| sights.get(&key).copied()),
-                ..Self::of(snapshot)
-            }
-        };
-        list.snapshots.iter().map(candidate).collect()
+        let sights = Sights::of(list);
+        list.snapshots.iter().map(|snapshot| sights.candidate(snapshot)).collect()
     }
 
     /// One snapshot, without what its original would tell.

@@ -200,20 +200,24 @@ fn standing(member: &Candidate, is_young: bool, min_age: Age) -> Vec<Reason> {
     reasons
 }
 
-/// Which snapshots count with the one they were made from: those whose original is in the group
-/// and counts. Follows chains to their first.
+/// Which snapshots count with the one they were made from: those whose original, or an earlier
+/// record of their own id, is in the group and counts. Follows chains to their first.
 fn followed(members: &[&Candidate]) -> HashMap<usize, usize> {
-    let places: HashMap<BackupId, usize> =
-        members.iter().enumerate().map(|(at, member)| (member.id, at)).collect();
+    // Storage must have known the original first, or two forged ones could point at each other.
+    let rank = |at: usize| (members[at].first_seen_ms, members[at].id, at);
+    // Only one that claims the same time takes its place.
+    let mut places: HashMap<(BackupId, i64), usize> = HashMap::new();
+    for at in (0..members.len()).filter(|at| members[*at].counts()) {
+        let place = places.entry((members[at].id, members[at].start_ms)).or_insert(at);
+        if rank(at) < rank(*place) {
+            *place = at;
+        }
+    }
     let original = |at: usize| {
-        let place = *places.get(&members[at].original?)?;
-        // Only one that claims the same time takes its place; storage must have known the
-        // original first, or two forged ones could point at each other.
-        let is_twin = members[place].start_ms == members[at].start_ms
-            && members[place].counts()
-            && (members[place].first_seen_ms, members[place].id)
-                < (members[at].first_seen_ms, members[at].id);
-        is_twin.then_some(place)
+        let member = members[at];
+        let place_of = |id: BackupId| places.get(&(id, member.start_ms)).copied();
+        let twins = [Some(member.id), member.original].into_iter().flatten().filter_map(place_of);
+        twins.filter(|place| rank(*place) < rank(at)).min_by_key(|place| rank(*place))
     };
     let follow = |at: usize| {
         let mut place = original(at)?;

@@ -23,7 +23,7 @@ mod reason;
 mod rules;
 
 pub use bucket::Period;
-pub use candidate::{Candidate, TimeStanding};
+pub use candidate::{Candidate, Sights, TimeStanding};
 pub use decide::{Decision, GroupPlan, RetentionPlan, Setting, plan};
 pub use group::{GroupBy, GroupName};
 pub use policy::{Count, RetentionPolicy};

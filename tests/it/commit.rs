@@ -6,9 +6,11 @@ use std::sync::Arc;
 use larder::commit::{clear_suspects, commit, undelete};
 use larder::error::Error;
 use larder::format::log::LogKind;
+use larder::manager::{RewriteOptions, TagChange, rewrite};
 use larder::model::{BackupId, ObjectHash};
 use larder::repository::{Author, NewSnapshot, Repository, Snapshot};
 use larder::runtime::{Phase, Progress};
+use larder::source::WalkOptions;
 use larder::storage::Storage;
 
 use crate::support::Lab;
@@ -189,7 +191,8 @@ fn undelete_brings_back_what_is_there() {
     let list = forget(&list, &first);
     assert!(list.snapshots.is_empty() && list.forgotten.len() == 1);
     let all: Vec<_> = list.forgotten.iter().collect();
-    let done = undelete(&repository, &all, &author(), &list, &lab.runtime()).expect("undeletes");
+    let done = undelete(&repository, &all, &|_| true, &author(), &list, &lab.runtime())
+        .expect("undeletes");
     assert_eq!((done.len(), done[0].id), (1, first.id));
     lab.assert_all_whole("undeleted");
     // A prune is about to remove data and records: there are new packs, and the new record stays.
@@ -199,7 +202,7 @@ fn undelete_brings_back_what_is_there() {
     repository.put_mark(GC, &old, &[first.record, done[0].record], 0).expect("puts");
     let last = list.forgotten.iter().rfind(|gone| gone.snapshot.record == done[0].record);
     let last = last.expect("is there");
-    let done = undelete(&repository, &[last], &author(), &list, &lab.runtime());
+    let done = undelete(&repository, &[last], &|_| true, &author(), &list, &lab.runtime());
     let done = done.expect("undeletes").remove(0);
     drop_packs(&lab, &repository, &old);
     for gone in &list.forgotten {
@@ -213,7 +216,43 @@ fn undelete_brings_back_what_is_there() {
     drop_packs(&lab, &repository, &new);
     let list = repository.snapshots().expect("lists");
     let all: Vec<_> = list.forgotten.iter().collect();
-    let failed = undelete(&repository, &all, &author(), &list, &lab.runtime());
+    let failed = undelete(&repository, &all, &|_| true, &author(), &list, &lab.runtime());
     assert!(matches!(failed, Err(Error::Overtaken { .. })), "{failed:?}");
     assert!(repository.snapshots().expect("lists").snapshots.is_empty());
+}
+
+/// A snapshot that is made from another one looks nothing up while it is made: what was condemned
+/// before is found, and copied, before it is committed.
+#[test]
+fn what_is_made_from_a_snapshot_outlives_its_packs() {
+    let mut lab = Lab::seeded(306);
+    lab.backup_named("first");
+    let repository = lab.open();
+    let list = repository.snapshots().expect("lists");
+    let old = packs(&repository);
+    repository.put_mark(GC, &old, &[list.snapshots[0].record], 0).expect("puts");
+    let options = RewriteOptions {
+        exclude: WalkOptions::default(),
+        tags: TagChange { add: vec!["new".into()], ..TagChange::default() },
+        host: None,
+        description: None,
+        time_ms: None,
+        forget: false,
+        dry_run: false,
+        author: author(),
+    };
+    let all: Vec<&Snapshot> = list.snapshots.iter().collect();
+    let done = rewrite(&repository, &all, &list, &options, &lab.runtime()).expect("rewrites");
+    let id = done[0].snapshot.as_ref().expect("is new").id;
+    drop_packs(&lab, &repository, &old);
+    lab.memory.delete(&list.snapshots[0].object_name).expect("deletes");
+    let repository = lab.open();
+    let after = repository.snapshots().expect("lists");
+    let new = after.snapshots.iter().find(|one| one.id == id).expect("is there");
+    assert_eq!(lab.restore(&repository, new).expect("restores"), lab.live_copy());
+    // What is gone cannot be made anew.
+    drop_packs(&lab, &repository, &packs(&repository));
+    let again = RewriteOptions { host: Some("mail".into()), ..options };
+    let failed = rewrite(&repository, &[new], &after, &again, &lab.runtime());
+    assert!(matches!(failed, Err(Error::Overtaken { .. })), "{failed:?}");
 }

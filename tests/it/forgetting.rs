@@ -7,10 +7,10 @@ use jiff::tz::TimeZone;
 use larder::crypto::Suite;
 use larder::error::StorageErrorKind;
 use larder::format::log::LogKind;
-use larder::model::Age;
-use larder::repository::{Author, Repository, Snapshot};
+use larder::model::{Age, BackupId};
+use larder::repository::{Author, NewSnapshot, Repository, Snapshot};
 use larder::retention::{
-    Candidate, Count, GroupBy, MIN_AGE, RetentionPolicy, Setting, TimeStanding, plan,
+    Candidate, Count, GroupBy, MIN_AGE, RetentionPolicy, Setting, Sights, TimeStanding, plan,
 };
 use larder::runtime::{Clock, TestClock};
 use larder::storage::fault::On;
@@ -136,8 +136,82 @@ fn storage_that_refuses_deletes_can_be_used() {
     let list = repository.snapshots().expect("lists");
     assert_eq!((list.snapshots.len(), list.forgotten.len()), (0, 1));
     let forgotten: Vec<_> = list.forgotten.iter().collect();
-    larder::commit::undelete(&repository, &forgotten, &author(), &list, &runtime)
+    larder::commit::undelete(&repository, &forgotten, &|_| true, &author(), &list, &runtime)
         .expect("takes it back");
     let list = repository.snapshots().expect("lists");
     assert_eq!(list.snapshots[0].id, snapshot.id);
+}
+
+/// Commits a snapshot as somebody would who has the keys.
+fn planted(lab: &Lab, like: &Snapshot, change: impl Fn(&mut NewSnapshot)) -> Snapshot {
+    let repository = lab.open();
+    let (session, _) = repository.begin_session("test", "lab", &lab.runtime()).expect("begins");
+    let (host, user) = (like.host.clone(), like.user.clone());
+    let mut new = NewSnapshot { id: BackupId([99; 16]), host, user, body: like.body.clone() };
+    new.body.original = Some(like.id);
+    change(&mut new);
+    let list = repository.snapshots().expect("lists");
+    let done = repository.commit_snapshot(new, &session, &list, &lab.runtime());
+    session.end().expect("ends");
+    done.expect("commits")
+}
+
+/// Whoever has snapshots of one machine cannot lend their times to those of another.
+#[test]
+fn first_sights_are_borrowed_within_a_series_only() {
+    let lab = lab(304);
+    let own = lab.backup().snapshot.expect("a snapshot");
+    lab.clock.advance_ms(400 * HOUR_MS);
+    let standing = |change: fn(&mut NewSnapshot)| {
+        let lab = lab.fork();
+        let made = planted(&lab, &own, change);
+        let list = lab.open().snapshots().expect("lists");
+        let at = list.snapshots.iter().position(|one| one.record == made.record);
+        Candidate::all_of(&list)[at.expect("is there")].time_standing()
+    };
+    let is_back_dated = |standing| matches!(standing, TimeStanding::BackDated(_));
+    assert_eq!(standing(|_| ()), TimeStanding::InTime);
+    assert!(is_back_dated(standing(|new| new.host = "victim".into())));
+    assert!(is_back_dated(standing(|new| new.body.roots.truncate(0))));
+    assert!(is_back_dated(standing(|new| new.body.start_ms -= 1)));
+}
+
+/// Taking back a forget makes nothing look better than it did.
+#[test]
+fn what_was_said_of_a_snapshot_holds_when_it_is_undeleted() {
+    let lab = lab(305);
+    let good = lab.backup().snapshot.expect("a snapshot");
+    let pinned = lab.backup().snapshot.expect("a snapshot");
+    let doubtful = lab.backup().snapshot.expect("a snapshot");
+    let back_dated = backup_with_clock(&lab, -400 * HOUR_MS);
+    let repository = lab.open();
+    let runtime = lab.runtime();
+    let say = |kind, about: &[&Snapshot]| {
+        let list = repository.snapshots().expect("lists");
+        let said = repository.append_about(kind, about, "forged?", &author(), &list, &runtime);
+        said.expect("says so");
+    };
+    say(LogKind::Pin, &[&pinned]);
+    say(LogKind::Quarantine, &[&doubtful]);
+    say(LogKind::Forget, &[&good, &pinned, &doubtful, &back_dated]);
+    lab.clock.advance_ms(100 * HOUR_MS);
+    let list = repository.snapshots().expect("lists");
+    let all: Vec<_> = list.forgotten.iter().collect();
+    assert_eq!(all.len(), 4);
+    let sights = Sights::of(&list);
+    let is_in_time = |one: &Snapshot| sights.candidate(one).retention_ms().is_some();
+    larder::commit::undelete(&repository, &all, &is_in_time, &author(), &list, &runtime)
+        .expect("takes it back");
+    // Another machine sees the same: the old records still tell when they appeared.
+    for lab in [&lab, &lab.beside(306)] {
+        let list = lab.open().snapshots().expect("lists");
+        assert_eq!(list.snapshots.len(), 4);
+        for (one, candidate) in list.snapshots.iter().zip(Candidate::all_of(&list)) {
+            assert_eq!(one.pinned, one.id == pinned.id);
+            let why = (one.id == doubtful.id).then(|| "forged?".to_owned());
+            assert_eq!(one.quarantine, why);
+            let is_out_of_time = candidate.retention_ms().is_none();
+            assert_eq!(is_out_of_time, one.id == back_dated.id, "{candidate:?}");
+        }
+    }
 }

@@ -58,7 +58,7 @@ fn take_back(lab: &Lab, name: &str) -> Result<()> {
     let Some(forgotten) = list.forgotten.iter().find(|f| f.snapshot.id == id) else {
         return Ok(());
     };
-    undelete(&repository, &[forgotten], &author(), &list, &lab.runtime())?;
+    undelete(&repository, &[forgotten], &|_| true, &author(), &list, &lab.runtime())?;
     Ok(())
 }
 

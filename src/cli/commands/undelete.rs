@@ -14,6 +14,7 @@ use crate::cli::select::warn_of_bad;
 use crate::commit::undelete;
 use crate::error::{Error, Result};
 use crate::repository::{Forgotten, Snapshot};
+use crate::retention::Sights;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +68,9 @@ pub(super) fn run(args: &UndeleteArgs, context: &Context) -> Result<Finish> {
     let undeleted = if chosen.is_empty() {
         Vec::new()
     } else {
-        undelete(&repository, &chosen, &author(), &list, &context.quiet_runtime())?
+        let sights = Sights::of(&list);
+        let is_in_time = |one: &Snapshot| sights.candidate(one).retention_ms().is_some();
+        undelete(&repository, &chosen, &is_in_time, &author(), &list, &context.quiet_runtime())?
     };
     tell(&undeleted, context)?;
     Ok(Finish::Done)

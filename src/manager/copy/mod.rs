@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::format::log::LogKind;
 use crate::model::BackupId;
 use crate::repository::{Added, Author, Repository, Snapshot, SnapshotList};
-use crate::retention::Candidate;
+use crate::retention::Sights;
 use crate::runtime::{Phase, Runtime};
 
 /// How snapshots are copied.
@@ -98,7 +98,7 @@ pub fn copy(
     }
     let mut sorted = snapshots.to_vec();
     sorted.sort_by_key(|one| (one.body.start_ms, one.body.end_ms, one.id));
-    let known = to.snapshots()?;
+    let (originals, known) = (from.snapshots()?, to.snapshots()?);
     let mut copier = Copier {
         from,
         to,
@@ -106,7 +106,8 @@ pub fn copy(
         runtime,
         same_ids: have_same_ids(from, to),
         copies: copies(&known),
-        originals: from.snapshots()?,
+        from_sights: Sights::of(&originals),
+        originals,
         known,
         added: Added::default(),
     };
@@ -141,10 +142,12 @@ fn have_same_ids(a: &Repository, b: &Repository) -> bool {
         && a.config().pages == b.config().pages
 }
 
-/// The snapshots that are copies, by what they are copies of.
+/// The snapshots that are copies, by what they are copies of. Not those in doubt: a damaged copy
+/// is in quarantine, and does not stand for its original.
 fn copies(list: &SnapshotList) -> HashMap<BackupId, Snapshot> {
     let original = |snapshot: &Snapshot| snapshot.body.original.map(|id| (id, snapshot.clone()));
-    list.snapshots.iter().filter_map(original).collect()
+    let is_good = |one: &&Snapshot| one.quarantine.is_none() && !one.suspect;
+    list.snapshots.iter().filter(is_good).filter_map(original).collect()
 }
 
 struct Copier<'a> {
@@ -157,6 +160,8 @@ struct Copier<'a> {
     copies: HashMap<BackupId, Snapshot>,
     /// What is in `from`.
     originals: SnapshotList,
+    /// When the storage of `from` first showed them.
+    from_sights: Sights,
     /// What was in `to` at the start.
     known: SnapshotList,
     added: Added,
@@ -183,7 +188,9 @@ impl Copier<'_> {
         match snapshot::copy_snapshot(self, original) {
             Ok((copy, added)) => {
                 add(&mut self.added, &added);
-                self.clear(&[&copy])?;
+                if self.is_in_time(original) {
+                    self.clear(&[&copy])?;
+                }
                 self.copies.insert(original.id, copy.clone());
                 Ok(CopyOutcome::Copied(Box::new(copy)))
             }
@@ -192,8 +199,14 @@ impl Copier<'_> {
         }
     }
 
-    /// Says that the times of copies are right, although storage sees them only now: who copies
-    /// them has read where they come from.
+    /// Whether the time of a snapshot of `from` can be believed there. If it cannot, its copy must
+    /// not look better than it does.
+    fn is_in_time(&self, original: &Snapshot) -> bool {
+        self.from_sights.candidate(original).retention_ms().is_some()
+    }
+
+    /// Says that the times of copies are right, although storage sees them only now: those of their
+    /// originals are.
     fn clear(&self, copies: &[&Snapshot]) -> Result<()> {
         if copies.is_empty() {
             return Ok(());
@@ -209,18 +222,17 @@ impl Copier<'_> {
         if self.options.dry_run {
             return Ok(());
         }
-        let candidates = Candidate::all_of(&self.known);
-        let all = self.known.snapshots.iter().zip(&candidates);
-        let is_left_over = |(snapshot, candidate): &(&Snapshot, &Candidate)| {
+        let sights = Sights::of(&self.known);
+        let is_left_over = |snapshot: &&Snapshot| {
             let in_doubt = snapshot.quarantine.is_some() || snapshot.suspect;
-            !in_doubt && candidate.retention_ms().is_none() && self.is_true_copy(snapshot)
+            let is_out_of_time = || sights.candidate(snapshot).retention_ms().is_none();
+            !in_doubt && is_out_of_time() && self.is_true_copy(snapshot)
         };
-        let left_over: Vec<&Snapshot> =
-            all.filter(is_left_over).map(|(snapshot, _)| snapshot).collect();
+        let left_over: Vec<&Snapshot> = self.known.snapshots.iter().filter(is_left_over).collect();
         self.clear(&left_over)
     }
 
-    /// Whether the original says the same of itself as the copy.
+    /// Whether the original says the same of itself as the copy, and can be believed.
     fn is_true_copy(&self, copy: &Snapshot) -> bool {
         self.originals.snapshots.iter().any(|original| {
             Some(original.id) == copy.body.original
@@ -228,6 +240,9 @@ impl Copier<'_> {
                 && original.body.roots == copy.body.roots
                 && original.body.start_ms == copy.body.start_ms
                 && original.body.end_ms == copy.body.end_ms
+                && original.quarantine.is_none()
+                && !original.suspect
+                && self.is_in_time(original)
         })
     }
 

@@ -178,3 +178,49 @@ fn between_repositories_that_are_alike_roots_are_equal() {
     assert_eq!(snapshot(&report.snapshots[0].outcome).body.root, original.body.root);
     assert_clean(&to);
 }
+
+/// A time that cannot be believed in the source cannot be believed of the copy.
+#[test]
+fn copies_look_no_better_than_their_originals() {
+    let home = tempfile::tempdir().expect("a folder");
+    let source = home.path().join("source");
+    make_tree(&source);
+    let from = repository(&home.path().join("from"));
+    let to = repository(&home.path().join("to"));
+    back_dated(&from, &source);
+    for _ in 0..2 {
+        copied(&from, &to);
+        let list = to.snapshots().expect("lists");
+        assert_eq!(list.snapshots.len(), 1);
+        let candidate = &Candidate::all_of(&list)[0];
+        assert!(matches!(candidate.time_standing(), TimeStanding::BackDated(_)), "{candidate:?}");
+    }
+    // Once somebody has looked at it there, the next copy says so here.
+    let list = from.snapshots().expect("lists");
+    let all: Vec<&Snapshot> = list.snapshots.iter().collect();
+    let kind = crate::format::log::LogKind::Clear;
+    from.append_about(kind, &all, "", &author(), &list, &Runtime::default()).expect("clears");
+    copied(&from, &to);
+    let candidate = &Candidate::all_of(&to.snapshots().expect("lists"))[0];
+    assert_eq!(candidate.time_standing(), TimeStanding::InTime);
+}
+
+/// A copy in quarantine does not stand for its original.
+#[test]
+fn bad_copies_are_made_again() {
+    let home = tempfile::tempdir().expect("a folder");
+    let source = home.path().join("source");
+    make_tree(&source);
+    let from = repository(&home.path().join("from"));
+    let to = repository(&home.path().join("to"));
+    backed_up(&from, &source, WalkOptions::default());
+    copied(&from, &to);
+    let list = to.snapshots().expect("lists");
+    let all: Vec<&Snapshot> = list.snapshots.iter().collect();
+    let kind = crate::format::log::LogKind::Quarantine;
+    to.append_about(kind, &all, "damaged", &author(), &list, &Runtime::default()).expect("says");
+    let report = copied(&from, &to);
+    snapshot(&report.snapshots[0].outcome);
+    let report = copied(&from, &to);
+    assert!(matches!(report.snapshots[0].outcome, CopyOutcome::AlreadyThere(_)), "{report:?}");
+}

@@ -131,3 +131,69 @@ fn what_makes_no_sense_is_refused() {
     let list = repository.snapshots().expect("lists");
     assert_eq!((list.snapshots.len(), list.forgotten.len()), (1, 0));
 }
+
+#[test]
+fn new_ones_look_no_better_than_their_originals() {
+    let home = tempfile::tempdir().expect("a folder");
+    let source = home.path().join("source");
+    make_tree(&source);
+    let repository = repository(&home.path().join("state"));
+    let old = back_dated(&repository, &source);
+    let list = repository.snapshots().expect("lists");
+    let tags = TagChange { add: vec!["b".into()], ..TagChange::default() };
+    for (time_ms, is_in_time) in [(None, false), (Some(old.body.start_ms + 1), true)] {
+        let options = RewriteOptions { tags: tags.clone(), time_ms, ..options() };
+        let runtime = Runtime::default();
+        let done = rewrite(&repository, &[&old], &list, &options, &runtime).expect("rewrites");
+        let id = done[0].snapshot.as_ref().expect("a snapshot").id;
+        let list = repository.snapshots().expect("lists");
+        let candidates = Candidate::all_of(&list);
+        let new = candidates.iter().find(|one| one.id == id).expect("is there");
+        assert_eq!(new.retention_ms().is_some(), is_in_time, "{new:?}");
+    }
+}
+
+/// A run that was broken off is repeated, and makes only what is not there.
+#[test]
+fn nothing_is_rewritten_twice() {
+    let home = tempfile::tempdir().expect("a folder");
+    let source = home.path().join("source");
+    make_tree(&source);
+    let repository = repository(&home.path().join("state"));
+    let old = backed_up(&repository, &source, WalkOptions::default());
+    let exclude = WalkOptions { exclude: vec!["gone".into()], ..WalkOptions::default() };
+    let options = RewriteOptions { exclude, ..options() };
+    let runtime = Runtime::default();
+    let rewritten = |options: &RewriteOptions| {
+        let list = repository.snapshots().expect("lists");
+        let done = rewrite(&repository, &[&old], &list, options, &runtime).expect("rewrites");
+        done[0].snapshot.as_ref().expect("a snapshot").id
+    };
+    let first = rewritten(&options);
+    assert_eq!(rewritten(&options), first);
+    assert_eq!(rewritten(&RewriteOptions { forget: true, ..options }), first);
+    let list = repository.snapshots().expect("lists");
+    assert_eq!((list.snapshots.len(), list.forgotten.len()), (1, 1));
+}
+
+/// The names of what is left out are not left among what could not be read.
+#[test]
+fn errors_go_with_what_is_left_out() {
+    let home = tempfile::tempdir().expect("a folder");
+    let source = home.path().join("source");
+    make_tree(&source);
+    let repository = repository(&home.path().join("state"));
+    let mut old = backed_up(&repository, &source, WalkOptions::default());
+    let error = |path: &str| crate::format::log::SourceError {
+        path: crate::format::record::Bin(path.as_bytes().to_vec()),
+        message: "denied".into(),
+    };
+    old.body.errors = vec![error("a/gone/x"), error("a/keep"), error("b/gone")];
+    old.body.error_count = 2000;
+    let list = repository.snapshots().expect("lists");
+    let exclude = WalkOptions { exclude: vec!["gone/".into()], ..WalkOptions::default() };
+    let options = RewriteOptions { exclude, ..options() };
+    let done = rewrite(&repository, &[&old], &list, &options, &Runtime::default());
+    let body = &done.expect("rewrites")[0].snapshot.as_ref().expect("a snapshot").body.clone();
+    assert_eq!((body.errors.clone(), body.error_count), (vec![error("a/keep")], 1998));
+}

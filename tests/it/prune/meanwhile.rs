@@ -167,7 +167,7 @@ fn undelete_before_during_and_after_a_prune() {
         let repository = lab.open();
         let list = repository.snapshots().expect("lists");
         let gone: Vec<_> = list.forgotten.iter().collect();
-        let done = undelete(&repository, &gone, &author(), &list, &lab.runtime());
+        let done = undelete(&repository, &gone, &|_| true, &author(), &list, &lab.runtime());
         match runs {
             0 | 1 => assert_eq!(done.expect("undeletes").len(), 2),
             _ => {

@@ -5,6 +5,7 @@ use larder::repair::{
     LostPart, REPAIRED_TAG, RepairOutcome, SnapshotRepair, SnapshotRepairOptions, repair_snapshots,
 };
 use larder::repository::{Repository, Snapshot};
+use larder::retention::{Candidate, Sights};
 use larder::tree::{FileReader, Manifest};
 use larder::verify::{CheckOptions, ReadData, check};
 
@@ -19,7 +20,10 @@ fn try_repair(lab: &Lab, options: &SnapshotRepairOptions) -> larder::error::Resu
     let report = check(&repository, &what, &lab.runtime())?;
     let is_hit = |s: &&Snapshot| report.hits.snapshots.iter().any(|hit| hit.id == s.id);
     let hit: Vec<Snapshot> = list.snapshots.iter().filter(is_hit).cloned().collect();
-    repair_snapshots(&repository, &hit, &report.damage, options, &author(), &lab.runtime())
+    let sights = Sights::of(&list);
+    let is_in_time = |one: &Snapshot| sights.candidate(one).retention_ms().is_some();
+    let (damage, runtime) = (&report.damage, lab.runtime());
+    repair_snapshots(&repository, &hit, damage, &is_in_time, options, &author(), &runtime)
 }
 
 fn repair(lab: &Lab, options: SnapshotRepairOptions) -> SnapshotRepair {
@@ -221,4 +225,27 @@ fn what_is_lost_as_a_whole_is_put_into_quarantine_once() {
     let again = repair(&lab, SnapshotRepairOptions::default());
     assert_eq!(again, report);
     assert_eq!(names(&lab, "snapshots/"), records);
+}
+
+/// A repaired snapshot counts at the time of its original, also when that one is gone.
+#[test]
+fn repairs_move_nothing_to_the_day_of_the_repair() {
+    let lab = lab(87);
+    let list = lab.open().snapshots().expect("lists");
+    let times: Vec<i64> = list.snapshots.iter().map(Snapshot::time_ms).collect();
+    lab.clock.advance_ms(90 * 24 * 3_600_000);
+    let packs = names(&lab, "data/");
+    lab.memory.remove(&packs[0]);
+    let report = repair(&lab, SnapshotRepairOptions::default());
+    assert!(!report.snapshots.is_empty());
+    for repaired in &report.snapshots {
+        assert_eq!(repaired.outcome, RepairOutcome::Repaired);
+        let original = snapshot(&lab.open(), repaired.original);
+        lab.memory.remove(&original.object_name);
+    }
+    let list = lab.open().snapshots().expect("lists");
+    for (one, candidate) in list.snapshots.iter().zip(Candidate::all_of(&list)) {
+        assert!(times.contains(&one.time_ms()));
+        assert_eq!(candidate.retention_ms(), Some(one.time_ms()), "{:?}", one.body.original);
+    }
 }

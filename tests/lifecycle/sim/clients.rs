@@ -218,7 +218,8 @@ impl Client {
         let forgotten = self.dice.pick(&list.forgotten);
         let id = forgotten.snapshot.id;
         let before = self.truth.lock().given_up.get(&id).copied();
-        let undeleted = undelete(&repository, &[forgotten], &self.author(), &list, &runtime)?;
+        let undeleted =
+            undelete(&repository, &[forgotten], &|_| true, &self.author(), &list, &runtime)?;
         let mut truth = self.truth.lock();
         // It has to stay, unless somebody forgets it at the same time or later.
         let is_alone = before.is_some_and(|(_, open)| open == 0);

@@ -19,6 +19,7 @@ use crate::repair::{
     SnapshotRepair, SnapshotRepairOptions, repair_packs, repair_snapshots,
 };
 use crate::repository::{Repository, Snapshot, SnapshotList};
+use crate::retention::Sights;
 use crate::tree::SnapshotFilter;
 use crate::verify::{CheckOptions, CheckReport, ReadData};
 
@@ -79,7 +80,9 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
     }
     let is_hit = |s: &&Snapshot| found.hits.snapshots.iter().any(|hit| hit.id == s.id);
     let hit: Vec<Snapshot> = list.snapshots.iter().filter(is_hit).cloned().collect();
-    let report = repair(args, &repository, &hit, &found.damage, context)?;
+    let sights = Sights::of(&list);
+    let is_in_time = |one: &Snapshot| sights.candidate(one).retention_ms().is_some();
+    let report = repair(args, &repository, &hit, &found.damage, &is_in_time, context)?;
     if context.out.json {
         context.out.message("summary", &report)?;
     } else {
@@ -125,6 +128,7 @@ fn repair(
     repository: &Repository,
     hit: &[Snapshot],
     damage: &crate::verify::Damage,
+    is_in_time: &dyn Fn(&Snapshot) -> bool,
     context: &Context,
 ) -> Result<SnapshotRepair> {
     if hit.is_empty() {
@@ -137,7 +141,8 @@ fn repair(
     };
     let display = Display::start(&context.out, Job::Repair);
     let runtime = context.runtime(&display);
-    let report = repair_snapshots(repository, hit, damage, &options, &author(), &runtime);
+    let report =
+        repair_snapshots(repository, hit, damage, is_in_time, &options, &author(), &runtime);
     display.finish();
     report
 }
