@@ -100,11 +100,21 @@ pub(super) enum Fate {
 pub(super) fn decide(packs: &[PackFacts], rules: &Rules) -> Vec<Fate> {
     let strict = rules.max_unused.is_none();
     let mut fates: Vec<Fate> = packs.iter().map(alone).collect();
-    let mut budget = Budget { bytes: rules.max_repack.unwrap_or(u64::MAX), chunks: CHUNKS_MAX };
-    for (fate, pack) in fates.iter_mut().zip(packs) {
-        if *fate == Fate::Keep && pack.is_old_epoch && !pack.is_fresh && budget.take(pack) {
-            *fate = Fate::Repack;
+    let mut budget = Budget::of(rules);
+    let old: Vec<usize> = (0..packs.len())
+        .filter(|number| {
+            fates[*number] == Fate::Keep && packs[*number].is_old_epoch && !packs[*number].is_fresh
+        })
+        .collect();
+    for number in &old {
+        if budget.take(&packs[*number]) {
+            fates[*number] = Fate::Repack;
         }
+    }
+    if let Some(least) = old.into_iter().min_by_key(|number| cost(&packs[*number]))
+        && budget.take_first(&packs[least])
+    {
+        fates[least] = Fate::Repack;
     }
     let kept = |fates: &[Fate]| {
         let kept = fates.iter().zip(packs).filter(|(fate, _)| **fate == Fate::Keep);
@@ -129,6 +139,7 @@ pub(super) fn decide(packs: &[PackFacts], rules: &Rules) -> Vec<Fate> {
         let per_byte = u128::from(*win) << 32;
         (std::cmp::Reverse(per_byte / u128::from(packs[*number].len.max(1))), *number)
     });
+    let first = candidates.first().copied();
     for (win, number) in candidates {
         // Sums are rough: where nothing may be unused, every pack that can win does.
         if unused <= limit && !strict {
@@ -138,6 +149,12 @@ pub(super) fn decide(packs: &[PackFacts], rules: &Rules) -> Vec<Fate> {
             unused -= win.min(unused);
             fates[number] = Fate::Repack;
         }
+    }
+    if let Some((_, number)) = first
+        && (unused > limit || strict)
+        && budget.take_first(&packs[number])
+    {
+        fates[number] = Fate::Repack;
     }
     for is_data in [true, false] {
         merge_small(packs, is_data, rules, &mut budget, &mut fates);
@@ -185,19 +202,42 @@ fn merge_small(
 struct Budget {
     bytes: u64,
     chunks: u64,
+    /// Whether nothing may be packed anew at all.
+    is_none: bool,
+    is_untouched: bool,
 }
 
 impl Budget {
+    fn of(rules: &Rules) -> Self {
+        let bytes = rules.max_repack.unwrap_or(u64::MAX);
+        Self { bytes, chunks: CHUNKS_MAX, is_none: bytes == 0, is_untouched: true }
+    }
+
     /// Takes what packing a pack anew costs, if it is there.
     fn take(&mut self, pack: &PackFacts) -> bool {
-        let bytes = pack.len - pack.unused().min(pack.len);
-        if bytes > self.bytes || pack.living_chunks > self.chunks {
+        cost(pack) <= self.bytes && self.take_whatever_it_costs(pack)
+    }
+
+    /// Takes a pack although it costs more than there is, if nothing was taken yet: runs with a
+    /// limit smaller than a pack would never come to an end.
+    fn take_first(&mut self, pack: &PackFacts) -> bool {
+        self.is_untouched && !self.is_none && self.take_whatever_it_costs(pack)
+    }
+
+    fn take_whatever_it_costs(&mut self, pack: &PackFacts) -> bool {
+        if pack.living_chunks > self.chunks {
             return false;
         }
-        self.bytes -= bytes;
+        self.bytes = self.bytes.saturating_sub(cost(pack));
         self.chunks -= pack.living_chunks;
+        self.is_untouched = false;
         true
     }
+}
+
+/// Bytes that packing a pack anew writes, about.
+fn cost(pack: &PackFacts) -> u64 {
+    pack.len - pack.unused().min(pack.len)
 }
 
 #[cfg(test)]
@@ -281,6 +321,25 @@ mod tests {
         assert!(decide(&few, &rules(MaxUnused::Percent(5.0))).iter().all(|f| *f == Fate::Keep));
         let many = vec![small; SMALL_PACKS];
         assert!(decide(&many, &rules(MaxUnused::Percent(5.0))).iter().all(|f| *f == Fate::Repack));
+    }
+
+    /// A limit smaller than any pack holds nothing up for ever; nothing is nothing.
+    #[test]
+    fn one_pack_at_least_is_packed_anew() {
+        let old = PackFacts { is_old_epoch: true, ..pack(10) };
+        let less = PackFacts { len: 9 * MIB, ..old.clone() };
+        let of = |packs: &[PackFacts], max_unused, limit| {
+            let limited = Rules { max_repack: Some(limit), ..rules(max_unused) };
+            decide(packs, &limited)
+        };
+        let packs = [old.clone(), less, old];
+        let fates = of(&packs, MaxUnused::Percent(100.0), 1);
+        assert_eq!(fates, [Fate::Keep, Fate::Repack, Fate::Keep]);
+        assert!(of(&packs, MaxUnused::Percent(100.0), 0).iter().all(|f| *f == Fate::Keep));
+        let wasteful = [pack(5), pack(2)];
+        let fates = of(&wasteful, MaxUnused::Bytes(0), 1);
+        assert_eq!(fates, [Fate::Keep, Fate::Repack]);
+        assert!(of(&wasteful, MaxUnused::Percent(100.0), 1).iter().all(|f| *f == Fate::Keep));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub struct PruneOptions {
     pub grace_ms: i64,
     /// Packs are packed anew until no more than this is unused.
     pub max_unused: MaxUnused,
-    /// At most so many bytes are packed anew in one run.
+    /// At most so many bytes are packed anew in one run, but one pack if there is reason to.
     pub max_repack: Option<u64>,
     /// Bytes of a new pack; `None` takes the repository's.
     pub pack_target: Option<u64>,

@@ -60,7 +60,7 @@ pub(crate) struct PruneHow {
     #[arg(long, value_name = "PART")]
     max_unused: Option<Unused>,
 
-    /// Write at most this much anew
+    /// Write at most this much anew, but one pack if there is reason to
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_repack: Option<u64>,
 
