@@ -205,16 +205,20 @@ fn password_from_file(path: &Path, out: &Output) -> Result<Zeroizing<String>> {
     first_line(bytes, &path.display().to_string())
 }
 
+/// What may hold a password that a command must not see.
+const PASSWORD_VARIABLES: [&str; 3] =
+    ["LARDER_PASSWORD", "LARDER_TO_PASSWORD", "LARDER_LIKE_PASSWORD"];
+
 /// Runs `command` in a shell, so that it may use quotes, variables and pipes.
 fn password_from_command(command: &str) -> Result<Zeroizing<String>> {
     // The command's text can itself hold a secret, so errors do not repeat it.
     let failed = |error: std::io::Error| Error::local("run", "the password command", error);
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", command])
-        .env_remove("LARDER_PASSWORD")
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).stdout(Stdio::piped());
+    for name in PASSWORD_VARIABLES {
+        shell.env_remove(name);
+    }
+    let mut child = shell.spawn().map_err(failed)?;
     let output = match child.stdout.take() {
         Some(mut stdout) => read_bounded(&mut stdout),
         None => Ok(Zeroizing::new(Vec::new())),

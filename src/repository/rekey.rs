@@ -19,7 +19,7 @@ use super::unlock::{StoredSlot, load_slots};
 use crate::crypto::{RecoveryCode, Suite};
 use crate::error::{Error, Result};
 use crate::format::keyring::EpochRecord;
-use crate::model::{EpochId, SlotId};
+use crate::model::{EpochId, ObjectHash, SlotId};
 use crate::runtime::Runtime;
 use plan::Plan;
 use work::Work;
@@ -63,9 +63,20 @@ impl Repository {
     /// # Errors
     /// As [`Repository::rekey`].
     pub fn plan_rekey(&self, options: &RekeyOptions) -> Result<RekeyPlan> {
+        self.check_rekey()?;
         self.keys.reload()?;
-        let (slots, _) = load_slots(&*self.storage, self.id)?;
-        Ok(Plan::make(self, &slots, options)?.shown)
+        let (slots, bad) = load_slots(&*self.storage, self.id)?;
+        Ok(Plan::make(self, &slots, &bad, options)?.shown)
+    }
+
+    fn check_rekey(&self) -> Result<()> {
+        if self.keys.suite == Suite::None {
+            return Err(Error::usage_hint(
+                "this repository is not encrypted, so there are no keys to change",
+                "make an encrypted repository and back up into that",
+            ));
+        }
+        self.check_understood()
     }
 
     /// Makes new keys for all that is written from now on, and hands them to every slot but those
@@ -78,24 +89,31 @@ impl Repository {
     /// # Errors
     /// [`Error::Usage`] in a repository without encryption and for options that fit nothing;
     /// [`Error::Busy`] if somebody else does the same; [`Error::KeysUnsettled`] if somebody else
-    /// began and did not finish; the storage's; those of `show`.
+    /// began and did not finish; the storage's; those of `show`. [`Error::Busy`] also if a key would
+    /// be kept that [`RekeyOptions::seen`] does not name.
     pub fn rekey(
         &self,
         options: &RekeyOptions,
         show: &mut dyn FnMut(&RecoveryCode) -> Result<()>,
         runtime: &Runtime,
     ) -> Result<RekeyReport> {
-        if self.keys.suite == Suite::None {
-            return Err(Error::usage_hint(
-                "this repository is not encrypted, so there are no keys to change",
-                "make an encrypted repository and back up into that",
-            ));
-        }
-        self.check_understood()?;
+        self.check_rekey()?;
+        let mut seen = options.seen.clone();
         for _ in 0..RACES_MAX {
             self.keys.reload()?;
-            let (slots, _) = load_slots(&*self.storage, self.id)?;
-            let plan = Plan::make(self, &slots, options)?;
+            let (slots, bad) = load_slots(&*self.storage, self.id)?;
+            let plan = Plan::make(self, &slots, &bad, options)?;
+            let kept = plan.shown.kept_ids();
+            let seen = seen.get_or_insert_with(|| kept.clone());
+            if let Some(unseen) = kept.iter().find(|id| !seen.contains(id)) {
+                return Err(Error::Busy {
+                    what: format!(
+                        "key `{}` was added just now; nothing was changed: look at \
+                         `larder key list`, and run it again",
+                        unseen.short()
+                    ),
+                });
+            }
             if let Attempt::Done(report) = self.try_rekey(&plan, &slots, show, runtime)? {
                 return Ok(report);
             }
@@ -153,9 +171,14 @@ impl Repository {
     /// How many bytes of segments in the index are sealed with the keys of each epoch, as
     /// [`Repository::epochs`] lists them.
     pub fn sealed_bytes(&self) -> Vec<(EpochInfo, u64)> {
+        self.sealed_bytes_in(&|_| true)
+    }
+
+    /// As [`Repository::sealed_bytes`], of the packs for which `counts` holds.
+    pub fn sealed_bytes_in(&self, counts: &dyn Fn(&ObjectHash) -> bool) -> Vec<(EpochInfo, u64)> {
         let mut epochs: Vec<_> = self.epochs().into_iter().map(|epoch| (epoch, 0)).collect();
         let index = self.index();
-        for (pack, info) in index.packs() {
+        for (pack, info) in index.packs().into_iter().filter(|(_, info)| counts(&info.hash)) {
             for segment in (0..info.segments).filter_map(|number| index.segment(pack, number)) {
                 if let Some((_, bytes)) = epochs.iter_mut().find(|(e, _)| e.id == segment.epoch) {
                     *bytes += u64::from(segment.sealed_len);

@@ -54,6 +54,9 @@ pub struct SlotInfo {
     pub rewraps: usize,
     /// Whether somebody who holds the current keys vouches for it.
     pub standing: Standing,
+    /// How many objects it has. More than one after a change of its secret that was interrupted, or
+    /// on storage that deletes nothing: what opened it before still does.
+    pub objects: usize,
 }
 
 /// What the mac of a slot says. Worst last.
@@ -184,8 +187,16 @@ impl Repository {
     /// # Errors
     /// The storage's.
     pub fn slots(&self) -> Result<Vec<SlotInfo>> {
-        let (slots, _) = load_slots(&*self.storage, self.id)?;
-        Ok(self.describe(&slots))
+        Ok(self.slots_and_bad()?.0)
+    }
+
+    /// As [`Repository::slots`], with the errors of slot objects that cannot be read.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn slots_and_bad(&self) -> Result<(Vec<SlotInfo>, Vec<Error>)> {
+        let (slots, bad) = load_slots(&*self.storage, self.id)?;
+        Ok((self.describe(&slots), bad))
     }
 
     /// One line for each slot, whatever number of objects it has.
@@ -201,6 +212,7 @@ impl Repository {
                 in_use: stored.slot.slot_id == self.slot_id,
                 rewraps: stored.slot.rewraps.len(),
                 standing: Standing::of(&stored.slot, ring),
+                objects: slots.iter().filter(|s| s.slot.slot_id == stored.slot.slot_id).count(),
             })
             .collect();
         infos.sort_by_key(|info| (info.id, info.standing));
@@ -269,24 +281,44 @@ impl Repository {
     }
 
     /// Makes a recovery code and its slot, hands the code to `show`, and then removes the slots of
-    /// earlier codes: what was printed before opens nothing any more.
+    /// earlier codes: what was printed before opens nothing any more. Of two at once each removes
+    /// only codes that were there before its own, so the one that began last stays good.
     ///
     /// # Errors
-    /// As [`Repository::add_slot`]; those of `show`, and then the codes of before stay good.
+    /// As [`Repository::add_slot`]; those of `show`, and then the codes of before stay good;
+    /// [`Error::Busy`] if somebody else has replaced the code that was shown.
     pub fn renew_recovery_code(
         &self,
         show: &mut dyn FnMut(&RecoveryCode) -> Result<()>,
         runtime: &Runtime,
     ) -> Result<SlotId> {
+        let (slots, _) = load_slots(&*self.storage, self.id)?;
+        let is_code = |slot: &KeySlot| slot.kind == SlotKind::Recovery;
+        let earlier: Vec<SlotId> =
+            slots.iter().filter(|s| is_code(&s.slot)).map(|s| s.slot.slot_id).collect();
         let unlock = Unlock::Recovery(RecoveryCode::generate(&runtime.random));
         let slot_id = self.add_slot(&unlock, RECOVERY_LABEL, KdfCost::Standard, runtime)?;
         let Unlock::Recovery(code) = unlock else { unreachable!("it was made one above") };
         show(&code)?;
         let (slots, _) = load_slots(&*self.storage, self.id)?;
-        let others =
-            slots.iter().filter(|s| s.slot.kind == SlotKind::Recovery && s.slot.slot_id != slot_id);
-        for stored in others {
+        let is_earlier = |slot: &KeySlot| is_code(slot) && earlier.contains(&slot.slot_id);
+        for stored in slots.iter().filter(|s| is_earlier(&s.slot)) {
             self.storage.delete(&stored.name)?;
+        }
+        // Somebody may have made another code, or changed the keys, in the meantime.
+        let is_ours = |slot: &KeySlot| {
+            slot.slot_id == slot_id && Standing::of(slot, self.keys.ring()) == Standing::Current
+        };
+        match self.settled_slots() {
+            Ok(slots) if slots.iter().any(|s| is_ours(&s.slot)) => {}
+            Ok(_) | Err(Error::Busy { .. }) => {
+                return Err(Error::Busy {
+                    what: "somebody else changes the keys of this repository: the recovery code \
+                           shown may be void, make another one"
+                        .into(),
+                });
+            }
+            Err(error) => return Err(error),
         }
         self.remember_keys(None)?;
         Ok(slot_id)

@@ -69,6 +69,70 @@ fn passwords_are_changed() {
         .as_str());
 }
 
+/// The machine stopped before the old key object was deleted: the list says so.
+#[test]
+fn a_password_change_that_was_interrupted_shows_in_the_list() {
+    let person = Person::new();
+    private(&person.write("old", "old password"));
+    private(&person.write("new", "new password"));
+    person.ok("-r repo --password-file old repo init --no-recovery");
+    let old = person.files("repo/keys").remove(0);
+    let bytes = std::fs::read(&old).expect("a key");
+    person.ok("-r repo --password-file old key passwd --new-password-file new");
+    std::fs::write(&old, bytes).expect("writes");
+    let said = person.ok("-r repo --password-file old key list");
+    assert!(said.contains("(stored 2 times)"), "{said}");
+    person.ok("-r repo --password-file new key passwd --new-password-file new");
+    let said = person.ok("-r repo --password-file new key list");
+    assert!(!said.contains("stored"), "{said}");
+    assert_eq!(person.run("-r repo --password-file old key list").code, 12);
+}
+
+#[test]
+fn password_commands_see_no_password() {
+    let person = Person::new();
+    private(&person.write("pw", "secret"));
+    person.ok("-r repo --password-file pw repo init");
+    let mut command = person.command("-r repo --password-command env>seen;cat<pw repo info");
+    for name in ["LARDER_PASSWORD", "LARDER_TO_PASSWORD", "LARDER_LIKE_PASSWORD"] {
+        command.env(name, "hunter2");
+    }
+    command.env("OTHER", "stays").assert().success();
+    let seen = std::fs::read_to_string(person.path("seen")).expect("was written");
+    assert!(seen.contains("OTHER=stays") && !seen.contains("hunter2"), "{seen}");
+}
+
+/// In pieces smaller than a pack: each run seals one anew, and says what is left.
+#[test]
+fn old_data_is_sealed_anew_in_small_pieces() {
+    let person = Person::new();
+    private(&person.write("pw", "secret"));
+    person.ok("-r repo --password-file pw repo init --no-recovery");
+    for number in 0..3 {
+        let text: String = (0..3000).map(|line| format!("{number} {}\n", line * line)).collect();
+        person.write(&format!("data/letter {number}"), text);
+        person.ok("-r repo --password-file pw snapshot data");
+    }
+    person.ok("-r repo --password-file pw repo rekey");
+    let mut waiting = 0;
+    for round in 0..20 {
+        let said =
+            person.raw("-r repo --password-file pw --json repo rekey --re-encrypt --max-repack 1");
+        let said: serde_json::Value = serde_json::from_str(&said).expect("an object");
+        let number = |name: &str| said[name].as_u64().expect("a number");
+        assert!(number("waiting_bytes") > waiting, "round {round}: {said}");
+        waiting = number("waiting_bytes");
+        if number("old_bytes") == waiting {
+            assert!(round >= 3, "{said}");
+            let info = "-r repo --password-file pw repo rekey --re-encrypt --max-repack 1";
+            assert!(!person.ok(info).contains("left"));
+            person.ok("-r repo --password-file pw check --read-data");
+            return;
+        }
+    }
+    panic!("it came to no end");
+}
+
 /// Somebody leaves: new keys for all others, the old data sealed anew, in the words people see.
 #[test]
 fn somebody_leaves_and_the_keys_are_changed() {

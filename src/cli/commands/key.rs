@@ -165,8 +165,12 @@ fn list(context: &Context) -> Result<()> {
         ("Rekeyed", Align::Right),
         ("Label", Align::Left),
     ]);
-    let mut doubtful = 0;
-    for slot in context.open()?.slots()? {
+    let (mut doubtful, mut repeated) = (0, 0);
+    let (slots, bad) = context.open()?.slots_and_bad()?;
+    for error in bad {
+        out.warn(&format!("a key object cannot be read: {error}"));
+    }
+    for slot in slots {
         if out.json {
             out.object(&json!({
                 "id": slot.id,
@@ -176,6 +180,7 @@ fn list(context: &Context) -> Result<()> {
                 "in_use": slot.in_use,
                 "rewraps": slot.rewraps,
                 "standing": slot.standing.as_str(),
+                "objects": slot.objects,
             }))?;
             continue;
         }
@@ -189,6 +194,11 @@ fn list(context: &Context) -> Result<()> {
             label.push_str(if label.is_empty() { "" } else { " " });
             label.push_str(&note);
         }
+        if slot.objects > 1 {
+            repeated += 1;
+            label.push_str(if label.is_empty() { "" } else { " " });
+            label.push_str(&format!("(stored {} times)", slot.objects));
+        }
         let kind = slot.kind.as_str().to_owned();
         table.row(vec![
             slot.id.short(),
@@ -201,6 +211,12 @@ fn list(context: &Context) -> Result<()> {
     table.print(out)?;
     if doubtful > 0 && !out.json {
         out.note("Keys in doubt get nothing new; `larder repo rekey` leaves them out.")?;
+    }
+    if repeated > 0 && !out.json {
+        out.note("A key is stored more than once after a change of it that was interrupted, or where storage")?;
+        out.note(
+            "deletes nothing: an earlier password may open it, too. Change it again to end that.",
+        )?;
     }
     Ok(())
 }

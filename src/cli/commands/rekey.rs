@@ -12,7 +12,7 @@ use crate::cli::output::progress::{Display, Job};
 use crate::error::Result;
 use crate::model::{escape_bytes, format_bytes, parse_bytes};
 use crate::prune::{MaxUnused, PruneOptions};
-use crate::repository::{NewRecovery, RekeyOptions, RekeyPlan, Repository, SlotInfo};
+use crate::repository::{EpochInfo, NewRecovery, RekeyOptions, RekeyPlan, Repository, SlotInfo};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,11 +41,12 @@ pub(super) struct RekeyArgs {
     #[arg(long)]
     no_recovery: bool,
 
-    /// Make no new keys: seal what is sealed with older ones anew
+    /// Make no new keys: seal what is sealed with older ones anew, by a prune (it also condemns what
+    /// no snapshot needs, and deletes old packs whose time has come)
     #[arg(long, conflicts_with_all = ["remove", "new_recovery", "no_recovery", "dry_run"])]
     re_encrypt: bool,
 
-    /// Seal at most so many bytes anew in this run, such as 10G
+    /// Seal at most so many bytes anew in this run, such as 10G; one pack at least
     #[arg(long, value_name = "BYTES", requires = "re_encrypt", value_parser = parse_bytes)]
     max_repack: Option<u64>,
 
@@ -63,12 +64,17 @@ pub(super) fn run(args: &RekeyArgs, context: &Context) -> Result<Finish> {
         (_, true) => NewRecovery::Never,
         _ => NewRecovery::AsBefore,
     };
-    let options = RekeyOptions { remove: args.remove.clone(), recovery };
+    let mut options = RekeyOptions { remove: args.remove.clone(), recovery, seen: None };
     let repository = context.open()?;
+    let plan = repository.plan_rekey(&options)?;
     if args.dry_run {
-        let plan = repository.plan_rekey(&options)?;
         print_plan(&plan, true, context)?;
         return Ok(Finish::Done);
+    }
+    // Who is not on the screen by now gets nothing.
+    options.seen = Some(plan.kept_ids());
+    if !context.out.json {
+        print_plan(&plan, false, context)?;
     }
     let mut show = |code: &crate::crypto::RecoveryCode| {
         if !context.out.json {
@@ -81,9 +87,10 @@ pub(super) fn run(args: &RekeyArgs, context: &Context) -> Result<Finish> {
         context.out.note(
             "Write it down, and keep it away from this computer. Codes and kits printed before are void.",
         )?;
-        context.out.note("")?;
     }
-    print_plan(&report.plan, false, context)?;
+    if context.out.json {
+        print_plan(&report.plan, false, context)?;
+    }
     if report.retained > 0 {
         context.out.warn(&format!(
             "storage refuses to delete {}: with those, an old key still opens what was stored until now",
@@ -120,6 +127,7 @@ struct Shown {
     removed: Vec<Key>,
     replaced: Vec<Key>,
     ignored: Vec<Key>,
+    unreadable: Vec<String>,
     new_recovery_code: bool,
 }
 
@@ -143,6 +151,11 @@ impl Key {
 
 fn print_plan(plan: &RekeyPlan, dry_run: bool, context: &Context) -> Result<()> {
     let out = &context.out;
+    for error in &plan.unreadable {
+        out.warn(&format!(
+            "a key object cannot be read, and whoever it is for gets no new keys: {error}"
+        ));
+    }
     if out.json {
         return out.object(&Shown {
             dry_run,
@@ -150,6 +163,7 @@ fn print_plan(plan: &RekeyPlan, dry_run: bool, context: &Context) -> Result<()> 
             removed: Key::of(&plan.removed),
             replaced: Key::of(&plan.replaced),
             ignored: Key::of(&plan.ignored),
+            unreadable: plan.unreadable.clone(),
             new_recovery_code: plan.new_recovery,
         });
     }
@@ -213,7 +227,8 @@ fn re_encrypt(args: &RekeyArgs, context: &Context) -> Result<Finish> {
     let index_objects = index_objects?;
     let (old_bytes, _) = old_bytes(&repository, context)?;
     let report = report.unwrap_or_default();
-    let waiting_bytes = old_bytes.min(report.condemned.bytes + report.plan.condemned.bytes);
+    let condemned = repository.load_gc()?.condemned();
+    let waiting_bytes = old_of(&repository.sealed_bytes_in(&|pack| condemned.contains(pack))).0;
     let sealed_anew_bytes = report.written.bytes;
     if out.json {
         let shown = ReEncrypted { sealed_anew_bytes, index_objects, old_bytes, waiting_bytes };
@@ -226,7 +241,7 @@ fn re_encrypt(args: &RekeyArgs, context: &Context) -> Result<Finish> {
         return Ok(Finish::Done);
     }
     out.note(format!("sealed anew  {}", format_bytes(sealed_anew_bytes)))?;
-    let left = old_bytes - waiting_bytes;
+    let left = old_bytes.saturating_sub(waiting_bytes);
     if left > 0 {
         out.note(format!("left         {}: run it again", format_bytes(left)))?;
     }
@@ -244,7 +259,10 @@ pub(super) fn old_bytes(repository: &Repository, context: &Context) -> Result<(u
     for error in repository.load_index()? {
         context.out.warn(&format!("a part of the index cannot be used: {error}"));
     }
-    let sealed = repository.sealed_bytes();
+    Ok(old_of(&repository.sealed_bytes()))
+}
+
+fn old_of(sealed: &[(EpochInfo, u64)]) -> (u64, usize) {
     let old = sealed.iter().filter(|(epoch, bytes)| !epoch.is_current && *bytes > 0);
-    Ok((old.clone().map(|(_, bytes)| bytes).sum(), old.count()))
+    (old.clone().map(|(_, bytes)| bytes).sum(), old.count())
 }

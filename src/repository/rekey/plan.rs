@@ -17,6 +17,9 @@ pub struct RekeyOptions {
     pub remove: Vec<String>,
     /// Whether a recovery code is made.
     pub recovery: NewRecovery,
+    /// The slots that somebody has seen to be kept ([`RekeyPlan::kept_ids`]): if others would be, the
+    /// rekey fails. `None` takes what is there when it begins.
+    pub seen: Option<Vec<SlotId>>,
 }
 
 /// Whether a rekey makes a recovery code. Those of before stop working in any case.
@@ -43,12 +46,21 @@ pub struct RekeyPlan {
     /// Slots that nobody with the current keys made, or that only one of two rekeys knows: they
     /// get nothing.
     pub ignored: Vec<SlotInfo>,
+    /// Why slot objects could not be read: whoever they belong to gets nothing.
+    pub unreadable: Vec<String>,
     /// Whether a recovery code is made.
     pub new_recovery: bool,
     /// Whether this goes on where another rekey was interrupted.
     pub after_interrupted: bool,
     /// Whether this joins the results of two rekeys that did not know of each other.
     pub joins: bool,
+}
+
+impl RekeyPlan {
+    /// The ids of the slots that are kept.
+    pub fn kept_ids(&self) -> Vec<SlotId> {
+        self.kept.iter().map(|info| info.id).collect()
+    }
 }
 
 /// A slot object that gets the new root key, and the one that it leads to now.
@@ -71,6 +83,7 @@ impl Plan {
     pub(super) fn make(
         repository: &Repository,
         slots: &[StoredSlot],
+        bad: &[Error],
         options: &RekeyOptions,
     ) -> Result<Self> {
         let ring = repository.keys.ring();
@@ -140,6 +153,7 @@ impl Plan {
             removed,
             replaced,
             ignored,
+            unreadable: bad.iter().map(ToString::to_string).collect(),
             new_recovery,
             after_interrupted: ring.unfinished.is_some(),
             joins: ring.is_forked(),

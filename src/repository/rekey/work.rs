@@ -196,9 +196,12 @@ impl<'a> Work<'a> {
     /// Seals the configuration with the new keys, and deletes what is replaced. Returns how many
     /// objects storage refused to delete.
     pub(super) fn replace_old(&self, recovery: Option<SlotId>) -> Result<u64> {
-        self.repository.keys.write_with_newest();
-        self.put_config()?;
-        self.clean_up(recovery)
+        let repository = self.repository;
+        repository.keys.write_with_newest();
+        let (slots, bad) = load_slots(&*repository.storage, repository.id)?;
+        // A slot that cannot be read may come back: then what it leads to has to be there.
+        self.put_config(bad.is_empty())?;
+        self.clean_up(&slots, bad.is_empty(), recovery)
     }
 
     /// Somebody who took this rekey for an interrupted one may have removed its slots.
@@ -217,7 +220,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn put_config(&self) -> Result<()> {
+    fn put_config(&self, all_readable: bool) -> Result<()> {
         let repository = self.repository;
         let mut config = unless_changed(&*repository.storage, || {
             load_config(&*repository.storage, &repository.keys, repository.id)
@@ -234,7 +237,7 @@ impl<'a> Work<'a> {
         let name = format!("config/{:08x}-{hash}", config.generation);
         repository.storage.put(&name, &[&object], PutMode::Content)?;
         for meta in list_sorted(&*repository.storage, "config/")? {
-            if meta.name < name {
+            if all_readable && meta.name < name {
                 self.delete(&meta.name)?;
             }
         }
@@ -242,13 +245,16 @@ impl<'a> Work<'a> {
     }
 
     /// Deletes what the new keys replace. Returns how many objects storage refused to delete.
-    fn clean_up(&self, recovery: Option<SlotId>) -> Result<u64> {
-        let repository = self.repository;
+    fn clean_up(
+        &self,
+        slots: &[StoredSlot],
+        all_readable: bool,
+        recovery: Option<SlotId>,
+    ) -> Result<u64> {
+        let ring = self.repository.keys.ring();
         let mut retained = 0;
-        let (slots, bad) = load_slots(&*repository.storage, repository.id)?;
-        let ring = repository.keys.ring();
-        let mut all_known = bad.is_empty();
-        for stored in &slots {
+        let mut all_known = all_readable;
+        for stored in slots {
             let slot = &stored.slot;
             let is_replaced = slot.kind == SlotKind::Recovery && Some(slot.slot_id) != recovery;
             let is_removed = self.plan.shown.removed.iter().any(|info| info.id == slot.slot_id);
@@ -267,8 +273,8 @@ impl<'a> Work<'a> {
         let is_followed = |stored: &&StoredKeyring| {
             newest.is_some_and(|newest| {
                 // The epoch of an unfinished rekey was never written with.
-                let is_held =
-                    stored.keyring.rekeying || newest.keyring.holds_all_of(&stored.keyring);
+                let is_held = stored.keyring.rekeying
+                    || all_readable && newest.keyring.holds_all_of(&stored.keyring);
                 newest.name != stored.name && is_held
             })
         };

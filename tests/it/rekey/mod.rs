@@ -90,7 +90,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let code = Unlock::Recovery(RecoveryCode::parse(&code).expect("a code"));
     let repository = circle.try_open_with(&code).expect("opens");
     let remove = ["ann", "ben"].map(|name| short_id(&circle, name)).to_vec();
-    let options = RekeyOptions { remove, recovery: NewRecovery::Never };
+    let options = RekeyOptions { remove, recovery: NewRecovery::Never, ..RekeyOptions::default() };
     let refused = repository.rekey(&options, &mut |_| Ok(()), &circle.runtime());
     assert!(matches!(refused, Err(Error::Usage { .. })));
 
@@ -100,6 +100,55 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     );
     let refused = plain.open().rekey(&RekeyOptions::default(), &mut |_| Ok(()), &plain.runtime());
     assert!(matches!(refused, Err(Error::Usage { hint: Some(_), .. })));
+    let refused = plain.open().plan_rekey(&RekeyOptions::default());
+    assert!(matches!(refused, Err(Error::Usage { hint: Some(_), .. })), "a plan says the same");
+}
+
+/// Nobody gets new keys whom the person who changes them has not seen in the plan.
+#[test]
+fn a_key_that_was_added_after_the_plan_stops_the_rekey() {
+    let mut circle = Circle::of(&["ann", "ben"]);
+    let plan = circle.open("ann").plan_rekey(&RekeyOptions::default()).expect("plans");
+    let options = RekeyOptions { seen: Some(plan.kept_ids()), ..RekeyOptions::default() };
+    let cheap = larder::repository::KdfCost::CheapForTests;
+    circle.open("ben").add_slot(&key("new"), "new", cheap, &circle.runtime()).expect("adds");
+    let names = circle.names();
+    let refused = circle.rekey_with("ann", &options).expect_err("refused");
+    assert!(matches!(refused, Error::Busy { .. }), "{refused}");
+    assert_eq!(circle.names(), names, "nothing was changed");
+    circle.rekey("ann", &[]).expect("rekeys with all that are there");
+    circle.assert_reads_all("ben");
+}
+
+/// A key object that cannot be read just now is told of, and opens what it opened before once it
+/// is back.
+#[test]
+fn a_slot_that_cannot_be_read_is_told_of_and_its_keyring_stays() {
+    let mut circle = Circle::of(&["ann", "ben"]);
+    circle.write("ann");
+    let slots = |circle: &Circle| {
+        let names = circle.names().into_iter().filter(|name| name.starts_with("keys/"));
+        names.map(|name| (circle.storage.bytes(&name).expect("is there"), name)).collect::<Vec<_>>()
+    };
+    let is_bens = |bytes: &[u8]| bytes.windows(3).any(|part| part == b"ben");
+    let (good, name) =
+        slots(&circle).into_iter().find(|(bytes, _)| is_bens(bytes)).expect("his slot");
+    let mut bad = good.to_vec();
+    bad[40] ^= 1;
+    circle.storage.replace(&name, &bad);
+    assert_eq!(circle.open("ann").slots_and_bad().expect("lists").1.len(), 1);
+    let plan = circle.open("ann").plan_rekey(&RekeyOptions::default()).expect("plans");
+    assert!(plan.unreadable.len() == 1 && plan.unreadable[0].contains(&name), "{plan:?}");
+    let report = circle.rekey("ann", &[]).expect("rekeys");
+    assert_eq!((report.plan.kept.len(), report.plan.unreadable.len()), (1, 1));
+    circle.storage.replace(&name, &good);
+    circle.assert_reads_all("ben");
+    circle.write("ann");
+    let report = circle.rekey("ann", &[]).expect("rekeys");
+    assert_eq!((report.plan.ignored.len(), report.plan.unreadable.len()), (1, 0));
+    assert!(circle.try_open("ben").is_err(), "he was seen to be left out this time");
+    circle.assert_reads_all("ann");
+    circle.assert_tidy();
 }
 
 /// The one who lost everything but the paper: the code opens, changes the keys, and is replaced.

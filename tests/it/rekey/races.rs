@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use larder::crypto::RecoveryCode;
 use larder::error::{Error, StorageError};
 use larder::model::ChunkId;
 use larder::repository::{KdfCost, Password, RekeyOptions, Repository, Unlock};
@@ -298,6 +299,70 @@ fn two_rekeys_with_one_key_lose_nothing() {
         let (circle, outcome) = go(plan);
         assert_settles(circle, outcome, &["ann", "ben", "cem"], ["eve", "dan"], &what);
     }
+}
+
+/// Whether a code that was shown opens the repository.
+fn opens(circle: &Circle, code: &str) -> bool {
+    let unlock = Unlock::Recovery(RecoveryCode::parse(code).expect("a code"));
+    circle.try_open_with(&unlock).is_ok()
+}
+
+/// Whoever is told that all went well has a code that is good, or one that somebody replaced who
+/// began later; there is always one that is good.
+#[test]
+fn two_new_recovery_codes_at_once_leave_a_good_one() {
+    let before = circle();
+    before.new_recovery("ann");
+    let go = |plan: Vec<(usize, u64)>| {
+        let circle = before.fork();
+        let codes = Mutex::new([const { String::new() }; 2]);
+        let act = |actor: usize, repository: &Repository| {
+            let mut show = |code: &RecoveryCode| {
+                codes.lock()[actor] = code.to_text().to_string();
+                Ok(())
+            };
+            repository.renew_recovery_code(&mut show, &circle.runtime()).map(|_| None)
+        };
+        let acts: [Act<'_>; 2] = [&|r| act(0, r), &|r| act(1, r)];
+        let outcome = run(&circle, [key("ann"), key("ben")], acts, plan);
+        (circle, outcome, codes.into_inner())
+    };
+    let (_, outcome, _) = go(vec![(0, u64::MAX)]);
+    assert!(outcome.results.iter().all(Result::is_ok), "one after the other");
+    for plan in plans(outcome.calls, 3) {
+        let what = format!("{plan:?}");
+        let (circle, outcome, codes) = go(plan);
+        assert!(outcome.results.iter().all(is_fair), "{what}");
+        let told_good: Vec<&String> = codes
+            .iter()
+            .zip(&outcome.results)
+            .filter(|(_, result)| result.is_ok())
+            .map(|(code, _)| code)
+            .collect();
+        assert!(told_good.iter().any(|code| opens(&circle, code)), "{what}");
+    }
+}
+
+/// Between showing a new code and deleting the one before it somebody changes the keys: the code
+/// that came with the new keys is good, and the one who made the other is told.
+#[test]
+fn a_rekey_while_a_recovery_code_is_made_keeps_its_own() {
+    let before = circle();
+    before.new_recovery("ann");
+    let mut other = None;
+    let mut show = |_: &RecoveryCode| {
+        let mut show = |code: &RecoveryCode| {
+            other = Some(code.to_text().to_string());
+            Ok(())
+        };
+        let options = RekeyOptions::default();
+        before.open("ben").rekey(&options, &mut show, &before.runtime()).map(|_| ())
+    };
+    let ann = before.open("ann");
+    let refused = ann.renew_recovery_code(&mut show, &before.runtime()).expect_err("refused");
+    assert!(matches!(refused, Error::Busy { .. }), "{refused}");
+    assert!(opens(&before, &other.expect("was shown")));
+    before.assert_tidy();
 }
 
 /// A key is added, and a password changed, while Ann changes the keys: what was promised opens.
