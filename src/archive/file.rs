@@ -61,7 +61,9 @@ impl Worker<'_> {
         entry.mtime = before.mtime;
         entry.ctime = before.ctime;
         entry.inode = after.inode;
-        entry.nlink = after.nlink;
+        // Other names that the walk saw are entries that point at this one, whatever became of
+        // them since.
+        entry.nlink = after.nlink.max(entry.nlink);
         match content {
             FileContent::Inline(bytes) => {
                 entry.size = bytes.len() as u64;

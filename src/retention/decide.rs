@@ -148,11 +148,10 @@ fn plan_group(
     for (at, member) in members.iter().enumerate() {
         reasons[at].extend(named(policy, member).into_iter().map(Reason::Rule));
     }
-    let spare_newest = !setting.allow_empty;
-    for (at, rule) in apply(policy, &items, &now, spare_newest) {
+    for (at, rule) in apply(policy, &items, &now) {
         reasons[at].push(Reason::Rule(rule));
     }
-    for (at, rule) in apply(policy, &mature, &now, spare_newest) {
+    for (at, rule) in apply(policy, &mature, &now) {
         let has_like =
             |reason: &Reason| matches!(reason, Reason::Rule(other) if other.is_like(&rule));
         if !reasons[at].iter().any(has_like) {

@@ -24,7 +24,6 @@ pub(super) fn apply(
     policy: &RetentionPolicy,
     items: &[Item<'_>],
     now: &Zoned,
-    spare_newest: bool,
 ) -> Vec<(usize, Rule)> {
     let mut kept = Vec::new();
     let Some(newest) = items.first() else { return kept };
@@ -70,16 +69,14 @@ pub(super) fn apply(
         let since = Age::days(days.get()).before(now);
         let recent = items.iter().filter(|item| item.time.timestamp() >= since);
         kept.extend(recent.map(|item| (item.at, Rule::RetentionDays(days.get()))));
-        if spare_newest {
-            let mut seen = HashSet::new();
-            let of_series = |item: &&Item<'_>| {
-                let mut roots = item.candidate.roots.clone();
-                roots.sort();
-                seen.insert((item.candidate.host.clone(), roots))
-            };
-            let newest_ones = items.iter().filter(of_series);
-            kept.extend(newest_ones.map(|item| (item.at, Rule::NewestOfSeries)));
-        }
+        let mut seen = HashSet::new();
+        let of_series = |item: &&Item<'_>| {
+            let mut roots = item.candidate.roots.clone();
+            roots.sort();
+            seen.insert((item.candidate.host.clone(), roots))
+        };
+        let newest_ones = items.iter().filter(of_series);
+        kept.extend(newest_ones.map(|item| (item.at, Rule::NewestOfSeries)));
     }
     kept
 }

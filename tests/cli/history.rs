@@ -152,3 +152,19 @@ fn a_copied_machine_says_so_and_goes_on() {
     assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said}");
     assert_eq!(snapshots(&person), 3);
 }
+
+/// Nothing is copied into a repository that hides what it has, unless somebody has looked.
+#[test]
+fn copies_go_only_where_nothing_is_hidden() {
+    let (person, _) = rolled_back();
+    person.write("password", "another secret\n");
+    private(&person.path("password"));
+    person.ok("-r second repo init --password-file password --json");
+    person.ok("-r second --password-file password snapshot data --host mail --quiet");
+    let from = "-r second --password-file password copy --all --to repo";
+    let said = person.run(from);
+    assert_eq!(said.code, 1, "{said}");
+    assert!(said.stderr.contains("destination"), "{said}");
+    let said = person.run(&format!("{from} --accept-history"));
+    assert_eq!(said.code, 0, "{said}");
+}

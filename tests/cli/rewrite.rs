@@ -30,3 +30,18 @@ fn tags_and_hosts_are_changed() {
     insta::assert_snapshot!(person.run("-r repo rewrite latest"));
     insta::assert_snapshot!(person.run("-r repo rewrite latest --exclude *"));
 }
+
+/// One snapshot in quarantine does not keep all others as they are.
+#[test]
+fn doubtful_snapshots_are_passed_over() {
+    let person = person_with_data();
+    person.ok("-r repo snapshot data --host web --tag a --quiet");
+    person.ok("-r repo quarantine latest --reason forged?");
+    person.ok("-r repo snapshot data --host web --tag b --quiet");
+    let said = person.run("-r repo rewrite --all --add-tag c --forget");
+    assert_eq!(said.code, 3, "{said}");
+    assert!(said.stderr.contains("quarantined or suspect, and stays as it is"), "{said}");
+    assert_eq!(person.raw("-r repo --json snapshots --tag c").lines().count(), 1);
+    assert_eq!(person.raw("-r repo --json snapshots").lines().count(), 2);
+    assert_eq!(person.run("-r repo rewrite latest~1 --add-tag c").code, 2);
+}

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::forget::check_history;
 use super::shared::{FilterArgs, resolve};
 use crate::cli::Finish;
 use crate::cli::args::{SecretArgs, parse_location};
@@ -54,6 +55,10 @@ pub(crate) struct CopyArgs {
     /// How hard to compress: fast, default, max, none or a zstd level from 1 to 22
     #[arg(long, value_name = "HOW", default_value_t)]
     compression: Compression,
+
+    /// Go on although snapshots of the destination are hidden, lost or unreadable, after a look
+    #[arg(long)]
+    accept_history: bool,
 
     /// Only say what would be copied
     #[arg(short = 'n', long)]
@@ -106,6 +111,13 @@ pub(super) fn run(args: &CopyArgs, context: &Context) -> Result<Finish> {
     for error in to.load_index()? {
         out.warn(&format!("a part of the destination's index cannot be used: {error}"));
     }
+    let there = to.snapshots()?;
+    if !(there.rollback.is_empty() && there.bad.is_empty() && there.notices.is_empty()) {
+        out.warn("the log of the destination is not as it should be:");
+        warn_of_bad(&there, out);
+    }
+    // What is hidden or cannot be read may be a copy, or say that one was forgotten.
+    check_history(&there, args.accept_history)?;
     let list = from.snapshots()?;
     warn_of_bad(&list, out);
     let chosen: Vec<&Snapshot> = if args.all {

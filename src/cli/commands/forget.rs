@@ -151,7 +151,7 @@ pub(super) fn run(args: &ForgetArgs, context: &Context) -> Result<Finish> {
 }
 
 /// A record that is hidden or unreadable may be the pin of a snapshot that is about to go.
-fn check_history(list: &SnapshotList, accept: bool) -> Result<()> {
+pub(super) fn check_history(list: &SnapshotList, accept: bool) -> Result<()> {
     list.check_history(accept)?;
     match list.bad.first() {
         Some(first) if !accept => {
@@ -247,6 +247,10 @@ fn now_ms(
 ) -> Result<i64> {
     let client_ms = || Timestamp::now().as_millisecond();
     if dry_run {
+        // A warning that the clocks are apart takes a look at that of storage, and that a write.
+        context
+            .out
+            .note("a dry run takes the time from this machine's clock, a run from storage")?;
         let seen = list.snapshots.iter().filter_map(|snapshot| snapshot.first_seen_ms);
         return Ok(seen.fold(client_ms(), i64::max));
     }

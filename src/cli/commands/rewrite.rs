@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::forget::check_history;
 use super::shared::{FilterArgs, resolve};
 use crate::cli::Finish;
 use crate::cli::author::author;
@@ -29,7 +30,8 @@ Examples:
 
 Nothing is changed: each snapshot that would be different is made anew, with a new id, out of the
 same stored data. With `--forget` the old ones are forgotten afterwards; until then, and until a
-prune has removed their data, what was left out can still be read.
+prune has removed their data, what was left out can still be read. A run that was broken off is
+just repeated. With `--all`, quarantined and suspect snapshots stay as they are (exit code 3).
 
 Patterns are those of `larder snapshot`.";
 
@@ -158,10 +160,20 @@ pub(super) fn run(args: &RewriteArgs, context: &Context) -> Result<Finish> {
     let list = repository.snapshots()?;
     warn_of_bad(&list, &context.out);
     if args.forget {
-        list.check_history(false)?;
+        check_history(&list, false)?;
     }
+    let mut passed_over = 0;
     let chosen: Vec<&Snapshot> = if args.all {
-        filter.fitting(&list).collect()
+        let in_doubt = |one: &&Snapshot| one.suspect || one.quarantine.is_some();
+        let (doubtful, good): (Vec<&Snapshot>, _) = filter.fitting(&list).partition(in_doubt);
+        for snapshot in &doubtful {
+            let id = snapshot.id.short();
+            context
+                .out
+                .warn(&format!("snapshot {id} is quarantined or suspect, and stays as it is"));
+        }
+        passed_over = doubtful.len() as u64;
+        good
     } else {
         resolve(&args.snapshots, list.snapshots.iter(), &filter)?
     };
@@ -169,7 +181,7 @@ pub(super) fn run(args: &RewriteArgs, context: &Context) -> Result<Finish> {
     let done = rewrite(&repository, &chosen, &list, &options, &context.runtime(&display));
     display.finish();
     tell(&done?, args, context)?;
-    Ok(Finish::Done)
+    Ok(Finish::with_failed(passed_over))
 }
 
 fn tell(done: &[Rewritten], args: &RewriteArgs, context: &Context) -> Result<()> {
