@@ -19,7 +19,7 @@ use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::config::{ClassRecord, Config};
 use crate::format::repo::RepoRecord;
 use crate::model::{RepoId, SlotId};
-use crate::runtime::Runtime;
+use crate::runtime::{Random, Runtime};
 use crate::storage::{SharedStorage, Storage};
 
 /// Where an open repository keeps what belongs to this machine.
@@ -97,24 +97,13 @@ impl Repository {
         let state = StateFolder::new(options.state_dir.clone());
         let id = config.repo_id;
         let slot_id = keys.opened().slot_id;
-        let remember = |local: &mut LocalState| {
-            local.suite = keys.suite.number();
-            local.config_generation = config.generation;
-            local.keyring_generation = keys.keyring().generation;
-            local.slot_id = Some(slot_id);
-        };
-        if state.load(id).is_none() {
-            state.locked(id, || match state.load(id) {
-                Some(_) => Ok(()),
-                None => state.save(&LocalState::fresh(id, keys.suite, &runtime.random)),
-            })?;
-        }
-        // Whoever holds the lock opened it just before, and remembers the same.
-        state.try_update(id, remember)?;
-        state.remember(storage.location(), id, keys.suite)?;
-        let tested = state.load_keys(id).and_then(|memory| memory.recovery_tested);
-        if let Some(memory) = KeyMemory::of(keys.keyring(), tested) {
-            state.save_keys(&memory)?;
+        match remember(&state, &*storage, &keys, &config, &runtime.random) {
+            Ok(()) => {}
+            // Whoever reads can do without. Whoever writes needs it, and is refused then.
+            Err(error @ Error::Local { .. }) => {
+                tracing::warn!("what was seen of the repository is not remembered: {error}");
+            }
+            Err(error) => return Err(error),
         }
         let classes: Vec<SizeClass> = config.chunker.classes.iter().map(size_class).collect();
         let chunkers = Chunkers::new(keys.constants.chunker_secret(), &classes)
@@ -134,6 +123,39 @@ impl Repository {
             random: runtime.random.clone(),
             recovery: Mutex::default(),
         })
+    }
+}
+
+/// Brings what this machine remembers of the repository up to date.
+///
+/// # Errors
+/// [`Error::Local`] if the folder cannot be written.
+fn remember(
+    state: &StateFolder,
+    storage: &dyn Storage,
+    keys: &Keys,
+    config: &Config,
+    random: &Random,
+) -> Result<()> {
+    let id = config.repo_id;
+    if state.load(id).is_none() {
+        state.locked(id, || match state.load(id) {
+            Some(_) => Ok(()),
+            None => state.save(&LocalState::fresh(id, keys.suite, random)),
+        })?;
+    }
+    // Whoever holds the lock opened it just before, and remembers the same.
+    state.try_update(id, |local: &mut LocalState| {
+        local.suite = keys.suite.number();
+        local.config_generation = config.generation;
+        local.keyring_generation = keys.keyring().generation;
+        local.slot_id = Some(keys.opened().slot_id);
+    })?;
+    state.remember(storage.location(), id, keys.suite)?;
+    let tested = state.load_keys(id).and_then(|memory| memory.recovery_tested);
+    match KeyMemory::of(keys.keyring(), tested) {
+        Some(memory) => state.save_keys(&memory),
+        None => Ok(()),
     }
 }
 

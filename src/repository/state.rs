@@ -215,23 +215,26 @@ impl StateFolder {
         work()
     }
 
-    /// Changes the state, if there is one and nobody holds the lock.
+    /// Changes the state, if there is one and nobody holds the lock. A folder that can only be
+    /// read is no error as long as nothing changes.
     ///
     /// # Errors
     /// [`Error::Local`] if the folder cannot be written.
     pub(crate) fn try_update(
         &self,
         repo_id: RepoId,
-        change: impl FnOnce(&mut LocalState),
+        change: impl Fn(&mut LocalState),
     ) -> Result<()> {
-        let update = || match self.load(repo_id) {
-            None => Ok(()),
-            Some(old) => {
-                let mut new = old.clone();
-                change(&mut new);
-                if new == old { Ok(()) } else { self.save(&new) }
-            }
+        let changed = || {
+            let old = self.load(repo_id)?;
+            let mut new = old.clone();
+            change(&mut new);
+            (new != old).then_some(new)
         };
+        if changed().is_none() {
+            return Ok(());
+        }
+        let update = || changed().map_or(Ok(()), |new| self.save(&new));
         let Some(folder) = &self.folder else {
             return self.memory.lock.try_lock().map_or(Ok(()), |_lock| update());
         };

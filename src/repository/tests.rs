@@ -306,3 +306,22 @@ fn dropped_packs_stay_dropped() {
         session.end().expect("ends");
     }
 }
+
+/// What a machine remembers is worth much, but not a restore.
+#[test]
+fn a_state_folder_that_cannot_be_written_only_refuses_writers() {
+    let storage = Arc::new(MemoryStorage::new());
+    init(&storage);
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("a file");
+    std::fs::write(&file, "").expect("writes");
+    let options = OpenOptions { cache_dir: None, state_dir: Some(file.join("state")) };
+    let shared: SharedStorage = Arc::clone(&storage) as SharedStorage;
+    let repository = Repository::open(shared, &password("pw"), &options, &runtime(2));
+    let repository = repository.expect("opens");
+    repository.load_index().expect("loads");
+    assert!(repository.snapshots().expect("lists").bad.is_empty());
+    let session = repository.begin_session("test", "lab", &runtime(2));
+    assert!(matches!(session, Err(Error::Local { .. })), "a writer needs its numbers");
+    assert!(storage.names().iter().all(|name| !name.starts_with("sessions/")));
+}
