@@ -171,7 +171,9 @@ fn catch_up(
     }
 }
 
-/// Looks at marks and fences before a commit (w4). What is now in condemned packs is copied.
+/// Looks at marks, fences and drop lists before a commit (w4). What is now in condemned packs is
+/// copied. Drop lists count as marks do: where storage's time was set back, a prune may have taken
+/// this session for a later one, and be through with a mark already.
 /// `false`: the session was taken for dead.
 fn stands_before(
     repository: &Repository,
@@ -180,7 +182,10 @@ fn stands_before(
     runtime: &Runtime,
 ) -> Result<bool> {
     let Some(gc) = stands(repository, session)? else { return Ok(false) };
-    let condemned = gc.condemned();
+    gc.check_marks_for_writing()?;
+    let mut condemned = gc.condemned();
+    // After the marks: one that is gone has left its drop list.
+    condemned.extend(repository.dropped_since()?);
     // What was condemned at the start was not deduplicated against.
     if condemned.iter().any(|pack| !session.condemned().contains(pack)) {
         repository.distrust(condemned);

@@ -120,6 +120,8 @@ impl<'a> Survey<'a> {
         let list = list()?;
         refuse_bad(&list.bad, "a record of the log cannot be read")?;
         let now = repository.load_gc()?;
+        gc.check_marks()?;
+        now.check_marks()?;
         let marks: Vec<JudgedMark> = now
             .marks
             .iter()
@@ -289,6 +291,7 @@ impl<'a> Survey<'a> {
         refuse_bad(&list.bad, "a record of the log cannot be read")?;
         self.list = list;
         let now = repository.load_gc()?;
+        now.check_marks()?;
         self.condemned.extend(now.condemned());
         self.load_index()?;
         let new: Vec<_> = self

@@ -87,6 +87,19 @@ pub struct GcState {
     pub leases: Vec<SeenLease>,
     /// Objects that could not be read: nobody may act on them.
     pub bad: Vec<Error>,
+    /// The sessions that fences are named after, whatever can be read of these.
+    pub fenced: HashSet<SessionId>,
+    /// Marks that could not be read, in two attempts.
+    pub unread_marks: Vec<UnreadMark>,
+}
+
+/// A mark that could not be read: nobody here knows what it condemns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadMark {
+    /// Its object.
+    pub name: String,
+    /// Whether its bytes are those that were put: then somebody with other keys may act on it.
+    pub is_whole: bool,
 }
 
 impl GcState {
@@ -97,12 +110,48 @@ impl GcState {
 
     /// Whether a session is fenced.
     pub fn is_fenced(&self, session_id: SessionId) -> bool {
-        self.fences.iter().any(|fence| fence.session_id == session_id)
+        self.fenced.contains(&session_id)
+    }
+
+    /// Fails if somebody else may know of packs that are condemned, and this process does not. For
+    /// writers: a mark that is damaged itself can be read by nobody.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn check_marks_for_writing(&self) -> Result<()> {
+        match self.unread_marks.iter().find(|mark| mark.is_whole) {
+            Some(mark) => Err(mark.refused("nobody may rely on packs")),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if a mark cannot be read, for whatever reason. For whoever removes packs.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn check_marks(&self) -> Result<()> {
+        match self.unread_marks.first() {
+            Some(mark) => Err(mark.refused("nothing can be removed")),
+            None => Ok(()),
+        }
     }
 
     /// Whether a mark says that this record goes.
     pub fn takes_record(&self, record: ObjectHash) -> bool {
         self.marks.iter().any(|mark| mark.records.binary_search(&record).is_ok())
+    }
+}
+
+impl UnreadMark {
+    fn refused(&self, so: &str) -> Error {
+        let name = &self.name;
+        Error::Refused {
+            what: format!("the mark `{name}` of a prune cannot be read, so {so}"),
+            hint: format!(
+                "try again; if it stays so, make sure that no prune is at work, and delete \
+                 `{name}` from the storage: a later prune marks again what is not needed"
+            ),
+        }
     }
 }
 
@@ -120,9 +169,20 @@ impl Repository {
     /// The storage's. Damaged objects are in [`GcState::bad`].
     pub fn load_gc(&self) -> Result<GcState> {
         let listed = list_sorted(&*self.storage, "gc/")?;
-        let mut state = GcState::default();
-        for object in in_parallel(&*self.storage, &listed, |meta| self.load_gc_object(meta)) {
+        let fenced = listed.iter().filter_map(|meta| fenced_session(&meta.name)).collect();
+        let mut state = GcState { fenced, ..GcState::default() };
+        let read = in_parallel(&*self.storage, &listed, |meta| match self.load_gc_object(meta) {
+            // It may have been a bad moment.
+            Err(error) if error.is_damage() => self.load_gc_object(meta),
+            read => read,
+        });
+        for (meta, object) in listed.iter().zip(read) {
             match object {
+                Err(error) if error.is_damage() && meta.name.starts_with("gc/mark-") => {
+                    let name = meta.name.clone();
+                    state.unread_marks.push(UnreadMark { is_whole: self.is_whole(&name)?, name });
+                    state.bad.push(error);
+                }
                 Ok(GcObject::Mark(mark)) => state.marks.push(mark),
                 Ok(GcObject::Fence(fence)) => state.fences.push(fence),
                 Ok(GcObject::Lease(lease)) => state.leases.push(lease),
@@ -132,6 +192,16 @@ impl Repository {
             }
         }
         Ok(state)
+    }
+
+    /// Whether the bytes of an object are those that it was named after.
+    fn is_whole(&self, name: &str) -> Result<bool> {
+        let Some(hash) = hash_in_name(name) else { return Ok(false) };
+        match self.storage.get(name, OBJECT_LEN_MAX) {
+            Ok(object) => Ok(check_hash(&object, hash, name).is_ok()),
+            Err(error) if error.kind == StorageErrorKind::Missing => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn load_gc_object(&self, meta: &ObjectMeta) -> Result<GcObject> {
@@ -216,6 +286,14 @@ impl Repository {
     pub fn distrust(&self, packs: impl IntoIterator<Item = ObjectHash>) {
         let packs: Vec<ObjectHash> = packs.into_iter().collect();
         self.index.add_ghosts(&packs);
+    }
+
+    /// The packs that were dropped since the session began or the index was loaded.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn dropped_since(&self) -> Result<Vec<ObjectHash>> {
+        self.index.dropped_since(&self.storage)
     }
 
     /// Condemns packs and snapshot records. Returns the mark's name.
@@ -387,6 +465,12 @@ impl Repository {
         let key = self.keys.current(Class::Control);
         make_object(object_type, self.keys.suite, self.id, key, &self.random, record)
     }
+}
+
+/// The session that a fence is named after.
+pub(super) fn fenced_session(name: &str) -> Option<SessionId> {
+    let file = name.strip_prefix("gc/fence-")?;
+    SessionId::from_hex(file.split('-').next()?)
 }
 
 fn concat(names: &[ObjectHash]) -> Bin {

@@ -181,8 +181,12 @@ impl Keys {
             if unknown.len() < UNKNOWN_MAX && unknown.insert(epoch) {
                 drop(unknown);
                 match self.reload() {
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!("the keyring cannot be read again: {error}"),
+                    Ok(()) => {}
+                    Err(error) => {
+                        // Nothing is known of it: the next object that names it is worth a look.
+                        self.unknown.lock().remove(&epoch);
+                        tracing::warn!("the keyring cannot be read again: {error}");
+                    }
                 }
             }
         }

@@ -38,7 +38,7 @@ mod unlock;
 
 pub use claims::Claims;
 pub use damage::Damage;
-pub use gc::{GcState, SeenDropList, SeenFence, SeenLease, SeenMark};
+pub use gc::{GcState, SeenDropList, SeenFence, SeenLease, SeenMark, UnreadMark};
 pub(crate) use index::pack_name;
 pub use index::{Index, IndexStats, Location, NumberedPacks, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;

@@ -272,6 +272,12 @@ impl Repository {
             heartbeats: Some(heartbeats),
         };
         let gc = self.load_gc()?;
+        if let Err(refused) = gc.check_marks_for_writing() {
+            if let Err(error) = session.end() {
+                tracing::warn!("the session could not be closed: {error}");
+            }
+            return Err(refused);
+        }
         session.condemned = gc.condemned();
         let findings = self.survey(gc, Adopt::Yes, runtime)?;
         Ok((session, findings))

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::crypto::{Class, RecoveryCode};
-use crate::error::Error;
+use crate::crypto::{Class, ClassKey, RecoveryCode, Secret};
+use crate::error::{Error, StorageErrorKind};
+use crate::format::gc::Mark;
 use crate::format::header::ObjectType;
 use crate::format::index::DropList;
 use crate::format::record::{Bin, encode};
-use crate::model::{BackupId, ChunkId};
+use crate::model::{BackupId, ChunkId, EpochId};
 use crate::runtime::Runtime;
-use crate::storage::{MemoryStorage, PutMode, Storage};
+use crate::storage::fault::On;
+use crate::storage::{FaultStorage, MemoryStorage, PutMode, Storage};
 
 fn runtime(seed: u64) -> Runtime {
     Runtime { random: Random::seeded(seed), ..Runtime::default() }
@@ -324,4 +326,52 @@ fn a_state_folder_that_cannot_be_written_only_refuses_writers() {
     let session = repository.begin_session("test", "lab", &runtime(2));
     assert!(matches!(session, Err(Error::Local { .. })), "a writer needs its numbers");
     assert!(storage.names().iter().all(|name| !name.starts_with("sessions/")));
+}
+
+/// A mark that others may be able to read stops whoever would rely on packs; one that is damaged
+/// stops prunes only.
+#[test]
+fn a_mark_that_cannot_be_read_is_not_passed_over() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = init(&storage);
+    let packs = Bin(vec![7; 32]);
+    let mark = Mark { gc_id: BackupId([5; 16]), time_ms: 0, packs, records: Bin(Vec::new()) };
+    let epoch = EpochId([3; 8]);
+    let master = Secret::new([3; 32]);
+    let key = ClassKey::derive(Class::Control, &master, repository.id(), epoch, repository.suite());
+    let (suite, random) = (repository.suite(), &repository.random);
+    let (hash, object) =
+        object::make_object(ObjectType::Mark, suite, repository.id(), &key, random, &encode(&mark));
+    let name = format!("gc/mark-{}-{hash}", mark.gc_id);
+    storage.put(&name, &[&object], PutMode::Content).expect("stores");
+    let refused = repository.begin_session("test", "host", &runtime(7));
+    assert!(matches!(refused, Err(Error::Refused { .. })));
+    assert!(storage.names().iter().all(|name| !name.starts_with("sessions/")));
+    assert!(repository.load_gc().expect("loads").check_marks().is_err());
+    storage.damage(&name, |bytes| bytes[70] ^= 1);
+    assert!(repository.load_gc().expect("loads").check_marks().is_err());
+    repository.begin_session("test", "host", &runtime(8)).expect("begins");
+}
+
+/// A storage that does not answer says nothing about a key.
+#[test]
+fn a_new_key_is_looked_for_again_after_a_failure() {
+    let memory = Arc::new(MemoryStorage::new());
+    init(&memory);
+    let faulty = Arc::new(FaultStorage::new(Arc::clone(&memory) as SharedStorage));
+    let shared: SharedStorage = Arc::clone(&faulty) as SharedStorage;
+    let options = OpenOptions::default();
+    let repository = Repository::open(shared, &password("pw"), &options, &runtime(2));
+    let repository = repository.expect("opens");
+    let unknown = |number| {
+        let found = repository.keys.of_epoch(Class::Index, EpochId([number; 8]), "an object");
+        assert!(found.is_err());
+    };
+    faulty.fail_times(On::List, 1, 1, StorageErrorKind::Temporary);
+    unknown(9);
+    let before = faulty.calls(On::List);
+    unknown(9);
+    assert_eq!(faulty.calls(On::List), before + 1, "it is looked for again");
+    unknown(9);
+    assert_eq!(faulty.calls(On::List), before + 1, "and then it is known to be unknown");
 }

@@ -256,3 +256,61 @@ fn what_is_made_from_a_snapshot_outlives_its_packs() {
     let failed = rewrite(&repository, &[new], &after, &again, &lab.runtime());
     assert!(matches!(failed, Err(Error::Overtaken { .. })), "{failed:?}");
 }
+
+fn copy_of_first(known: &larder::repository::SnapshotList, id: u8) -> NewSnapshot {
+    let mut new = NewSnapshot {
+        id: BackupId([id; 16]),
+        host: "lab".into(),
+        user: "tester".into(),
+        body: known.snapshots[0].body.clone(),
+    };
+    new.body.start_ms += i64::from(id);
+    new
+}
+
+/// Storage's time was set back: a prune took the session for one that came after its mark, and was
+/// through with it before the commit.
+#[test]
+fn what_is_dropped_during_a_run_is_copied_or_missed() {
+    for deleted in [false, true] {
+        let mut lab = Lab::seeded(310);
+        lab.backup_named("first");
+        let repository = lab.open();
+        let (session, _) = repository.begin_session("test", "lab", &lab.runtime()).expect("begins");
+        let known = repository.snapshots().expect("lists");
+        let new = copy_of_first(&known, 3);
+        let other = lab.open();
+        let old = packs(&other);
+        match deleted {
+            true => drop_packs(&lab, &other, &old),
+            false => drop(other.put_drop_list(GC, &old, 0).expect("puts")),
+        }
+        let committed = commit(&repository, &session, new, &known, &lab.runtime());
+        if deleted {
+            assert!(matches!(committed, Err(Error::Overtaken { .. })), "{committed:?}");
+            continue;
+        }
+        let snapshot = committed.expect("commits");
+        session.end().expect("ends");
+        drop_packs(&lab, &other, &old);
+        let restored = lab.restore(&lab.open(), &snapshot).expect("restores");
+        assert_eq!(restored, lab.live_copy());
+    }
+}
+
+/// A fence is a fence, whatever can be read of it.
+#[test]
+fn a_damaged_fence_counts() {
+    let mut lab = Lab::seeded(311);
+    lab.backup_named("first");
+    let repository = lab.open();
+    let (session, _) = repository.begin_session("test", "lab", &lab.runtime()).expect("begins");
+    let known = repository.snapshots().expect("lists");
+    lab.open().put_fence(GC, session.id(), 0).expect("puts");
+    let name = format!("gc/fence-{}-{GC}", session.id());
+    assert!(lab.memory.damage(&name, |bytes| bytes.truncate(40)));
+    assert!(repository.load_gc().expect("loads").is_fenced(session.id()));
+    let new = copy_of_first(&known, 4);
+    let snapshot = commit(&repository, &session, new, &known, &lab.runtime()).expect("commits");
+    assert_ne!(snapshot.session_id, session.id(), "it was committed by a session that is fenced");
+}

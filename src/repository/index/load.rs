@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use super::level::Level;
 use super::merge::{MergeError, READ_AHEAD, Records};
-use super::objects::{Gathered, IncompleteRun, Listed, gather};
+use super::objects::{Gathered, IncompleteRun, IndexObject, Listed, gather, open_index_object};
 use super::{Index, LevelBuilder, LevelUse, Location, PackRef, location};
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
 use crate::model::ObjectHash;
 use crate::repository::object::hash_in_name;
 use crate::repository::state::make_private_folder;
-use crate::storage::SharedStorage;
+use crate::storage::{SharedStorage, in_parallel};
 
 /// A level is merged with a new one if it is at most this many times as large.
 const MERGE_RATIO: u64 = 8;
@@ -132,6 +132,38 @@ impl Index {
                 Err(_) => return true,
             }
         }
+    }
+
+    /// The packs that drop lists name which came since the index was loaded. The index itself stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub(crate) fn dropped_since(&self, storage: &SharedStorage) -> Result<Vec<ObjectHash>> {
+        let mut listed = HashMap::new();
+        storage.list("index/", &mut |meta| {
+            if let Some(hash) = hash_in_name(&meta.name) {
+                listed.insert(hash, meta.len);
+            }
+        })?;
+        let new = self.uncovered(&listed);
+        let opened = in_parallel(&**storage, &new, |(hash, len)| {
+            open_index_object(&**storage, &self.keys, self.repo_id, *hash, *len)
+        });
+        let mut dropped = Vec::new();
+        for object in opened {
+            match object {
+                Ok(IndexObject::Drops(packs)) => dropped.extend(packs),
+                Ok(_) => {}
+                // It was merged since it was listed. Drop lists stay for days.
+                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => {}
+                Err(error) if error.is_damage() => {
+                    tracing::warn!("an index object cannot be read: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(dropped)
     }
 
     fn gather(

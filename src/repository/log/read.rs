@@ -201,9 +201,7 @@ impl Repository {
     fn fenced_sessions(&self) -> Result<HashSet<SessionId>> {
         let mut fenced = HashSet::new();
         self.storage.list("gc/", &mut |meta| {
-            let file = meta.name.strip_prefix("gc/fence-");
-            let session = file.and_then(|file| file.split('-').next());
-            fenced.extend(session.and_then(SessionId::from_hex));
+            fenced.extend(crate::repository::gc::fenced_session(&meta.name));
         })?;
         Ok(fenced)
     }
