@@ -46,8 +46,8 @@ pub(super) fn clean(survey: &Survey<'_>, is_whole: bool, report: &mut PruneRepor
     Ok(())
 }
 
-/// Sessions that ended a while ago, and those that nobody will hear of again. The announcement of
-/// a dead one goes last but for its end, and a writer that wakes up misses it.
+/// Sessions that ended a while ago, and those that nobody will hear of again. The announcement goes
+/// first, so that a writer that wakes up misses it; the end goes last.
 fn sessions(survey: &Survey<'_>, report: &mut PruneReport) -> Result<()> {
     let times = &survey.times;
     for session in &survey.sessions {

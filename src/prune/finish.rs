@@ -8,11 +8,11 @@
 use std::collections::HashSet;
 
 use super::options::PruneReport;
-use super::repack::repack;
+use super::repack::{Repacking, repack};
 use super::survey::{Survey, refused};
 use super::weigh::{Standing, Weights, weigh};
 use crate::error::{Error, Result, StorageErrorKind};
-use crate::model::{BackupId, ObjectHash};
+use crate::model::ObjectHash;
 use crate::repository::{LISTING_LAG_MS, PackInfo, SeenMark};
 use crate::runtime::Phase;
 use crate::storage::in_parallel;
@@ -68,7 +68,7 @@ pub(super) fn finish_marks(
 }
 
 /// Whether there is a drop list of this mark: it is final.
-fn is_decided(survey: &Survey<'_>, mark: &SeenMark) -> bool {
+pub(super) fn is_decided(survey: &Survey<'_>, mark: &SeenMark) -> bool {
     survey.drop_lists.iter().any(|list| list.gc_id == mark.gc_id)
 }
 
@@ -83,7 +83,7 @@ fn save_needed(survey: &mut Survey<'_>, report: &mut PruneReport) -> Result<Weig
         if needed.is_empty() {
             return Ok(weights);
         }
-        let saved = repack(survey, &mut weights, &needed)?;
+        let saved = repack(survey, &mut weights, &needed, Repacking::Saves)?;
         for number in &needed {
             let info = &weights.packs[*number].info;
             if saved.done.contains(&info.hash) {
@@ -97,9 +97,6 @@ fn save_needed(survey: &mut Survey<'_>, report: &mut PruneReport) -> Result<Weig
         report.written.bytes += saved.added.stored_bytes;
         survey.warnings.extend(saved.failed.iter().map(|e| format!("could not be copied: {e}")));
         survey.load_index()?;
-        if !needed.iter().any(|number| saved.done.contains(&weights.packs[*number].info.hash)) {
-            break;
-        }
     }
     survey.weigh(&HashSet::new())
 }
@@ -110,11 +107,14 @@ fn closable(
     weights: &Weights,
     marks: &[SeenMark],
 ) -> Result<Vec<SeenMark>> {
-    let mut needed: HashSet<ObjectHash> = HashSet::new();
-    for standing in [Standing::Condemned, Standing::Damaged] {
-        let packs = weights.chosen_among(standing).into_iter();
-        needed.extend(packs.map(|number| weights.packs[number].info.hash));
-    }
+    let needed: HashSet<ObjectHash> = weights
+        .packs
+        .iter()
+        .filter(|pack| {
+            pack.holds_last || pack.standing == Standing::Condemned && pack.living_chunks > 0
+        })
+        .map(|pack| pack.info.hash)
+        .collect();
     let mut closable = Vec::new();
     for mark in marks {
         let mut is_needed = mark.packs.iter().any(|pack| needed.contains(pack));
@@ -226,6 +226,7 @@ fn delete_packs(
     runtime.progress.expect_no_more();
     for batch in there.chunks(BATCH) {
         runtime.cancel.check()?;
+        survey.renew_lease()?;
         let deleted = in_parallel(&**repository.storage(), batch, |pack| {
             repository.storage().delete(&pack.name())
         });
@@ -245,13 +246,17 @@ fn delete_packs(
 }
 
 /// Lets go of the snapshot records that marks name, if they are still forgotten.
-fn remove_records(survey: &Survey<'_>, marks: &[SeenMark], report: &mut PruneReport) -> Result<()> {
+fn remove_records(
+    survey: &mut Survey<'_>,
+    marks: &[SeenMark],
+    report: &mut PruneReport,
+) -> Result<()> {
     let named: HashSet<ObjectHash> =
         marks.iter().flat_map(|mark| mark.records.iter().copied()).collect();
-    let gone: Vec<BackupId> = survey
+    let gone: Vec<ObjectHash> = survey
         .going()
-        .filter(|forgotten| named.contains(&forgotten.snapshot.record))
-        .map(|forgotten| forgotten.snapshot.id)
+        .map(|forgotten| forgotten.snapshot.record)
+        .filter(|record| named.contains(record))
         .collect();
     if gone.is_empty() {
         return Ok(());
@@ -260,6 +265,8 @@ fn remove_records(survey: &Survey<'_>, marks: &[SeenMark], report: &mut PruneRep
     let removed =
         survey.repository.finish_forgotten(&gone, &options.author, &survey.list, runtime)?;
     report.records += removed.removed;
+    // The log was read before.
+    survey.finished_records.extend(gone);
     Ok(())
 }
 

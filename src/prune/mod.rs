@@ -45,6 +45,7 @@ use crate::runtime::{Issue, IssueKind, Runtime};
 use finish::{check_without, droppable, finish_marks};
 use lease::Lease;
 use plan::{Decision, decide_all, describe, ripe_packs};
+use repack::Repacking;
 use survey::{JudgedMark, Survey};
 use times::Times;
 use weigh::Standing;
@@ -71,10 +72,13 @@ pub fn plan(
     let mut decision = decide_all(&survey, &weights)?;
     // What of it is needed again would be copied before.
     let saved = weights.chosen_among(Standing::Condemned);
-    for pack in survey.packs.iter().filter(|pack| ripe.contains(&pack.hash)) {
+    let goes = |pack: &ObjectHash| ripe.contains(pack) || survey.dropped.contains(pack);
+    for pack in survey.packs.iter().filter(|pack| goes(&pack.hash)) {
         decision.plan.delete.add(pack.len);
-        decision.plan.condemned.packs -= 1;
-        decision.plan.condemned.bytes -= pack.len;
+    }
+    decision.plan.condemned = Tally::default();
+    for pack in survey.waiting().filter(|pack| !ripe.contains(&pack.hash)) {
+        decision.plan.condemned.add(pack.len);
     }
     let written = [saved, decision.repack.clone()].concat();
     if !written.is_empty() {
@@ -125,6 +129,7 @@ fn run_leased(
 ) -> Result<PruneReport> {
     let list = || repository.trusted_snapshots(options.accept_history, &options.author, runtime);
     let mut survey = Survey::take(repository, options, times, list, false, runtime)?;
+    survey.lease = Some(lease);
     let mut report = PruneReport::default();
     refuse_sessions(&survey)?;
     for judged in &survey.marks {
@@ -144,7 +149,7 @@ fn run_leased(
     for message in &survey.warnings {
         warn(runtime, message);
     }
-    let repacked = repack::repack(&survey, &mut weights, &decision.repack)?;
+    let repacked = repack::repack(&survey, &mut weights, &decision.repack, Repacking::Frees)?;
     for error in &repacked.failed {
         warn(
             runtime,
@@ -163,9 +168,7 @@ fn run_leased(
     if let Some(mark) = condemned {
         settle(&mut survey, mark, &mut report)?;
     }
-    let left: HashSet<ObjectHash> =
-        survey.marks.iter().flat_map(|judged| judged.mark.packs.iter().copied()).collect();
-    for pack in survey.packs.iter().filter(|pack| left.contains(&pack.hash)) {
+    for pack in survey.waiting() {
         report.condemned.add(pack.len);
     }
     describe(&survey, &mut decision);
@@ -227,7 +230,7 @@ fn condemn(
     records.sort_unstable();
     let known: HashSet<ObjectHash> =
         survey.marks.iter().flat_map(|judged| judged.mark.records.iter().copied()).collect();
-    records.retain(|record| !known.contains(record));
+    records.retain(|record| !known.contains(record) && !survey.finished_records.contains(record));
     if packs.is_empty() && records.is_empty() {
         return Ok(None);
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::decide::{Fate, PackFacts, Rules, decide, reclaimable};
+use super::finish::is_decided;
 use super::options::{PrunePlan, Wait};
 use super::survey::Survey;
 use super::weigh::{PackWeight, Standing, Weights, is_data};
@@ -85,15 +86,19 @@ pub(super) fn decide_all(survey: &Survey<'_>, weights: &Weights) -> Result<Decis
 /// Adds what is waited for.
 pub(super) fn describe(survey: &Survey<'_>, decision: &mut Decision) {
     let mut waits: Vec<Wait> = Vec::new();
-    for judged in &survey.marks {
+    let waiting = || {
+        let marks = survey.marks.iter().filter(|judged| !judged.verdict.waits.is_empty());
+        // What has a drop list is decided, and waits for nobody.
+        marks.filter(|judged| !is_decided(survey, &judged.mark))
+    };
+    for judged in waiting() {
         for wait in &judged.verdict.waits {
             if !waits.contains(wait) {
                 waits.push(wait.clone());
             }
         }
     }
-    let untils = survey.marks.iter().filter(|judged| !judged.verdict.waits.is_empty());
-    decision.plan.finish_ms = untils.map(|judged| judged.verdict.until_ms()).min().flatten();
+    decision.plan.finish_ms = waiting().map(|judged| judged.verdict.until_ms()).min().flatten();
     decision.plan.waits = waits;
 }
 

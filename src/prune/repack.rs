@@ -23,6 +23,15 @@ use crate::runtime::Phase;
 /// Above so many bytes a plan estimates what is written.
 const MEASURED_MAX: u64 = 4 << 30;
 
+/// What for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repacking {
+    /// To win space: a pack with damage stays as it is, and nothing more of it is copied.
+    Frees,
+    /// To save what lives in condemned packs: all that is sound of them is copied.
+    Saves,
+}
+
 /// What came of it.
 #[derive(Default)]
 pub(super) struct Repacked {
@@ -49,8 +58,9 @@ pub(super) fn repack(
     survey: &Survey<'_>,
     weights: &mut Weights,
     numbers: &[usize],
+    repacking: Repacking,
 ) -> Result<Repacked> {
-    work(survey, weights, numbers, false)
+    work(survey, weights, numbers, repacking, false)
 }
 
 /// What packing these packs anew would write, and whether that is exact: what is sealed anew has
@@ -70,7 +80,7 @@ pub(super) fn measure(
         let target = survey.repository.config().pack_target.max(1);
         return Ok((Tally { packs: bytes.div_ceil(target), bytes }, false));
     }
-    let measured = work(survey, weights, numbers, true)?;
+    let measured = work(survey, weights, numbers, Repacking::Frees, true)?;
     let added = measured.added;
     Ok((Tally { packs: added.packs, bytes: added.stored_bytes }, measured.failed.is_empty()))
 }
@@ -79,6 +89,7 @@ fn work(
     survey: &Survey<'_>,
     weights: &mut Weights,
     numbers: &[usize],
+    repacking: Repacking,
     dry_run: bool,
 ) -> Result<Repacked> {
     let mut repacked = Repacked::default();
@@ -111,10 +122,15 @@ fn work(
         reader: repository.reader(),
         writer: &writer,
         plain: Vec::new(),
+        repacking,
         dry_run,
     };
     let mut ran = Ok(());
     for number in numbers {
+        if let Err(error) = survey.renew_lease() {
+            ran = Err(error);
+            break;
+        }
         let pack = &weights.packs[*number];
         let first = chosen.partition_point(|(other, _, _)| (*other as usize) < *number);
         let end = chosen.partition_point(|(other, _, _)| (*other as usize) <= *number);
@@ -144,6 +160,7 @@ struct Worker<'a> {
     reader: Reader<'a>,
     writer: &'a PackWriter,
     plain: Vec<u8>,
+    repacking: Repacking,
     dry_run: bool,
 }
 
@@ -166,41 +183,58 @@ impl Worker<'_> {
         let bytes: u64 = infos.iter().map(|segment| u64::from(segment.sealed_len)).sum();
         let wants_whole = bytes * 2 >= info.len && !self.dry_run;
         let whole = if wants_whole { self.whole(pack)? } else { None };
+        let mut damage = None;
         for (number, segment) in needed.iter().zip(&infos) {
             self.survey.runtime.cancel.check()?;
             let chunks = segments.get(*number as usize).map_or(&[][..], |chunks| chunks);
             let first = chosen.partition_point(|(_, other, _)| other < number);
             let end = chosen.partition_point(|(_, other, _)| other <= number);
-            let offsets = &chosen[first..end];
-            let living: Vec<&Chunk> = chunks
-                .iter()
-                .filter(|chunk| {
-                    offsets.binary_search_by_key(&chunk.offset, |(_, _, at)| *at).is_ok()
-                })
-                .collect();
-            if living.len() != offsets.len() {
-                let what = "its directory and the index differ";
-                return Err(Error::damaged(info.object_name(), what));
-            }
-            let as_it_is = self.is_copied_whole(segment, &living);
-            let sealed = match &whole {
-                // Its length is all that counts.
-                None if self.dry_run && as_it_is => vec![0; segment.sealed_len as usize],
-                Some(pack) => part(pack, segment, &info.object_name())?,
-                None => {
-                    let mut sealed = vec![0; segment.sealed_len as usize];
-                    let name = info.object_name();
-                    repository.storage().get_range(&name, segment.offset, &mut sealed)?;
-                    sealed
+            let done = self.segment(pack, segment, whole.as_deref(), chunks, &chosen[first..end]);
+            match done {
+                Err(error) if error.is_damage() && self.repacking == Repacking::Saves => {
+                    damage = damage.or(Some(error));
                 }
-            };
-            if as_it_is {
-                self.copy(pack, segment, sealed, whole.is_some(), chunks)?;
-            } else {
-                self.seal_anew(pack, segment, sealed, &living)?;
+                done => done?,
             }
         }
-        Ok(())
+        damage.map_or(Ok(()), Err)
+    }
+
+    /// Takes over what was chosen in a segment.
+    fn segment(
+        &mut self,
+        pack: &PackWeight,
+        segment: &SegmentInfo,
+        whole: Option<&[u8]>,
+        chunks: &[Chunk],
+        offsets: &[(u32, u32, u32)],
+    ) -> Result<()> {
+        let (repository, info) = (self.survey.repository, &pack.info);
+        let living: Vec<&Chunk> = chunks
+            .iter()
+            .filter(|chunk| offsets.binary_search_by_key(&chunk.offset, |(_, _, at)| *at).is_ok())
+            .collect();
+        if living.len() != offsets.len() {
+            let what = "its directory and the index differ";
+            return Err(Error::damaged(info.object_name(), what));
+        }
+        let as_it_is = self.is_copied_whole(segment, &living);
+        let sealed = match whole {
+            // Its length is all that counts.
+            None if self.dry_run && as_it_is => vec![0; segment.sealed_len as usize],
+            Some(pack) => part(pack, segment, &info.object_name())?,
+            None => {
+                let mut sealed = vec![0; segment.sealed_len as usize];
+                let name = info.object_name();
+                repository.storage().get_range(&name, segment.offset, &mut sealed)?;
+                sealed
+            }
+        };
+        if as_it_is {
+            self.copy(pack, segment, sealed, whole.is_some(), chunks)
+        } else {
+            self.seal_anew(pack, segment, sealed, &living)
+        }
     }
 
     fn is_copied_whole(&self, segment: &SegmentInfo, living: &[&Chunk]) -> bool {
@@ -244,6 +278,7 @@ impl Worker<'_> {
         self.reader.decode(&pack.info, segment, &mut sealed, &mut self.plain)?;
         let constants = self.survey.repository.constants();
         let into = if is_data(&pack.info) { &mut self.data } else { &mut self.meta };
+        let mut damage = None;
         for chunk in living {
             let start = chunk.offset as usize;
             let bytes = self.plain.get(start..start + chunk.len as usize);
@@ -251,13 +286,16 @@ impl Worker<'_> {
                 true => constants.chunk_id(bytes) == ChunkId(chunk.id),
                 false => constants.page_id(bytes) == PageId(chunk.id),
             });
-            let bytes = bytes.ok_or_else(|| {
-                let what = format!("it holds other bytes than chunk {}", ChunkId(chunk.id));
-                Error::damaged(pack.info.object_name(), what)
-            })?;
-            into.push(&chunk.id, bytes)?;
+            match bytes {
+                Some(bytes) => into.push(&chunk.id, bytes)?,
+                None => {
+                    let what = format!("it holds other bytes than chunk {}", ChunkId(chunk.id));
+                    damage = Some(Error::damaged(pack.info.object_name(), what));
+                }
+            }
         }
-        into.flush()
+        into.flush()?;
+        damage.map_or(Ok(()), Err)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::lease::Lease;
 use super::living::{Living, LivingBuilder};
 use super::options::{PruneOptions, Wait};
 use super::times::{Times, Verdict};
@@ -79,6 +80,8 @@ pub(super) struct Survey<'a> {
     pub(super) options: &'a PruneOptions,
     pub(super) runtime: &'a Runtime,
     pub(super) times: Times,
+    /// A plan has none.
+    pub(super) lease: Option<&'a Lease<'a>>,
     /// As it was before the log was read: what follows from it may be finished.
     pub(super) gc: GcState,
     pub(super) sessions: Vec<SeenSession>,
@@ -87,6 +90,8 @@ pub(super) struct Survey<'a> {
     pub(super) condemned: HashSet<ObjectHash>,
     pub(super) list: SnapshotList,
     pub(super) drop_lists: Vec<SeenDropList>,
+    /// Packs that they name.
+    pub(super) dropped: HashSet<ObjectHash>,
     pub(super) packs: ListedPacks,
     /// Packs that no index object names, and whose directory is read.
     pub(super) orphans: HashSet<ObjectHash>,
@@ -95,6 +100,8 @@ pub(super) struct Survey<'a> {
     pub(super) damaged: HashSet<ObjectHash>,
     /// Condemned packs of which something could not be copied.
     pub(super) damaged_condemned: HashSet<ObjectHash>,
+    /// Snapshot records that this run has let go.
+    pub(super) finished_records: HashSet<ObjectHash>,
     pub(super) living: Living,
     /// Chunk ids of content that lies in pages that live, if asked for.
     pub(super) inline: Living,
@@ -139,17 +146,20 @@ impl<'a> Survey<'a> {
             options,
             runtime,
             times,
+            lease: None,
             condemned: now.condemned(),
             gc,
             sessions,
             marks,
             list,
             drop_lists: Vec::new(),
+            dropped: HashSet::new(),
             packs: ListedPacks::default(),
             orphans: HashSet::new(),
             unreadable: HashSet::new(),
             damaged: HashSet::new(),
             damaged_condemned: HashSet::new(),
+            finished_records: HashSet::new(),
             living: Living::default(),
             inline: Living::default(),
             seen: if with_inline { SeenPages::with_inline() } else { SeenPages::default() },
@@ -168,6 +178,7 @@ impl<'a> Survey<'a> {
         repository.read_orphans(&[])?;
         refuse_bad(&repository.load_index()?, "an index object cannot be read")?;
         self.drop_lists = repository.load_drop_lists()?;
+        self.dropped = self.drop_lists.iter().flat_map(|list| list.packs.iter().copied()).collect();
         self.packs = ListedPacks::load(repository)?;
         let mut bad = Vec::new();
         self.damaged = repository.damaged_packs(&mut bad)?;
@@ -184,13 +195,11 @@ impl<'a> Survey<'a> {
                  `larder repair index` and `larder check`",
             ));
         }
-        let dropped: HashSet<ObjectHash> =
-            self.drop_lists.iter().flat_map(|list| list.packs.iter().copied()).collect();
         // What is young may be on its way to the index just now.
         let orphans: Vec<_> = self
             .packs
             .iter()
-            .filter(|pack| !is_known(&pack.hash) && !dropped.contains(&pack.hash))
+            .filter(|pack| !is_known(&pack.hash) && !self.dropped.contains(&pack.hash))
             .filter(|pack| self.may_touch(pack) || self.condemned.contains(&pack.hash))
             .map(|pack| (pack.hash, (pack.len, pack.pack_type)))
             .collect();
@@ -226,6 +235,19 @@ impl<'a> Survey<'a> {
         self.times.immediate
             || !self.times.has_clock
             || self.times.age_ms(pack.modified_ms, 0) >= self.options.grace_ms
+    }
+
+    /// Says that this run is still at work, if it has a lease and it is time.
+    pub(super) fn renew_lease(&self) -> Result<()> {
+        self.lease.map_or(Ok(()), Lease::renew)
+    }
+
+    /// Packs that are condemned and wait: no drop list names them yet.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &ListedPack> {
+        let is_waiting = |pack: &&ListedPack| {
+            self.condemned.contains(&pack.hash) && !self.dropped.contains(&pack.hash)
+        };
+        self.packs.iter().filter(is_waiting)
     }
 
     /// The forgotten snapshots whose data goes.
@@ -325,6 +347,8 @@ impl<'a> Survey<'a> {
     pub(super) fn standing(&self, info: &PackInfo, condemned: &HashSet<ObjectHash>) -> Standing {
         match self.packs.get(&info.hash) {
             None => Standing::Absent,
+            // Whatever the index of this machine still says: somebody deletes it.
+            Some(_) if self.dropped.contains(&info.hash) => Standing::Absent,
             Some(listed) if listed.len != info.len => Standing::Absent,
             Some(_) if self.damaged_condemned.contains(&info.hash) => Standing::Damaged,
             Some(_) if self.condemned.contains(&info.hash) || condemned.contains(&info.hash) => {
@@ -342,9 +366,12 @@ impl<'a> Survey<'a> {
         weigh(self.repository, &self.living, &standing, self.runtime)
     }
 
-    /// The ids of snapshots whose data goes.
+    /// The ids of snapshots whose data goes. One that was undeleted lives, though its old record is
+    /// a forgotten one; one that was forgotten again has two of them.
     pub(super) fn going_ids(&self) -> Vec<BackupId> {
-        self.going().map(|forgotten| forgotten.snapshot.id).collect()
+        let mut seen: HashSet<BackupId> = self.list.snapshots.iter().map(|s| s.id).collect();
+        seen.extend(self.list.forgotten.iter().filter(|f| !self.goes(f)).map(|f| f.snapshot.id));
+        self.going().map(|forgotten| forgotten.snapshot.id).filter(|id| seen.insert(*id)).collect()
     }
 }
 

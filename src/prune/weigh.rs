@@ -42,6 +42,9 @@ pub(super) struct PackWeight {
     pub(super) plain: u64,
     pub(super) living_chunks: u64,
     pub(super) living_plain: u64,
+    /// Whether it holds something that lives and of which all copies are known to be damaged:
+    /// nobody can say which of them can be repaired.
+    pub(super) holds_last: bool,
     /// Where its segments start in [`Weights::segments`].
     first_segment: usize,
 }
@@ -102,6 +105,7 @@ pub(super) fn weigh(
             plain: 0,
             living_chunks: 0,
             living_plain: 0,
+            holds_last: false,
             first_segment,
         }
     });
@@ -121,6 +125,11 @@ pub(super) fn weigh(
         }
         let Some(chosen) = chosen else { return };
         let (number, location) = copies[chosen];
+        if weights.packs[number].standing == Standing::Damaged {
+            for (number, _) in copies {
+                weights.packs[*number].holds_last = true;
+            }
+        }
         let pack = &mut weights.packs[number];
         pack.living_chunks += 1;
         pack.living_plain += u64::from(location.len);

@@ -16,7 +16,7 @@ use super::standing::{raise, sorted};
 use super::write::TRIES;
 use crate::error::{Result, StorageErrorKind};
 use crate::format::log::Head;
-use crate::model::{BackupId, ClientId, ObjectHash};
+use crate::model::{ClientId, ObjectHash};
 use crate::repository::Repository;
 use crate::runtime::Runtime;
 
@@ -61,9 +61,10 @@ impl Repository {
         list.check_history(false).map(|()| list)
     }
 
-    /// Lets go of forgotten snapshots whose data is gone: writes a checkpoint, then deletes their
-    /// records, those that are only about them, and older checkpoints. A crash at any point is
-    /// harmless; the next call goes on.
+    /// Lets go of the records of forgotten snapshots whose data is gone: writes a checkpoint, then
+    /// deletes them, those that are only about them, and older checkpoints. A crash at any point is
+    /// harmless; the next call goes on. Records, not ids: a snapshot that was undeleted has its id
+    /// in a new record, which may have been forgotten again since.
     ///
     /// With nothing to let go, it writes a checkpoint when many records are not covered by one.
     ///
@@ -72,12 +73,12 @@ impl Repository {
     /// Storage that refuses to delete is no error.
     pub fn finish_forgotten(
         &self,
-        gone: &[BackupId],
+        gone: &[ObjectHash],
         author: &Author,
         known: &SnapshotList,
         runtime: &Runtime,
     ) -> Result<RemovedRecords> {
-        let gone: HashSet<BackupId> = gone.iter().copied().collect();
+        let gone: HashSet<ObjectHash> = gone.iter().copied().collect();
         known.check_history(false)?;
         if !known.has_to_go(&gone) && known.uncovered() <= UNCOVERED_MAX {
             return Ok(RemovedRecords::default());
@@ -101,7 +102,7 @@ impl Repository {
     fn delete_records(
         &self,
         list: &SnapshotList,
-        gone: &HashSet<BackupId>,
+        gone: &HashSet<ObjectHash>,
     ) -> Result<RemovedRecords> {
         let mut done = RemovedRecords::default();
         let Some(checkpoint) = list.sole_checkpoint(gone) else { return Ok(done) };
@@ -129,10 +130,10 @@ impl Repository {
 }
 
 impl SnapshotList {
-    /// Records that need not be there any more once a new checkpoint is: what belongs only to
-    /// snapshots in `gone`, what another checkpoint let go, and all checkpoints. What was let go
+    /// Records that need not be there any more once a new checkpoint is: those in `gone`, what is
+    /// only about them, what another checkpoint let go, and all checkpoints. What was let go
     /// once is never kept again, or somebody who deletes it takes away what should be there.
-    pub(super) fn going(&self, gone: &HashSet<BackupId>) -> HashSet<ObjectHash> {
+    pub(super) fn going(&self, gone: &HashSet<ObjectHash>) -> HashSet<ObjectHash> {
         let covers = Covers::new(&self.records);
         let forgotten: HashSet<ObjectHash> =
             self.forgotten.iter().map(|forgotten| forgotten.snapshot.record).collect();
@@ -141,7 +142,7 @@ impl SnapshotList {
             .iter()
             .filter(|record| forgotten.contains(&record.hash))
             .filter(|record| {
-                gone.contains(&record.outer.record_id) || !covers.dropping_record(record).is_empty()
+                gone.contains(&record.hash) || !covers.dropping_record(record).is_empty()
             })
             .map(|record| record.hash)
             .collect();
@@ -166,13 +167,13 @@ impl SnapshotList {
     }
 
     /// Whether there is anything to let go besides the checkpoint that stands for the others.
-    fn has_to_go(&self, gone: &HashSet<BackupId>) -> bool {
+    fn has_to_go(&self, gone: &HashSet<ObjectHash>) -> bool {
         let sole = self.sole_checkpoint(gone).map(|checkpoint| checkpoint.hash);
         self.going(gone).into_iter().any(|hash| Some(hash) != sole)
     }
 
     /// The checkpoint that knows all others and lets go of all that is to go, if there is one.
-    fn sole_checkpoint(&self, gone: &HashSet<BackupId>) -> Option<&Record> {
+    fn sole_checkpoint(&self, gone: &HashSet<ObjectHash>) -> Option<&Record> {
         let checkpoints =
             || self.records.iter().filter(|record| matches!(record.says, Says::Checkpoint(_)));
         let sole = checkpoints().find(|one| {

@@ -6,7 +6,8 @@ use larder::storage::Storage;
 use larder::storage::fault::{Fault, On, Rule};
 
 use super::{
-    assert_left, at_once, forget, names, options, pack_bytes, planned, prune, try_prune, versions,
+    DAY_MS, HOUR_MS, assert_left, at_once, forget, names, options, pack_bytes, planned, prune,
+    try_prune, versions,
 };
 use crate::rounds;
 
@@ -184,4 +185,73 @@ fn a_lease_keeps_others_away() {
     prune(&lab, &PruneOptions { ignore_lease: true, ..options() });
     lab.clock.advance_ms(31 * 60_000);
     prune(&lab, &options());
+}
+
+/// Storage that keeps everything keeps marks and packs, too: they are decided, and neither a plan
+/// nor a run says that they wait.
+#[test]
+fn what_is_retained_does_not_wait() {
+    let lab = versions(467, 3);
+    forget(&lab, |number| number == 2);
+    lab.clock.advance_ms(8 * DAY_MS);
+    assert!(prune(&lab, &options()).condemned.packs > 0);
+    lab.storage.inject(Rule {
+        on: On::Delete,
+        prefix: String::new(),
+        nth: 1,
+        times: u64::MAX,
+        fault: Fault::Fail(StorageErrorKind::Denied),
+    });
+    lab.clock.advance_ms(25 * HOUR_MS);
+    let options = PruneOptions { ignore_lease: true, ..options() };
+    let done = prune(&lab, &options);
+    assert!(done.retained.packs > 0, "{done:?}");
+    assert_eq!(done.condemned.packs, 0, "{done:?}");
+    let plan = planned(&lab, &options);
+    assert_eq!((plan.condemned.packs, plan.delete.packs), (0, done.retained.packs), "{plan:?}");
+    lab.clock.advance_ms(25 * HOUR_MS);
+    let again = prune(&lab, &options);
+    assert_eq!(again.condemned.packs, 0, "{again:?}");
+    assert!(again.plan.waits.is_empty(), "{again:?}");
+    assert_left(&lab, "retained");
+}
+
+/// A condemned pack that lost a part: what is sound of it is copied, and what is not keeps every
+/// pack that has it, so that a repair can try them all.
+#[test]
+fn what_is_nowhere_sound_is_kept_wherever_it_is() {
+    let mut lab = versions(468, 1);
+    let big: Vec<u8> = larder::runtime::Random::seeded(10).bytes::<400_000>().to_vec();
+    std::fs::write(lab.tree().path("both"), &big).expect("writes");
+    let fork = lab.beside(469);
+    std::fs::write(fork.tree().path("both"), &big).expect("writes");
+    let fork = std::sync::Mutex::new(Some(fork));
+    let before = names(&lab, "data/");
+    let report = lab.try_backup_with(|_, runtime| {
+        runtime.progress = super::meanwhile::at(larder::runtime::Phase::BackingUp, move || {
+            fork.lock().expect("locks").take().expect("once").backup();
+        });
+    });
+    let report = lab.complete(report);
+    lab.remember("both", &report);
+    let new: Vec<String> =
+        names(&lab, "data/").into_iter().filter(|name| !before.contains(name)).collect();
+    for name in &new {
+        lab.memory.damage(name, |bytes| bytes[5000] ^= 1);
+    }
+    let repository = lab.open();
+    let hash = |name: &String| {
+        larder::model::ObjectHash::from_hex(&name[name.len() - 64..]).expect("a hash")
+    };
+    let mut all: Vec<_> = new.iter().map(hash).collect();
+    all.sort_unstable();
+    for (number, pack) in all.iter().enumerate() {
+        let gc_id = larder::model::BackupId([number as u8; 16]);
+        repository.put_mark(gc_id, &[*pack], &[], 0).expect("puts");
+    }
+    lab.clock.advance_ms(25 * HOUR_MS);
+    let done = prune(&lab, &options());
+    for name in &new {
+        assert!(names(&lab, "data/").contains(name), "{name}: {done:?}");
+    }
 }

@@ -32,6 +32,11 @@ impl<F: Fn() + Send + Sync> Progress for At<F> {
     }
 }
 
+/// Does something once, when a backup gets to a phase.
+pub(super) fn at(phase: Phase, f: impl Fn() + Send + Sync + 'static) -> Arc<dyn Progress> {
+    At::new(phase, f)
+}
+
 /// Another machine that prunes, whatever the lab is doing.
 struct Pruner {
     memory: Arc<MemoryStorage>,
@@ -207,4 +212,35 @@ fn copies_are_kept_once() {
     assert!(done.plan.freed_bytes > 350_000, "{done:?}");
     assert_left(&lab, "one copy is left");
     assert_eq!(prune(&lab, &at_once()).deleted.packs, 0);
+}
+
+/// Forgotten, undeleted and forgotten again: the new record has a grace of its own, though the old
+/// one with the same id is condemned and goes.
+#[test]
+fn what_is_forgotten_again_has_its_grace_again() {
+    let lab = versions(455, 2);
+    let id = forget(&lab, |number| number == 1)[0];
+    let repository = lab.open();
+    let list = repository.snapshots().expect("lists");
+    let gone: Vec<_> = list.forgotten.iter().collect();
+    undelete(&repository, &gone, &author(), &list, &lab.runtime()).expect("undeletes");
+    lab.clock.advance_ms(8 * DAY_MS);
+    let marked = prune(&lab, &options());
+    assert_eq!(names(&lab, "gc/mark-").len(), 1, "the old record is condemned: {marked:?}");
+    assert!(marked.plan.snapshots.is_empty(), "the snapshot lives: {:?}", marked.plan.snapshots);
+    lab.clock.advance_ms(24 * HOUR_MS);
+    let list = lab.open().snapshots().expect("lists");
+    let at = list.snapshots.iter().position(|snapshot| snapshot.id == id).expect("lives");
+    assert_eq!(forget(&lab, |number| number != at), [id]);
+    lab.clock.advance_ms(25 * HOUR_MS);
+    let done = prune(&lab, &options());
+    assert!(done.records > 0, "the old record is gone: {done:?}");
+    assert!(names(&lab, "gc/mark-").is_empty(), "and not condemned once more");
+    let repository = lab.open();
+    let list = repository.snapshots().expect("lists");
+    let left: Vec<_> = list.forgotten.iter().collect();
+    assert_eq!(left.len(), 1, "forgotten a day ago: {:?}", list.forgotten);
+    undelete(&repository, &left, &author(), &list, &lab.runtime()).expect("undeletes again");
+    assert_eq!(lab.open().snapshots().expect("lists").snapshots.len(), 2);
+    assert_left(&lab, "undeleted again");
 }

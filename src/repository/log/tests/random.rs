@@ -122,7 +122,7 @@ impl Game {
             }
             _ => {
                 let count = self.below(gone.len() + 1);
-                let ids: Vec<BackupId> = gone.iter().take(count).map(|s| s.id).collect();
+                let ids: Vec<_> = gone.iter().take(count).map(|s| s.record).collect();
                 ("finish", finish(repository, machine, &ids).map(|_| ()))
             }
         };

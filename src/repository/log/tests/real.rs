@@ -7,7 +7,7 @@ use super::made_up::body;
 use crate::crypto::Suite;
 use crate::error::{Error, StorageErrorKind};
 use crate::format::log::LogKind;
-use crate::model::BackupId;
+use crate::model::{BackupId, ObjectHash};
 use crate::repository::log::chains::Breach;
 use crate::repository::{
     Author, InitOptions, KdfCost, NewSnapshot, OpenOptions, RemovedRecords, Repository, Snapshot,
@@ -90,7 +90,7 @@ impl Lab {
         self.list(machine).snapshots.iter().map(|snapshot| snapshot.id).collect()
     }
 
-    fn finish(&self, machine: &str, gone: &[BackupId]) -> Result<RemovedRecords, Error> {
+    fn finish(&self, machine: &str, gone: &[ObjectHash]) -> Result<RemovedRecords, Error> {
         finish(&self.open(machine), machine, gone)
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn snapshot(repository: &Repository, machine: &str) -> Result<Snapsho
 pub(super) fn finish(
     repository: &Repository,
     machine: &str,
-    gone: &[BackupId],
+    gone: &[ObjectHash],
 ) -> Result<RemovedRecords, Error> {
     let known = repository.snapshots()?;
     repository.finish_forgotten(gone, &author(machine), &known, &Runtime::default())
@@ -168,7 +168,7 @@ fn a_rolled_back_repository_is_noticed_here_and_by_all_after_the_next_record() {
     assert_eq!(lab.list("other").rollback.len(), 1, "the record names what its writer has seen");
     // Listing it again does not make it true.
     assert_eq!(lab.list("b").rollback.len(), 1);
-    let error = lab.finish("a", &[hidden.id]).expect_err("refuses");
+    let error = lab.finish("a", &[hidden.record]).expect_err("refuses");
     assert!(matches!(error, Error::History { .. }), "{error}");
     let trusted =
         |accept| lab.open("a").trusted_snapshots(accept, &author("a"), &Runtime::default());
@@ -188,7 +188,7 @@ fn a_hidden_record_is_told_apart_from_one_that_was_pruned() {
     let (first, second) = (lab.snapshot("a"), lab.snapshot("a"));
     lab.snapshot("a");
     lab.say("b", LogKind::Forget, &first);
-    let done = lab.finish("b", &[first.id]).expect("finishes");
+    let done = lab.finish("b", &[first.record]).expect("finishes");
     assert_eq!(done, RemovedRecords { removed: 2, retained: 0 });
     assert_eq!(lab.storage.bytes(&first.object_name), None);
     for machine in ["a", "b", "fresh"] {
@@ -212,12 +212,12 @@ fn a_record_that_is_put_back_after_its_data_was_pruned_stays_forgotten() {
     let (first, second) = (lab.snapshot("a"), lab.snapshot("a"));
     let bytes = lab.storage.bytes(&first.object_name).expect("it is there");
     lab.say("a", LogKind::Forget, &first);
-    lab.finish("a", &[first.id]).expect("finishes");
+    lab.finish("a", &[first.record]).expect("finishes");
     lab.storage.replace(&first.object_name, &bytes);
     let list = lab.list("a");
     assert_eq!(lab.visible("a"), [second.id]);
     assert_eq!((list.rollback.len(), list.forgotten.len()), (0, 1));
-    lab.finish("b", &[first.id]).expect("goes on");
+    lab.finish("b", &[first.record]).expect("goes on");
     assert_eq!(lab.storage.bytes(&first.object_name), None);
 }
 
@@ -310,9 +310,9 @@ fn storage_that_refuses_deletes_keeps_forgotten_snapshots_forgotten() {
     faulty.fail_times(On::Delete, 1, u64::MAX, StorageErrorKind::Denied);
     let repository = lab.open_at("b", Arc::clone(&faulty) as SharedStorage);
     let retained = RemovedRecords { removed: 0, retained: 2 };
-    assert_eq!(finish(&repository, "b", &[first.id]).expect("no error"), retained);
+    assert_eq!(finish(&repository, "b", &[first.record]).expect("no error"), retained);
     let names = lab.storage.names();
-    assert_eq!(finish(&repository, "b", &[first.id]).expect("no error"), retained);
+    assert_eq!(finish(&repository, "b", &[first.record]).expect("no error"), retained);
     assert_eq!(lab.storage.names(), names, "nothing is written again and again");
     assert_eq!(lab.visible("a"), [second.id]);
     assert_eq!(lab.list("a").rollback, []);
@@ -326,12 +326,12 @@ fn a_crash_anywhere_while_records_go_is_harmless() {
         let kept = lab.snapshot("b");
         gone.iter().for_each(|snapshot| lab.say("a", LogKind::Forget, snapshot));
         lab.say("a", LogKind::Pin, &kept);
-        lab.finish("b", &[gone[0].id]).expect("finishes");
+        lab.finish("b", &[gone[0].record]).expect("finishes");
         (lab, gone, kept)
     };
     for writes in 0.. {
         let (lab, gone, kept) = prepared();
-        let ids: Vec<BackupId> = gone.iter().map(|snapshot| snapshot.id).collect();
+        let ids: Vec<ObjectHash> = gone.iter().map(|snapshot| snapshot.record).collect();
         let faulty = Arc::new(FaultStorage::new(lab.shared()));
         let repository = lab.open_at("b", Arc::clone(&faulty) as SharedStorage);
         faulty.fail_after_writes(writes);
@@ -364,9 +364,9 @@ fn two_prunes_at_once_end_with_one_checkpoint() {
     let (a, b) = (lab.open("a"), lab.open("b"));
     let (known_a, known_b) = (a.snapshots().expect("lists"), b.snapshots().expect("lists"));
     let runtime = Runtime::default();
-    a.finish_forgotten(&[first.id], &author("a"), &known_a, &runtime).expect("finishes");
+    a.finish_forgotten(&[first.record], &author("a"), &known_a, &runtime).expect("finishes");
     // The other one decided before, and has not seen any of that.
-    b.finish_forgotten(&[second.id], &author("b"), &known_b, &runtime).expect("finishes");
+    b.finish_forgotten(&[second.record], &author("b"), &known_b, &runtime).expect("finishes");
     for machine in ["a", "b", "c", "fresh"] {
         let list = lab.list(machine);
         assert_eq!((list.rollback.len(), list.snapshots.len()), (0, 1), "{:?}", list.rollback);
@@ -396,10 +396,10 @@ fn a_checkpoint_knows_all_that_its_machine_wrote() {
     lab.say("b", LogKind::Forget, &second);
     let (one, other) = (lab.open("a"), lab.open("a"));
     let known = other.snapshots().expect("lists");
-    finish(&one, "a", &[first.id]).expect("finishes");
+    finish(&one, "a", &[first.record]).expect("finishes");
     let runtime = Runtime::default();
     other.append_checkpoint(&known, &author("a"), &runtime).expect("reads the log again");
-    other.finish_forgotten(&[second.id], &author("a"), &known, &runtime).expect("finishes");
+    other.finish_forgotten(&[second.record], &author("a"), &known, &runtime).expect("finishes");
     for machine in ["a", "b", "fresh"] {
         let list = lab.list(machine);
         assert_eq!((list.rollback.len(), list.snapshots.len()), (0, 1), "{:?}", list.rollback);
