@@ -223,7 +223,7 @@ fn what_is_forgotten_again_has_its_grace_again() {
     let repository = lab.open();
     let list = repository.snapshots().expect("lists");
     let gone: Vec<_> = list.forgotten.iter().collect();
-    undelete(&repository, &gone, &author(), &list, &lab.runtime()).expect("undeletes");
+    undelete(&repository, &gone, &|_| true, &author(), &list, &lab.runtime()).expect("undeletes");
     lab.clock.advance_ms(8 * DAY_MS);
     let marked = prune(&lab, &options());
     assert_eq!(names(&lab, "gc/mark-").len(), 1, "the old record is condemned: {marked:?}");
@@ -240,7 +240,8 @@ fn what_is_forgotten_again_has_its_grace_again() {
     let list = repository.snapshots().expect("lists");
     let left: Vec<_> = list.forgotten.iter().collect();
     assert_eq!(left.len(), 1, "forgotten a day ago: {:?}", list.forgotten);
-    undelete(&repository, &left, &author(), &list, &lab.runtime()).expect("undeletes again");
+    undelete(&repository, &left, &|_| true, &author(), &list, &lab.runtime())
+        .expect("undeletes again");
     assert_eq!(lab.open().snapshots().expect("lists").snapshots.len(), 2);
     assert_left(&lab, "undeleted again");
 }
