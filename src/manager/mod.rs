@@ -1,5 +1,5 @@
 //! Operations that combine others: snapshots made out of snapshots, in the same repository
-//! ([`rewrite`](mod@rewrite)) or in another one ([`copy`](mod@copy)).
+//! (`rewrite`) or in another one (`copy`).
 
 mod copy;
 mod rewrite;

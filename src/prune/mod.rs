@@ -1,7 +1,7 @@
 //! Gives back the space of what no snapshot needs, while backups go on.
 //!
 //! This is the only module that deletes packs, so it works in steps that are runs apart: one run
-//! decides what goes and *marks* it ([`plan`] says what that would be); a later run, when everybody
+//! decides what goes and *marks* it ([`plan()`] says what that would be); a later run, when everybody
 //! who might rely on it has finished, looks again and deletes. Nobody ever waits for a lock. A crash
 //! between any two steps leaves every snapshot restorable, and the next run goes on (SPEC.md,
 //! sections 13 and 14).
@@ -12,9 +12,9 @@
 //! | restore, check, mount | may run; what they read stays for a day at least |
 //! | another prune | is refused, and would be harmless |
 //!
-//! A run: lease, then sessions, log, marks, index, packs in this order ([`survey`]), the ids that
-//! live ([`living`]), marks that are ripe ([`finish`]), what is needed of each pack ([`weigh`]), what
-//! becomes of it ([`decide`]), packing anew ([`repack`]), the new mark, tidying up ([`clean`]).
+//! A run: lease, then sessions, log, marks, index, packs in this order (`survey`), the ids that
+//! live (`living`), marks that are ripe (`finish`), what is needed of each pack (`weigh`), what
+//! becomes of it (`decide`), packing anew (`repack`), the new mark, tidying up (`clean`).
 //!
 //! Not here: which snapshots to forget (`retention`), whether stored bytes are good (`verify`).
 

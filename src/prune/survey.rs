@@ -17,6 +17,13 @@ use crate::repository::{
 use crate::runtime::{Phase, Runtime};
 use crate::tree::{IdKind, SeenPages, each_id};
 
+/// No command removes objects in doubt; these say what a person can do.
+const BAD_INDEX: &str = "run `larder repair index`, then `larder check`; if that finds no damage but \
+                         this object, move the object out of the repository by hand, and prune again";
+const BAD_RECORD: &str = "put the object back from a copy of the repository; if there is none, look \
+                          with `larder snapshots` whether a snapshot is missing, then move the \
+                          object out of the repository by hand, and prune with `--accept-history`";
+
 /// Packs that the index names and storage does not list: more than these and one in a hundred, or
 /// half of all, are not lost but hidden.
 const LOST_PACKS_MAX: usize = 3;
@@ -125,7 +132,7 @@ impl<'a> Survey<'a> {
         let mut warnings: Vec<String> =
             gc.bad.iter().chain(&bad).map(|error| format!("not understood: {error}")).collect();
         let list = list()?;
-        refuse_bad(&list.bad, "a record of the log cannot be read")?;
+        refuse_bad(&list.bad, "a record of the log cannot be read", BAD_RECORD)?;
         let now = repository.load_gc()?;
         gc.check_marks()?;
         now.check_marks()?;
@@ -176,7 +183,7 @@ impl<'a> Survey<'a> {
         let repository = self.repository;
         // What was made up from orphans is made up anew: some may be gone, some in the index.
         repository.read_orphans(&[])?;
-        refuse_bad(&repository.load_index()?, "an index object cannot be read")?;
+        refuse_bad(&repository.load_index()?, "an index object cannot be read", BAD_INDEX)?;
         self.drop_lists = repository.load_drop_lists()?;
         self.dropped = self.drop_lists.iter().flat_map(|list| list.packs.iter().copied()).collect();
         self.packs = ListedPacks::load(repository)?;
@@ -191,8 +198,8 @@ impl<'a> Survey<'a> {
         if lost > LOST_PACKS_MAX + known.len() / 100 || lost > 0 && lost * 2 >= known.len() {
             return Err(refused(
                 format!("{lost} of {} packs that the index names are not listed", known.len()),
-                "check that the storage is mounted and complete; if they are lost for good, run \
-                 `larder repair index` and `larder check`",
+                "check that the storage is mounted and complete; if they are lost for good, give \
+                 them up with `larder repair index --without-missing`",
             ));
         }
         // What is young may be on its way to the index just now.
@@ -310,7 +317,7 @@ impl<'a> Survey<'a> {
         let options = self.options;
         let list =
             repository.trusted_snapshots(options.accept_history, &options.author, self.runtime)?;
-        refuse_bad(&list.bad, "a record of the log cannot be read")?;
+        refuse_bad(&list.bad, "a record of the log cannot be read", BAD_RECORD)?;
         self.list = list;
         let now = repository.load_gc()?;
         now.check_marks()?;
@@ -384,16 +391,13 @@ fn another_prune() -> Wait {
     }
 }
 
-fn refuse_bad(bad: &[Error], what: &str) -> Result<()> {
+fn refuse_bad(bad: &[Error], what: &str, hint: &str) -> Result<()> {
     let Some(first) = bad.first() else { return Ok(()) };
     let others = match bad.len() {
         1 => String::new(),
         number => format!(" (and {} more)", number - 1),
     };
-    Err(refused(
-        format!("{what}, so nobody knows what is needed: {first}{others}"),
-        "run `larder check`, then `larder repair`",
-    ))
+    Err(refused(format!("{what}, so nobody knows what is needed: {first}{others}"), hint))
 }
 
 /// Nothing is removed.

@@ -24,6 +24,9 @@ pub struct IndexRepairOptions {
     pub dry_run: bool,
     /// Compares the directory of each pack with the index, too: one request a pack.
     pub read_packs: bool,
+    /// Leaves packs that are missing out of the index: they are lost for good. One that turns up
+    /// again is taken in like any pack that no index object names.
+    pub without_missing: bool,
 }
 
 /// What an index repair found and did.
@@ -118,6 +121,10 @@ fn finish(
     report.packs = there.len() as u64;
     if options.dry_run {
         report.packs += report.added_packs;
+    }
+    if options.without_missing && !options.dry_run && !findings.missing.is_empty() {
+        let missing = findings.missing.iter().map(|info| info.hash).collect();
+        repository.reindex(&missing, Vec::new(), runtime)?;
     }
     if options.read_packs {
         compare(repository, &there, &mut report, options, runtime)?;

@@ -12,6 +12,7 @@ mod compact;
 mod damage;
 mod damaged;
 mod deltas;
+mod drop_lists;
 mod gc;
 mod generations;
 mod index;
@@ -38,7 +39,8 @@ mod unlock;
 
 pub use claims::Claims;
 pub use damage::Damage;
-pub use gc::{GcState, SeenDropList, SeenFence, SeenLease, SeenMark, UnreadMark};
+pub use drop_lists::SeenDropList;
+pub use gc::{GcState, SeenFence, SeenLease, SeenMark, UnreadMark};
 pub(crate) use index::pack_name;
 pub use index::{Index, IndexStats, Location, NumberedPacks, PackInfo, PackRef, SegmentInfo};
 pub use init::InitOptions;

@@ -60,13 +60,13 @@ fn an_index_that_contradicts_a_pack_is_corrected() {
     assert_eq!(is_wrong(&opened()), 2);
 
     for (dry_run, left) in [(true, 2), (false, 0)] {
-        let options = IndexRepairOptions { dry_run, read_packs: true };
+        let options = IndexRepairOptions { dry_run, read_packs: true, without_missing: false };
         let repository = opened();
         let report = repair_index(&repository, &options, &author(), &runtime).expect("repairs");
         assert_eq!(report.corrected, [info.object_name()]);
         assert_eq!(is_wrong(&opened()), left);
     }
-    let options = IndexRepairOptions { dry_run: false, read_packs: true };
+    let options = IndexRepairOptions { read_packs: true, ..IndexRepairOptions::default() };
     let report = repair_index(&opened(), &options, &author(), &runtime).expect("repairs");
     assert_eq!((report.corrected.len(), report.packs), (0, 1));
 }

@@ -6,7 +6,7 @@
 //! every reader of the same records comes to the same result, whatever order they were listed in.
 //!
 //! [`read`] fetches records, [`chains`] says what is missing, [`standing`] what holds of each
-//! snapshot, [`memory`] compares with what this machine saw before, [`write`] appends,
+//! snapshot, [`memory`] compares with what this machine saw before, [`mod@write`] appends,
 //! [`remove`] lets go,
 //! [`code`] makes the words that a person writes down.
 //!

@@ -1,4 +1,5 @@
 use larder::repair::{IndexRepair, IndexRepairOptions, repair_index};
+use larder::storage::{PutMode, Storage};
 use larder::verify::Severity;
 
 use super::{author, lab, names};
@@ -20,7 +21,8 @@ fn a_whole_index_is_left_as_it_is() {
     let before = names(&lab, "");
     for read_packs in [false, true] {
         for dry_run in [true, false] {
-            let report = repair(&lab, IndexRepairOptions { dry_run, read_packs });
+            let options = IndexRepairOptions { dry_run, read_packs, without_missing: false };
+            let report = repair(&lab, options);
             assert!(report.is_whole());
             assert_eq!((report.added_packs, report.corrected.len()), (0, 0));
             assert_eq!(
@@ -88,6 +90,22 @@ fn packs_that_are_gone_or_cut_off_are_named() {
         assert_eq!(report.damaged.iter().map(|flaw| &flaw.object).collect::<Vec<_>>(), [&data[1]]);
     }
     assert_eq!(names(&lab, ""), before, "there is nothing to be done about the index");
+}
+
+/// What is lost for good can be given up, and is taken in again if it turns up all the same.
+#[test]
+fn missing_packs_are_given_up_only_when_asked() {
+    let lab = lab(66);
+    let data = names(&lab, "data/");
+    let bytes = lab.memory.bytes(&data[0]).expect("is there");
+    lab.memory.remove(&data[0]);
+    let options = IndexRepairOptions { without_missing: true, ..IndexRepairOptions::default() };
+    let report = repair(&lab, options);
+    assert_eq!(report.missing, [data[0].as_str()]);
+    assert!(repair(&lab, IndexRepairOptions::default()).is_whole(), "the index knows it no more");
+    lab.memory.put(&data[0], &[&bytes], PutMode::Content).expect("puts it back");
+    let report = repair(&lab, IndexRepairOptions::default());
+    assert_eq!((report.added_packs, report.is_whole()), (1, true));
 }
 
 /// Nobody knows what is in a pack that no index object names and that does not say so itself.

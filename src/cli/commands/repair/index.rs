@@ -17,6 +17,7 @@ Examples:
   larder repair index                        takes in packs that the index does not name
   larder repair index --dry-run              says what it would do
   larder repair index --read-packs           compares every pack's own directory with the index too
+  larder repair index --without-missing      gives up packs that are missing, so that prune can go on
 
 Exit codes: 0 the index is whole; 1 packs are missing or cannot be read.";
 
@@ -31,11 +32,19 @@ pub(crate) struct IndexArgs {
     /// Compare the directory of every pack with the index, and correct it
     #[arg(long)]
     read_packs: bool,
+
+    /// Leave packs out of the index that are missing in storage, and lost for good
+    #[arg(long)]
+    without_missing: bool,
 }
 
 pub(super) fn run(args: &IndexArgs, context: &Context) -> Result<Finish> {
     let repository = context.open()?;
-    let options = IndexRepairOptions { dry_run: args.dry_run, read_packs: args.read_packs };
+    let options = IndexRepairOptions {
+        dry_run: args.dry_run,
+        read_packs: args.read_packs,
+        without_missing: args.without_missing,
+    };
     let display = Display::start(&context.out, Job::Repair);
     let runtime = context.runtime(&display);
     let report = repair_index(&repository, &options, &author(), &runtime);
