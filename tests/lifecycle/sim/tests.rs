@@ -256,17 +256,17 @@ fn live_all(plan: &Plan, short: u64, long: u64) {
 
 #[test]
 fn prunes() {
-    live_all(&PRUNES, 700, 5000);
+    live_all(&PRUNES, 1400, 5000);
 }
 
 #[test]
 fn writers() {
-    live_all(&WRITERS, 150, 5000);
+    live_all(&WRITERS, 400, 5000);
 }
 
 #[test]
 fn hurry() {
-    live_all(&HURRY, 150, 5000);
+    live_all(&HURRY, 250, 5000);
 }
 
 /// The same lives, but prunes see no session, and so wait for nobody: sooner or later a backup rests
