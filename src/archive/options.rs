@@ -11,8 +11,10 @@ use crate::model::BackupStrategy;
 use crate::source::{SourcePath, WalkOptions};
 
 /// How one backup run behaves. `Default` is what the command line does with no flags.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct BackupOptions {
+    /// The id of the run and its snapshot, drawn before; `None` draws one.
+    pub id: Option<crate::model::BackupId>,
     /// What to back up. Empty if it comes from `stdin`.
     pub sources: Vec<SourcePath>,
     /// What to leave out.

@@ -54,7 +54,7 @@ fn backup_once(
     let started = Instant::now();
     let start_ns = runtime.clock.now_ns();
     let racy_since = parent::racy_since(start_ns)?;
-    let id = BackupId(runtime.random.bytes());
+    let id = options.id.unwrap_or_else(|| BackupId(runtime.random.bytes()));
     let host = options.host.clone().unwrap_or_else(host_name);
     let roots = roots(options)?;
     runtime.progress.phase(Phase::Opening);

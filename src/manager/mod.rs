@@ -1,9 +1,13 @@
-//! Operations that combine others: snapshots made out of snapshots, in the same repository
-//! (`rewrite`) or in another one (`copy`).
+//! The library's front door, and operations that combine others.
+//!
+//! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy`] and
+//! [`rewrite`] make snapshots out of snapshots, in another repository or in the same one.
 
+mod backup;
 mod copy;
 mod rewrite;
 
+pub use backup::{BackupManager, ManagerOptions};
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};
 

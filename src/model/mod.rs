@@ -1,19 +1,25 @@
 //! Plain data: ids, units, and what the library takes and returns.
 
 mod age;
+mod backup;
 pub mod entry;
 mod file;
 pub mod id;
 mod moment;
 mod name;
+mod recovery_point;
+mod schedule;
 mod strategy;
 mod units;
 
 pub use age::Age;
+pub use backup::{Backup, BackupStats, BackupStatus, Encryption};
 pub use entry::{Content, Entry, Owner, Piece, XattrsRef};
 pub use file::{FileKind, Time, Xattr};
 pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};
 pub use moment::{DayEdge, parse_time};
 pub use name::{escape_bytes, unescape, unescape_bytes};
+pub use recovery_point::{RecoveryPoint, TEMPLATE_IDS_MAX};
+pub use schedule::BackupSchedule;
 pub use strategy::BackupStrategy;
 pub use units::{format_bytes, format_duration, parse_bytes};

@@ -17,6 +17,7 @@
 
 mod attributes;
 mod check;
+mod conflict;
 mod context;
 mod delete;
 mod dirs;
@@ -42,6 +43,7 @@ mod window;
 mod worker;
 mod write;
 
+pub use conflict::{Asker, Conflict, ConflictSide, Resolution};
 pub use options::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
 pub use report::{FAILURES_KEPT, RestoreFailure, RestoreReport, UnappliedSummary};
 

@@ -1,0 +1,65 @@
+//! [`BackupManager`]: one repository, its sources, and what is known of its runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::archive::BackupOptions;
+use crate::crypto::Suite;
+use crate::error::Result;
+use crate::model::Encryption;
+use crate::repository::Repository;
+use crate::runtime::Runtime;
+
+/// What a [`BackupManager`] is opened with beside its repository.
+#[derive(Clone, Default)]
+pub struct ManagerOptions {
+    /// What a backup takes if nothing else is said: sources, excludes, tags, host. The strategy
+    /// and the id in it do not matter.
+    pub backup: BackupOptions,
+    /// The folder that exports go to; made if it is missing. Without one, exports need a path.
+    pub export_folder: Option<PathBuf>,
+    /// The folder of what this machine remembers: history of runs, schedules. `None` keeps that in
+    /// memory, as long as the manager lives.
+    pub state_dir: Option<PathBuf>,
+    /// Clock, randomness, and the default progress and cancel token of operations.
+    pub runtime: Runtime,
+}
+
+/// Makes, lists, restores, deletes and verifies the backups of one repository.
+///
+/// Clones are cheap and share everything; any number of threads may use them at once.
+#[derive(Clone)]
+pub struct BackupManager(Arc<Shared>);
+
+struct Shared {
+    repository: Repository,
+    options: ManagerOptions,
+}
+
+impl BackupManager {
+    /// A manager of `repository`.
+    ///
+    /// # Errors
+    /// [`Error::Local`](crate::error::Error::Local) if the state folder cannot be used.
+    pub fn open(repository: Repository, options: ManagerOptions) -> Result<Self> {
+        Ok(Self(Arc::new(Shared { repository, options })))
+    }
+
+    /// The repository, for everything that is administration.
+    pub fn repository(&self) -> &Repository {
+        &self.0.repository
+    }
+
+    /// What it was opened with.
+    pub fn options(&self) -> &ManagerOptions {
+        &self.0.options
+    }
+
+    /// How the repository seals what it stores.
+    pub fn encryption(&self) -> Encryption {
+        match self.repository().suite() {
+            Suite::None => Encryption::None,
+            Suite::Aes256 => Encryption::Aes256,
+        }
+    }
+}

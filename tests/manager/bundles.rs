@@ -1,0 +1,1 @@
+//! Bundles: repositories in one file.

@@ -1,0 +1,1 @@
+//! What is left when a machine is lost: kit, recovery, runbook.

@@ -1,0 +1,1 @@
+//! Transactional restores into the live tree.

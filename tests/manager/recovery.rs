@@ -1,0 +1,1 @@
+//! Recovery points, and what is brought back from them.

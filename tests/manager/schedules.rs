@@ -1,0 +1,1 @@
+//! Schedules, and runs that nobody starts by hand.

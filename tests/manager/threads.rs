@@ -1,0 +1,1 @@
+//! Many managers and threads over one repository.

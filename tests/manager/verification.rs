@@ -1,0 +1,1 @@
+//! Backups proved, and damage found.

@@ -1,0 +1,1 @@
+//! All versions of a path.
