@@ -1,0 +1,165 @@
+//! What `larder restore` takes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::commands::shared::FilterArgs;
+use crate::restore::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
+
+const EXAMPLES: &str = "\
+Examples:
+  larder restore latest --target /tmp/back              everything, with full paths below it
+  larder restore latest:home/ann/work --target ~/work   the contents of one folder
+  larder restore 4f1c --target . --include '*.txt'
+  larder restore --at 2026-11-01 --host web --target /tmp/back
+  larder restore latest:etc --target /etc --overwrite if-changed --dry-run -v
+  larder restore latest:srv --target /srv --delete --verify
+
+With `SNAPSHOT:PATH` the contents of PATH are put straight into the target; without `:PATH` the
+full source paths are made again below it. Files that cannot be restored are named, all others
+are restored, and the exit code is 3.";
+
+/// Bring files back from a snapshot
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RestoreArgs {
+    /// Snapshot: an id or its first digits, `latest`, `latest~2`, `ID:path/in/it`
+    #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
+    pub(super) snapshot: Option<OsString>,
+
+    /// Folder to restore into; made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) target: PathBuf,
+
+    /// Restore only what fits the pattern (may be repeated)
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(super) include: Vec<String>,
+
+    /// The same, upper and lower case being equal
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) iinclude: Vec<String>,
+
+    /// Leave out what fits the pattern (may be repeated)
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(super) exclude: Vec<String>,
+
+    /// The same, upper and lower case being equal
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) iexclude: Vec<String>,
+
+    /// What to do with files that are there already
+    #[arg(long, value_name = "WHEN", default_value = "always")]
+    pub(super) overwrite: OverwriteArg,
+
+    /// Delete what is in the target's restored folders but not in the snapshot
+    #[arg(long)]
+    pub(super) delete: bool,
+
+    /// Say what would be done, but change nothing
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+
+    /// Read the restored files again and compare them with the snapshot
+    #[arg(long)]
+    pub(super) verify: bool,
+
+    /// Whose the restored files are
+    #[arg(long, value_name = "WHOSE", default_value = "by-name")]
+    pub(super) owner: OwnerArg,
+
+    /// What becomes of long runs of zeros
+    #[arg(long, value_name = "HOW", default_value = "as-recorded")]
+    pub(super) sparse: SparseArg,
+
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+}
+
+/// When an existing file is written over.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OverwriteArg {
+    /// Make it as it is in the snapshot; content that is right already stays
+    Always,
+    /// The same, but take a file of the same size and time for right, unread
+    IfChanged,
+    /// Only if the snapshot's was modified later
+    IfNewer,
+    /// Keep what is there
+    Never,
+}
+
+impl From<OverwriteArg> for Overwrite {
+    fn from(arg: OverwriteArg) -> Self {
+        match arg {
+            OverwriteArg::Always => Self::Always,
+            OverwriteArg::IfChanged => Self::IfChanged,
+            OverwriteArg::IfNewer => Self::IfNewer,
+            OverwriteArg::Never => Self::Never,
+        }
+    }
+}
+
+/// Whose restored files are.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OwnerArg {
+    /// The user and group of the recorded names, or numbers where a name is unknown
+    ByName,
+    /// The recorded numbers
+    Numeric,
+    /// Yours
+    Skip,
+}
+
+impl From<OwnerArg> for OwnerPolicy {
+    fn from(arg: OwnerArg) -> Self {
+        match arg {
+            OwnerArg::ByName => Self::ByName,
+            OwnerArg::Numeric => Self::Numeric,
+            OwnerArg::Skip => Self::Skip,
+        }
+    }
+}
+
+/// What becomes of zeros.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SparseArg {
+    /// Holes where there were holes
+    AsRecorded,
+    /// Holes wherever there are zeros
+    Always,
+    /// No holes
+    Never,
+}
+
+impl From<SparseArg> for SparsePolicy {
+    fn from(arg: SparseArg) -> Self {
+        match arg {
+            SparseArg::AsRecorded => Self::AsRecorded,
+            SparseArg::Always => Self::Always,
+            SparseArg::Never => Self::Never,
+        }
+    }
+}
+
+impl RestoreArgs {
+    /// The same for the library; `subtree` was named with the snapshot.
+    pub(super) fn options(&self, subtree: Option<Vec<u8>>) -> RestoreOptions {
+        RestoreOptions {
+            target: self.target.clone(),
+            subtree,
+            include: self.include.clone(),
+            iinclude: self.iinclude.clone(),
+            exclude: self.exclude.clone(),
+            iexclude: self.iexclude.clone(),
+            overwrite: self.overwrite.into(),
+            delete: self.delete,
+            dry_run: self.dry_run,
+            verify: self.verify,
+            sparse: self.sparse.into(),
+            owner: self.owner.into(),
+            threads: None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What `larder restore` says at the end.
+
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::output::{count, plural};
+use crate::cli::select::shown_path;
+use crate::error::Result;
+use crate::model::{format_bytes, format_duration};
+use crate::restore::RestoreReport;
+
+/// The `summary` of a restore in JSON.
+#[derive(Serialize)]
+pub(super) struct Summary<'a> {
+    pub(super) snapshot_id: String,
+    pub(super) target: String,
+    pub(super) dry_run: bool,
+    pub(super) seconds: f64,
+    #[serde(flatten)]
+    pub(super) report: &'a RestoreReport,
+}
+
+pub(super) fn print(summary: &Summary<'_>, verify: bool, context: &Context) -> Result<()> {
+    let out = &context.out;
+    let report = summary.report;
+    let time = format_duration(std::time::Duration::from_secs_f64(summary.seconds));
+    let files = format!("{} ({})", plural(report.files, "file"), format_bytes(report.bytes));
+    out.note(if summary.dry_run {
+        format!("would restore {files} to `{}`: this was a dry run", summary.target)
+    } else {
+        format!("restored {files} to `{}` in {time}", summary.target)
+    })?;
+    let parts: Vec<String> = [
+        (report.created, "created"),
+        (report.replaced, "replaced"),
+        (report.unchanged, "unchanged"),
+        (report.deleted, "deleted"),
+        (report.skipped, "skipped"),
+        (report.failed, "failed"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, what)| format!("{} {what}", count(number)))
+    .collect();
+    out.note(format!("  entries  {}", parts.join(", ")))?;
+    if !summary.dry_run {
+        out.note(format!("  written  {}", format_bytes(report.bytes_written)))?;
+    }
+    if verify && !summary.dry_run {
+        out.note(format!("  verified {} entries", count(report.verified)))?;
+    }
+    for unapplied in &report.unapplied {
+        out.warn(&format!(
+            "the system did not take {} of {}, such as `{}`: {}",
+            unapplied.aspect,
+            plural(unapplied.count, "entry"),
+            shown_path(&unapplied.example),
+            unapplied.reason,
+        ));
+    }
+    if report.failed > 0 {
+        out.warn(&format!(
+            "{} could not be restored wholly, see above",
+            plural(report.failed, "entry")
+        ));
+    }
+    Ok(())
+}
