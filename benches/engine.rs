@@ -10,9 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use larder::archive::{BackupOptions, backup};
 use larder::crypto::{Class, ClassKey, SealKind, Secret, Suite, Unit, open_in_place, seal};
 use larder::format::page::{decode_leaf, encode_leaf};
-use larder::model::{
-    ChunkId, Content, Entry, EpochId, FileKind, Owner, Piece, RepoId, Time, XattrsRef,
-};
+use larder::model::{ChunkId, Content, Entry, EpochId, FileKind, Owner, Piece, RepoId, Time};
 use larder::repository::{
     InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentUse, Unlock, WriterOptions,
 };
@@ -98,23 +96,17 @@ fn entries(count: u32) -> Vec<Entry> {
     let time = |n: u32| Time { secs: 1_700_000_000 + i64::from(n), nanos: n * 1000 };
     (0..count)
         .map(|n| Entry {
-            path: format!("home/me/project/source/file-{n:06}.rs").into_bytes(),
-            kind: FileKind::File,
             mode: 0o644,
             owner: Arc::clone(&owner),
             mtime: time(n),
             ctime: time(n + 1),
-            atime: None,
             inode: u64::from(n) * 3,
-            nlink: 1,
             size: 5000,
             content: Content::Pieces(vec![Piece::Chunk(ChunkId([n as u8; 32]), 5000)]),
-            link_to: None,
-            sparse: false,
-            torn: false,
-            inode_flags: 0,
-            xattrs: XattrsRef::None,
-            device: None,
+            ..Entry::new(
+                format!("home/me/project/source/file-{n:06}.rs").into_bytes(),
+                FileKind::File,
+            )
         })
         .collect()
 }

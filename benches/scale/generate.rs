@@ -14,7 +14,7 @@ use larder::format::log::{Moment, SnapshotBody, series};
 use larder::format::pack::{Directory, SegmentRecord};
 use larder::format::record::Bin;
 use larder::model::{
-    BackupId, ChunkId, Content, Entry, EpochId, FileKind, ObjectHash, Owner, Piece, Time, XattrsRef,
+    BackupId, ChunkId, Content, Entry, EpochId, FileKind, ObjectHash, Owner, Piece, Time,
 };
 use larder::repository::{NewSnapshot, Repository, WriterOptions};
 use larder::runtime::Runtime;
@@ -76,13 +76,9 @@ pub(crate) fn generate(
     let roots = vec![Bin(b"/home".to_vec())];
     let now_ms = runtime.clock.now_ms();
     let body = SnapshotBody {
-        strategy: 1,
         series: series("scale", &roots),
         roots,
-        tags: Vec::new(),
         description: "generated".into(),
-        start_ms: now_ms,
-        end_ms: now_ms,
         racy_since: Moment { secs: now_ms.div_euclid(1000), nanos: 0 },
         root: root.root,
         depth: root.depth,
@@ -93,13 +89,7 @@ pub(crate) fn generate(
         added_bytes: added.plain_bytes,
         added_stored: added.stored_bytes,
         added_chunks: added.chunks,
-        parent: None,
-        base_full: None,
-        excludes: Vec::new(),
-        errors: Vec::new(),
-        error_count: 0,
-        partial: false,
-        original: None,
+        ..SnapshotBody::new(now_ms)
     };
     let id = BackupId(runtime.random.bytes());
     let new = NewSnapshot { id, host: "scale".into(), user: "scale".into(), body };
@@ -204,23 +194,12 @@ fn each_entry(
 ) -> Result<()> {
     let owner = Arc::new(Owner { uid: 1000, gid: 1000, user: b"me".into(), group: b"me".into() });
     let entry = |path: String, number: u64| Entry {
-        path: path.into_bytes(),
-        kind: FileKind::Dir,
         mode: 0o755,
         owner: Arc::clone(&owner),
         mtime: time(number),
         ctime: time(number),
-        atime: None,
         inode: number,
-        nlink: 1,
-        size: 0,
-        content: Content::None,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
+        ..Entry::new(path.into_bytes(), FileKind::Dir)
     };
     push(entry("home".into(), 0))?;
     for file in 0..files {

@@ -11,7 +11,7 @@ use super::options::BackupOptions;
 use super::parent::ParentEntries;
 use crate::error::Result;
 use crate::fsmeta::OwnerNames;
-use crate::model::{Content, Entry, FileKind, Owner, Time, XattrsRef};
+use crate::model::{Entry, FileKind, Owner, Time};
 use crate::repository::Repository;
 use crate::runtime::{Issue, IssueKind, Runtime};
 use crate::source::{FailureKind, Item, Walk, WalkEntry};
@@ -93,8 +93,6 @@ impl<'r, 'p> Emitter<'r, 'p> {
         let stat = walked.stat;
         let before = self.parent.take(&walked.path);
         let mut entry = Entry {
-            path: walked.path.clone(),
-            kind: stat.kind,
             mode: stat.mode,
             owner: self.owners.get(stat.uid, stat.gid),
             mtime: stat.mtime,
@@ -103,13 +101,8 @@ impl<'r, 'p> Emitter<'r, 'p> {
             inode: stat.inode,
             nlink: stat.nlink,
             size: if stat.kind == FileKind::File { stat.size } else { 0 },
-            content: Content::None,
-            link_to: None,
-            sparse: false,
-            torn: false,
-            inode_flags: 0,
-            xattrs: XattrsRef::None,
             device: stat.kind.is_device().then_some((stat.rdev_major, stat.rdev_minor)),
+            ..Entry::new(walked.path.clone(), stat.kind)
         };
         if stat.nlink > 1 && stat.kind != FileKind::Dir {
             let this = FirstName { path: entry.path.clone(), size: stat.size, mtime: stat.mtime };

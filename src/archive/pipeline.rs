@@ -11,7 +11,7 @@ use super::parent::{Parent, ParentEntries};
 use super::run::{Run, walk_options};
 use super::worker::Worker;
 use crate::error::{Error, Result};
-use crate::model::{Content, Entry, FileKind, Owner, Time, XattrsRef};
+use crate::model::{Entry, FileKind, Owner, Time};
 use crate::repository::PackWriter;
 use crate::source::{Item, Walk, WalkOptions};
 use crate::tree::ManifestWriter;
@@ -111,8 +111,6 @@ fn emit_stream(
     let secs = i64::try_from(run.start_ns.div_euclid(1_000_000_000)).unwrap_or(0);
     let now = Time { secs, nanos: run.start_ns.rem_euclid(1_000_000_000) as u32 };
     let entry = Entry {
-        path: source.name.clone(),
-        kind: FileKind::File,
         mode: 0o600,
         owner: Arc::new(Owner {
             uid: rustix::process::getuid().as_raw(),
@@ -121,17 +119,7 @@ fn emit_stream(
         }),
         mtime: now,
         ctime: now,
-        atime: None,
-        inode: 0,
-        nlink: 1,
-        size: 0,
-        content: Content::None,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
+        ..Entry::new(source.name.clone(), FileKind::File)
     };
     run.runtime.progress.expect(1, 0);
     let _ = jobs.send(Job::Stream { seq: 0, entry: Box::new(entry), source: Arc::clone(source) });

@@ -168,6 +168,36 @@ record! {
 pub const ERRORS_KEPT: usize = 1000;
 
 impl SnapshotBody {
+    /// A full snapshot of nothing, whose run took no time.
+    pub fn new(start_ms: i64) -> Self {
+        Self {
+            strategy: 1,
+            roots: Vec::new(),
+            series: ObjectHash([0; 32]),
+            tags: Vec::new(),
+            description: String::new(),
+            start_ms,
+            end_ms: start_ms,
+            racy_since: Moment { secs: 0, nanos: 0 },
+            root: PageId([0; 32]),
+            depth: 0,
+            entries: 0,
+            files: 0,
+            folders: 0,
+            bytes: 0,
+            added_bytes: 0,
+            added_stored: 0,
+            added_chunks: 0,
+            parent: None,
+            base_full: None,
+            excludes: Vec::new(),
+            errors: Vec::new(),
+            error_count: 0,
+            partial: false,
+            original: None,
+        }
+    }
+
     /// Reads it.
     ///
     /// # Errors

@@ -45,6 +45,30 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// An entry of which nothing is known but path and kind: mode 0, times 0, one name, no
+    /// content, owned by nobody in particular.
+    pub fn new(path: impl Into<Vec<u8>>, kind: FileKind) -> Self {
+        Self {
+            path: path.into(),
+            kind,
+            mode: 0,
+            owner: Arc::default(),
+            mtime: Time::default(),
+            ctime: Time::default(),
+            atime: None,
+            inode: 0,
+            nlink: 1,
+            size: 0,
+            content: Content::None,
+            link_to: None,
+            sparse: false,
+            torn: false,
+            inode_flags: 0,
+            xattrs: XattrsRef::None,
+            device: None,
+        }
+    }
+
     /// The last component of the path.
     pub fn name(&self) -> &[u8] {
         self.path.rsplit(|b| *b == b'/').next().unwrap_or_default()

@@ -10,7 +10,7 @@ use crate::format::list::{
 };
 use crate::format::page::{Child, encode_inner, encode_leaf};
 use crate::model::entry::compare_paths;
-use crate::model::{Content, Entry, FileKind, Owner, PageId, Piece, Time, XattrsRef};
+use crate::model::{Content, Entry, FileKind, Owner, PageId, Piece, Time};
 use crate::repository::{
     InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentWriter, Unlock, WriterOptions,
 };
@@ -173,23 +173,12 @@ impl Store<'_> {
 /// An entry without content.
 pub(crate) fn entry(path: &[u8], kind: FileKind) -> Entry {
     Entry {
-        path: path.to_vec(),
-        kind,
         mode: 0o644,
         owner: Arc::new(Owner { uid: 7, gid: 8, user: b"ann".to_vec(), group: b"staff".to_vec() }),
         mtime: Time { secs: 1_000_000, nanos: 5 },
         ctime: Time { secs: 1_000_001, nanos: 6 },
-        atime: None,
         inode: 9,
-        nlink: 1,
-        size: 0,
-        content: Content::None,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
+        ..Entry::new(path.to_vec(), kind)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Decoders take memory by what they are given, not by what it claims to be.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use larder::codec::{Codec, Decompressor};
@@ -18,12 +17,11 @@ use larder::format::repo::RepoRecord;
 use larder::format::session::{Session, SessionEnd};
 use proptest::prelude::*;
 
+use crate::counting::Counting;
 use crate::vectors::records;
 
-/// Counts what each thread holds, and the most that it held.
-struct Counting;
-
 thread_local! {
+    /// What the thread holds, and the most that it held.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
@@ -36,32 +34,8 @@ fn count(change: isize) {
     });
 }
 
-// SAFETY: everything is passed on to the system's allocator as it is.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        count(len as isize - layout.size() as isize);
-        unsafe { System.realloc(place, layout, len) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting { count };
 
 /// The most bytes that `work` held at once, beside what was there before.
 fn most_held(work: impl FnOnce()) -> usize {

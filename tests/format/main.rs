@@ -2,6 +2,8 @@
 //! readable for ever, hostile bytes, and a reader written from SPEC.md alone.
 
 mod allocation;
+#[path = "../support/counting.rs"]
+mod counting;
 mod foreign;
 mod golden;
 mod second_reader;

@@ -11,7 +11,7 @@ use larder::archive::{BackupOptions, backup};
 use larder::format::page::{Child, encode_inner, encode_leaf};
 use larder::fsmeta::{self, OpenDir};
 use larder::model::entry::compare_paths;
-use larder::model::{ChunkId, Content, Entry, FileKind, Owner, PageId, Time, XattrsRef};
+use larder::model::{ChunkId, Content, Entry, FileKind, PageId, Time};
 use larder::repository::{
     InitOptions, KdfCost, LAYOUT, OpenOptions, Password, Repository, SegmentUse, Snapshot, Unlock,
     WriterOptions,
@@ -218,23 +218,10 @@ impl Lab {
 /// An entry of a handmade manifest.
 pub(crate) fn entry(path: &str, kind: FileKind) -> Entry {
     Entry {
-        path: path.into(),
-        kind,
         mode: if kind == FileKind::Dir { 0o755 } else { 0o644 },
-        owner: Arc::new(Owner::default()),
         mtime: Time { secs: 1_000_000, nanos: 7 },
-        ctime: Time::default(),
-        atime: None,
         inode: 1,
-        nlink: 1,
-        size: 0,
-        content: Content::None,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
+        ..Entry::new(path, kind)
     }
 }
 

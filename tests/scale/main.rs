@@ -2,12 +2,13 @@
 //! with every allocation counted. The index and the manifest are real, the data is not there (see
 //! benches/scale).
 
+#[path = "../support/counting.rs"]
+mod counting;
 #[path = "../../benches/scale/generate.rs"]
 mod generate;
 #[path = "../../benches/scale/numbers.rs"]
 mod numbers;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
@@ -17,13 +18,13 @@ use larder::runtime::Runtime;
 use larder::storage::{self, Location};
 use larder::verify::{CheckOptions, check};
 
+use counting::Counting;
 use generate::{Shape, generate};
 use numbers::Numbers;
 
-/// Counts what all threads hold together, and the most that they held.
-struct Counting;
-
+/// What all threads hold together.
 static HELD: AtomicIsize = AtomicIsize::new(0);
+/// The most that they held.
 static MOST: AtomicIsize = AtomicIsize::new(0);
 
 fn count(change: isize) {
@@ -31,32 +32,8 @@ fn count(change: isize) {
     MOST.fetch_max(held, Relaxed);
 }
 
-// SAFETY: everything is passed on to the system's allocator as it is.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        count(len as isize - layout.size() as isize);
-        unsafe { System.realloc(place, layout, len) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting { count };
 
 /// The most that `work` held at once, in MiB, beside what was there before.
 fn most_held<T>(work: impl FnOnce() -> T) -> (isize, T) {

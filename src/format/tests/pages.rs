@@ -24,23 +24,12 @@ pub(super) fn entries() -> Vec<Entry> {
     });
     let (t1, t2) = (time(1_700_000_000, 5), time(1_700_000_060, 999_999_999));
     let entry = |path: &[u8], kind, mode, inode: u64| Entry {
-        path: path.to_vec(),
-        kind,
         mode,
         owner: Arc::clone(&root),
         mtime: t1,
         ctime: t1,
-        atime: None,
         inode,
-        nlink: 1,
-        size: 0,
-        content: Content::None,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
+        ..Entry::new(path.to_vec(), kind)
     };
     let chunk = |byte, len| Piece::Chunk(ChunkId([byte; 32]), len);
     let xattr = |name: &[u8], value: &[u8]| Xattr { name: name.to_vec(), value: value.to_vec() };

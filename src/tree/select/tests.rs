@@ -1,7 +1,7 @@
 use super::*;
-use crate::format::log::{Moment, SnapshotBody, series};
+use crate::format::log::{SnapshotBody, series};
 use crate::format::record::Bin;
-use crate::model::{ClientId, ObjectHash, PageId, SessionId};
+use crate::model::{ClientId, ObjectHash, SessionId};
 
 /// A snapshot with an id of this first byte, started at `start_ms`.
 fn snapshot(id: u8, host: &str, root: &str, tags: &[&str], start_ms: i64) -> Snapshot {
@@ -24,30 +24,10 @@ fn snapshot(id: u8, host: &str, root: &str, tags: &[&str], start_ms: i64) -> Sna
         suspect: false,
         cleared_here: false,
         body: SnapshotBody {
-            strategy: 1,
             series: series(host, &roots),
             roots,
             tags: tags.iter().map(ToString::to_string).collect(),
-            description: String::new(),
-            start_ms,
-            end_ms: start_ms,
-            racy_since: Moment { secs: 0, nanos: 0 },
-            root: PageId([0; 32]),
-            depth: 0,
-            entries: 0,
-            files: 0,
-            folders: 0,
-            bytes: 0,
-            added_bytes: 0,
-            added_stored: 0,
-            added_chunks: 0,
-            parent: None,
-            base_full: None,
-            excludes: Vec::new(),
-            errors: Vec::new(),
-            error_count: 0,
-            partial: false,
-            original: None,
+            ..SnapshotBody::new(start_ms)
         },
     }
 }

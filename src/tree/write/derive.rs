@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::{ManifestRoot, ManifestWriter, Sink, WouldAdd};
 use crate::error::{Error, Result};
 use crate::model::entry::{compare_paths, is_within};
-use crate::model::{Content, Entry, FileKind, Time, XattrsRef, escape_bytes};
+use crate::model::{Content, Entry, FileKind, escape_bytes};
 use crate::repository::{PackWriter, Repository};
 use crate::runtime::Runtime;
 use crate::tree::{LostPages, Manifest};
@@ -244,23 +244,10 @@ impl Deriver<'_, '_> {
 /// A folder whose own entry is lost: private, and of whoever owns what is in it.
 fn made_up_folder(path: Vec<u8>, inside: &Entry) -> Entry {
     Entry {
-        path,
-        kind: FileKind::Dir,
         mode: 0o700,
         owner: inside.owner.clone(),
         mtime: inside.mtime,
-        ctime: Time::default(),
-        atime: None,
-        inode: 0,
-        nlink: 1,
-        size: 0,
-        content: Content::None,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
+        ..Entry::new(path, FileKind::Dir)
     }
 }
 

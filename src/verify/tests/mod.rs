@@ -15,11 +15,11 @@ use crate::error::StorageErrorKind;
 use crate::format::list::{
     ListChild, encode_inner as encode_list_inner, encode_leaf as encode_list,
 };
-use crate::format::log::{Moment, SnapshotBody};
+use crate::format::log::SnapshotBody;
 use crate::format::page::{Child, encode_inner, encode_leaf, encode_xattrs};
 use crate::format::record::Bin;
 use crate::model::{
-    BackupId, ChunkId, Content, Entry, FileKind, ObjectHash, PageId, Piece, Time, Xattr, XattrsRef,
+    BackupId, ChunkId, Content, Entry, FileKind, PageId, Piece, Time, Xattr, XattrsRef,
 };
 use crate::repository::{
     InitOptions, KdfCost, NewSnapshot, OpenOptions, PackWriter, Password, SegmentUse,
@@ -93,23 +93,14 @@ fn entry(path: &str, kind: FileKind, content: Content) -> Entry {
         _ => 0,
     };
     Entry {
-        path: path.into(),
-        kind,
         mode: 0o644,
         owner: Arc::default(),
         mtime: Time { secs: 1, nanos: 2 },
         ctime: Time { secs: 3, nanos: 4 },
-        atime: None,
         inode: 5,
-        nlink: 1,
         size,
         content,
-        link_to: None,
-        sparse: false,
-        torn: false,
-        inode_flags: 0,
-        xattrs: XattrsRef::None,
-        device: None,
+        ..Entry::new(path, kind)
     }
 }
 
@@ -206,30 +197,14 @@ impl Lab {
         let files = entries.iter().filter(|e| e.kind == FileKind::File && e.link_to.is_none());
         let id = BackupId([seed as u8; 16]);
         let body = SnapshotBody {
-            strategy: 1,
             roots: vec![Bin(b"/src".to_vec())],
-            series: ObjectHash([0; 32]),
-            tags: Vec::new(),
-            description: String::new(),
-            start_ms: seed as i64,
-            end_ms: seed as i64,
-            racy_since: Moment { secs: 0, nanos: 0 },
             root,
             depth,
             entries: entries.len() as u64,
             files: files.clone().count() as u64,
             folders: entries.iter().filter(|e| e.kind == FileKind::Dir).count() as u64,
             bytes: files.map(|e| e.size).sum(),
-            added_bytes: 0,
-            added_stored: 0,
-            added_chunks: 0,
-            parent: None,
-            base_full: None,
-            excludes: Vec::new(),
-            errors: Vec::new(),
-            error_count: 0,
-            partial: false,
-            original: None,
+            ..SnapshotBody::new(seed as i64)
         };
         let known = repository.snapshots().unwrap();
         let new = NewSnapshot { id, host: "host".into(), user: "me".into(), body };

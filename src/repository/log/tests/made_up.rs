@@ -4,44 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proptest::prelude::*;
 
-use crate::format::log::{
-    CheckpointBody, FirstSeen, Head, LogKind, LogRecord, Moment, SnapshotBody,
-};
+use crate::format::log::{CheckpointBody, FirstSeen, Head, LogKind, LogRecord, SnapshotBody};
 use crate::format::record::Bin;
-use crate::model::{BackupId, ClientId, ObjectHash, PageId, SessionId};
+use crate::model::{BackupId, ClientId, ObjectHash, SessionId};
 use crate::repository::log::chains::{Breach, Chains};
 use crate::repository::log::list::SnapshotList;
 use crate::repository::log::read::{Loaded, Record, Says};
 use crate::repository::log::standing::{evaluate, raise, sorted};
-
-pub(super) fn body(start_ms: i64) -> SnapshotBody {
-    SnapshotBody {
-        strategy: 1,
-        roots: Vec::new(),
-        series: ObjectHash([0; 32]),
-        tags: Vec::new(),
-        description: String::new(),
-        start_ms,
-        end_ms: start_ms,
-        racy_since: Moment { secs: 0, nanos: 0 },
-        root: PageId([0; 32]),
-        depth: 0,
-        entries: 0,
-        files: 0,
-        folders: 0,
-        bytes: 0,
-        added_bytes: 0,
-        added_stored: 0,
-        added_chunks: 0,
-        parent: None,
-        base_full: None,
-        excludes: Vec::new(),
-        errors: Vec::new(),
-        error_count: 0,
-        partial: false,
-        original: None,
-    }
-}
 
 /// Clients that append to a log each sees a part of.
 #[derive(Clone, Default)]
@@ -89,7 +58,11 @@ impl World {
 
     fn snapshot(&mut self, client: u8) -> ObjectHash {
         let start_ms = self.records.len() as i64;
-        self.append(client, LogKind::Snapshot, Says::Snapshot(Some(Box::new(body(start_ms)))))
+        self.append(
+            client,
+            LogKind::Snapshot,
+            Says::Snapshot(Some(Box::new(SnapshotBody::new(start_ms)))),
+        )
     }
 
     fn say(&mut self, client: u8, kind: LogKind, about: ObjectHash) -> ObjectHash {

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::made_up::body;
 use crate::crypto::Suite;
 use crate::error::{Error, StorageErrorKind};
-use crate::format::log::LogKind;
+use crate::format::log::{LogKind, SnapshotBody};
 use crate::model::{BackupId, ObjectHash};
 use crate::repository::log::chains::Breach;
 use crate::repository::{
@@ -107,7 +106,7 @@ pub(super) fn snapshot(repository: &Repository, machine: &str) -> Result<Snapsho
         id: BackupId(Random::os().bytes()),
         host: machine.into(),
         user: "ann".into(),
-        body: body(known.snapshots.len() as i64),
+        body: SnapshotBody::new(known.snapshots.len() as i64),
     };
     let made = repository.commit_snapshot(new, &session, &known, &runtime)?;
     session.end()?;
