@@ -2,9 +2,11 @@
 //!
 //! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy`] and
 //! [`rewrite`] make snapshots out of snapshots, in another repository or in the same one.
+//! [`history`] remembers the runs of this machine.
 
 mod backup;
 mod copy;
+pub mod history;
 mod rewrite;
 
 pub use backup::{BackupManager, ManagerOptions};

@@ -10,6 +10,8 @@ mod exports;
 mod in_place;
 mod recovery;
 mod schedules;
+#[allow(dead_code)]
+mod shop;
 #[allow(dead_code, unused_imports)]
 #[path = "../support/mod.rs"]
 mod support;

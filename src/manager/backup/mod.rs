@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::archive::BackupOptions;
 use crate::crypto::Suite;
 use crate::error::Result;
+use crate::manager::history::{Database, RunHistory};
 use crate::model::Encryption;
 use crate::repository::Repository;
 use crate::runtime::Runtime;
@@ -34,15 +35,29 @@ pub struct BackupManager(Arc<Shared>);
 struct Shared {
     repository: Repository,
     options: ManagerOptions,
+    database: Database,
 }
 
 impl BackupManager {
     /// A manager of `repository`.
     ///
     /// # Errors
-    /// [`Error::Local`](crate::error::Error::Local) if the state folder cannot be used.
+    /// None at present. A state folder that cannot be used is done without, with a warning (see
+    /// [`Database::take_warnings`]).
     pub fn open(repository: Repository, options: ManagerOptions) -> Result<Self> {
-        Ok(Self(Arc::new(Shared { repository, options })))
+        let clock = Arc::clone(&options.runtime.clock);
+        let database = Database::new(options.state_dir.clone(), clock);
+        Ok(Self(Arc::new(Shared { repository, options, database })))
+    }
+
+    /// What this machine remembers: runs, schedules.
+    pub fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    /// The runs of this repository that this machine remembers.
+    pub fn run_history(&self) -> RunHistory<'_> {
+        RunHistory::new(self.database(), self.repository().id())
     }
 
     /// The repository, for everything that is administration.
