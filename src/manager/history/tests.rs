@@ -16,7 +16,7 @@ fn database(folder: &Path) -> Database {
 fn new_run(number: u8) -> NewRun {
     NewRun {
         backup_id: BackupId([number; 16]),
-        schedule_id: (number % 2 == 0).then(|| "even".into()),
+        schedule_id: number.is_multiple_of(2).then(|| "even".into()),
         attempt: 1,
         strategy: BackupStrategy::Full,
         status: BackupStatus::Pending,
