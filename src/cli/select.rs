@@ -34,11 +34,15 @@ pub(crate) fn roots(snapshot: &Snapshot) -> Vec<Vec<u8>> {
 
 /// The sources of a snapshot as text: `/home`, `stdin:db.sql`.
 pub(crate) fn shown_roots(snapshot: &Snapshot) -> Vec<String> {
-    let shown = |root: &[u8]| match root.starts_with(STREAM) {
+    snapshot.body.roots.iter().map(|root| shown_root(&root.0)).collect()
+}
+
+/// A source as text.
+pub(crate) fn shown_root(root: &[u8]) -> String {
+    match root.starts_with(STREAM) {
         true => escape_bytes(root).into_owned(),
         false => shown_path(root),
-    };
-    snapshot.body.roots.iter().map(|root| shown(&root.0)).collect()
+    }
 }
 
 /// A manifest's path as people know it, with `/` in front.

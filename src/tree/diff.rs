@@ -5,6 +5,7 @@
 
 mod content;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::Manifest;
@@ -240,20 +241,12 @@ impl Comparison<'_> {
 
     /// Whether entries of one kind have other content; counts the bytes that changed.
     fn is_modified(&mut self, a: &Entry, b: &Entry) -> Result<bool> {
-        if !matches!(a.kind, FileKind::File | FileKind::Symlink) {
-            return Ok(a.device != b.device);
-        }
-        // Hard links say nothing of their content themselves. The inode, which they share, tells
-        // of most that nothing changed.
-        let state = |e: &Entry| (e.inode, e.size, e.mtime, e.ctime);
-        if a.link_to.is_some() && a.link_to == b.link_to && state(a) == state(b) {
-            return Ok(false);
-        }
-        let content_a = self.old.manifest.content_entry(self.repository, a)?;
-        let content_b = self.new.manifest.content_entry(self.repository, b)?;
-        if (a.size, &content_a.content) == (b.size, &content_b.content) {
-            return Ok(false);
-        }
+        let (old, new) = ((&self.old.manifest, a), (&self.new.manifest, b));
+        let (content_a, content_b) = match compare_contents(self.repository, old, new)? {
+            Contents::Same => return Ok(false),
+            Contents::OtherDevice => return Ok(true),
+            Contents::Other(content_a, content_b) => (content_a, content_b),
+        };
         // The bytes of a group are counted once, at its first path.
         if a.kind == FileKind::File && (a.link_to.is_none() || b.link_to.is_none()) {
             let (added, removed) = changed_bytes(self.repository, &content_a, &content_b)?;
@@ -264,8 +257,43 @@ impl Comparison<'_> {
     }
 }
 
+/// How the contents of two entries of one kind compare.
+pub(super) enum Contents<'e> {
+    /// They are the same, or there is none.
+    Same,
+    /// Device nodes with other numbers.
+    OtherDevice,
+    /// They differ; the entries that have them.
+    Other(Cow<'e, Entry>, Cow<'e, Entry>),
+}
+
+/// Compares the contents of two entries of one kind by the names of what they are made of, or by
+/// themselves if they are links; reads none.
+///
+/// # Errors
+/// If the entry that has the content of a hard link cannot be read.
+pub(super) fn compare_contents<'e>(
+    repository: &Repository,
+    (old, a): (&Manifest, &'e Entry),
+    (new, b): (&Manifest, &'e Entry),
+) -> Result<Contents<'e>> {
+    if !matches!(a.kind, FileKind::File | FileKind::Symlink) {
+        return Ok(if a.device == b.device { Contents::Same } else { Contents::OtherDevice });
+    }
+    // Hard links say nothing of their content themselves. The inode, which they share, tells of
+    // most that nothing changed.
+    let state = |e: &Entry| (e.inode, e.size, e.mtime, e.ctime);
+    if a.link_to.is_some() && a.link_to == b.link_to && state(a) == state(b) {
+        return Ok(Contents::Same);
+    }
+    let content_a = old.content_entry(repository, a)?;
+    let content_b = new.content_entry(repository, b)?;
+    let is_same = (a.size, &content_a.content) == (b.size, &content_b.content);
+    Ok(if is_same { Contents::Same } else { Contents::Other(content_a, content_b) })
+}
+
 impl Fields {
-    fn between(a: &Entry, b: &Entry) -> Self {
+    pub(super) fn between(a: &Entry, b: &Entry) -> Self {
         Self {
             mode: a.mode != b.mode,
             owner: a.owner != b.owner,

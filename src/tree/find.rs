@@ -204,7 +204,8 @@ impl<'r> Finder<'r> {
     }
 }
 
-fn check_last(want: Option<&[u8]>, found: Option<&[u8]>, name: &str) -> Result<()> {
+/// Checks that a page ends where the page above says.
+pub(super) fn check_last(want: Option<&[u8]>, found: Option<&[u8]>, name: &str) -> Result<()> {
     if want.is_some() && found != want {
         return Err(Error::damaged(name, "it does not end where the page above says"));
     }

@@ -7,6 +7,7 @@ mod content;
 mod diff;
 mod entries;
 mod find;
+mod history;
 mod ids;
 mod layout;
 mod manifest;
@@ -19,6 +20,10 @@ pub use content::{Pieces, load_xattrs};
 pub use diff::{DiffSide, DiffSummary, Difference, DifferenceKind, Fields, Tally, diff};
 pub use entries::{Children, Entries, LostPages};
 pub use find::{FindQuery, Finder};
+pub use history::{
+    Gap as HistoryGap, GapReason, PathHistory, SeenIn, SeriesHistory, Version, VersionChange,
+    history,
+};
 pub use ids::{IdKind, SeenPages, each_id};
 pub use layout::Gap;
 pub use manifest::{Counts, Manifest};

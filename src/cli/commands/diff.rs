@@ -88,7 +88,7 @@ fn print(difference: &Difference<'_>, path: String, out: &Output) -> Result<()> 
         DifferenceKind::TypeChanged => ('T', "type_changed"),
         DifferenceKind::Metadata => ('U', "metadata"),
     };
-    let fields = fields(difference.fields);
+    let fields = fields_differing(difference.fields);
     if out.json {
         let old = difference.old.map(EntryJson::new);
         let new = difference.new.map(EntryJson::new);
@@ -100,7 +100,8 @@ fn print(difference: &Difference<'_>, path: String, out: &Output) -> Result<()> 
     out.line(format!("{letter}  {path}"))
 }
 
-fn fields(fields: Fields) -> Vec<&'static str> {
+/// The names of the metadata that differs.
+pub(super) fn fields_differing(fields: Fields) -> Vec<&'static str> {
     let all = [
         (fields.mode, "mode"),
         (fields.owner, "owner"),
@@ -123,23 +124,7 @@ struct Change {
 }
 
 fn print_summary(summary: &DiffSummary, out: &Output) -> Result<()> {
-    let (added, removed) = (&summary.added, &summary.removed);
-    let (modified, other) = (&summary.modified, &summary.type_changed);
-    let metadata = &summary.metadata;
-    let counts =
-        |of: fn(&Tally) -> u64| [of(added), of(removed), of(modified), of(other), of(metadata)];
-    let what = ["added", "removed", "modified", "of another kind", "with other metadata"];
-    for (name, counts) in [
-        ("files", counts(|tally| tally.files)),
-        ("folders", counts(|tally| tally.dirs)),
-        ("others", counts(|tally| tally.others)),
-    ] {
-        let parts: Vec<String> = counts
-            .iter()
-            .zip(what)
-            .filter(|(number, _)| **number > 0)
-            .map(|(number, what)| format!("{} {what}", count(*number)))
-            .collect();
+    for (name, parts) in parts(summary) {
         if !parts.is_empty() {
             out.note(format!("{name:<8} {}", parts.join(", ")))?;
         }
@@ -148,9 +133,35 @@ fn print_summary(summary: &DiffSummary, out: &Output) -> Result<()> {
     out.note(format!("bytes    {added} added, {removed} removed"))
 }
 
+/// How many files, folders and others changed, in words.
+fn parts(summary: &DiffSummary) -> [(&'static str, Vec<String>); 3] {
+    let (added, removed) = (&summary.added, &summary.removed);
+    let (modified, other) = (&summary.modified, &summary.type_changed);
+    let metadata = &summary.metadata;
+    let parts = |of: fn(&Tally) -> u64| {
+        let what = ["added", "removed", "modified", "of another kind", "with other metadata"];
+        let counts = [of(added), of(removed), of(modified), of(other), of(metadata)];
+        let some = counts.into_iter().zip(what).filter(|(number, _)| *number > 0);
+        some.map(|(number, what)| format!("{} {what}", count(number))).collect()
+    };
+    [
+        ("files", parts(|tally| tally.files)),
+        ("folders", parts(|tally| tally.dirs)),
+        ("others", parts(|tally| tally.others)),
+    ]
+}
+
+/// What changed, in a line: `files 1 added, 2 modified; folders 1 removed`; nothing if nothing did.
+pub(super) fn summary_line(summary: &DiffSummary) -> Option<String> {
+    let some = parts(summary).into_iter().filter(|(_, parts)| !parts.is_empty());
+    let all: Vec<String> =
+        some.map(|(name, parts)| format!("{name} {}", parts.join(", "))).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// The `summary` in JSON.
 #[derive(Serialize)]
-struct SummaryJson {
+pub(super) struct SummaryJson {
     added: TallyJson,
     removed: TallyJson,
     modified: TallyJson,
@@ -168,7 +179,7 @@ struct TallyJson {
 }
 
 impl SummaryJson {
-    fn new(summary: &DiffSummary) -> Self {
+    pub(super) fn new(summary: &DiffSummary) -> Self {
         let tally = |t: &Tally| TallyJson { files: t.files, folders: t.dirs, others: t.others };
         Self {
             added: tally(&summary.added),

@@ -8,6 +8,7 @@ mod dump;
 mod find;
 mod forget;
 mod forget_shown;
+mod history;
 mod key;
 mod ls;
 mod man;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Ls(ls::LsArgs),
     Find(Box<find::FindArgs>),
     Diff(diff::DiffArgs),
+    History(history::HistoryArgs),
     Dump(dump::DumpArgs),
     Restore(Box<restore::RestoreArgs>),
     Forget(Box<forget::ForgetArgs>),
@@ -71,6 +73,7 @@ impl Command {
             Self::Ls(args) => ls::run(&args, context),
             Self::Find(args) => find::run(*args, context),
             Self::Diff(args) => diff::run(&args, context),
+            Self::History(args) => history::run(&args, context),
             Self::Dump(args) => dump::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Forget(args) => forget::run(&args, context),
