@@ -17,3 +17,4 @@ mod restore;
 mod rewrite;
 #[allow(dead_code)]
 mod support;
+mod versions;

@@ -117,9 +117,9 @@ fn print(path: &[u8], found: &PathHistory, out: &Output) -> Result<()> {
 
 fn print_versions(versions: &[Version], out: &Output) -> Result<()> {
     let mut table = Table::new(&[
-        ("Snapshot", Align::Left),
+        ("First in", Align::Left),
         ("Time", Align::Left),
-        ("In", Align::Right),
+        ("Snapshots", Align::Right),
         ("Size", Align::Right),
         ("Modified", Align::Left),
         ("Change", Align::Left),
