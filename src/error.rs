@@ -339,6 +339,11 @@ pub struct StorageError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// Why storage refuses a write: what is in it is there for good. The source of such an error.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a bundle can only be read")]
+pub struct CannotChange;
+
 impl StorageError {
     /// Whether repeating the call may succeed.
     pub fn is_temporary(&self) -> bool {
@@ -348,6 +353,10 @@ impl StorageError {
     fn hint(&self) -> Option<String> {
         Some(match self.kind {
             StorageErrorKind::Missing => "check that the storage is mounted and complete".into(),
+            StorageErrorKind::Denied if self.source.is::<CannotChange>() => {
+                "bring its snapshots into a repository with `larder import`, and change them there"
+                    .into()
+            }
             StorageErrorKind::Denied => "check the credentials and permissions for it".into(),
             StorageErrorKind::Full => {
                 "free some space there, then run it again: it goes on from what was stored".into()

@@ -68,6 +68,9 @@ impl Context {
     pub(crate) fn open_at(&self, location: &Location, source: &SecretSource) -> Result<Repository> {
         let shown = location.to_string();
         let storage = storage::open(location)?;
+        if let Some(warning) = storage.warning() {
+            self.out.warn(&format!("{shown}: {warning}"));
+        }
         let options = self.open_options();
         let runtime = self.quiet_runtime();
         let open =

@@ -5,6 +5,7 @@
 //!
 //! Not here: sealing (`crypto`), compression (`codec`), names in storage (`repository`).
 
+pub mod bundle;
 pub mod config;
 pub mod gc;
 pub mod header;

@@ -327,6 +327,10 @@ impl Storage for FaultStorage {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
+
+    fn warning(&self) -> Option<&str> {
+        self.inner.warning()
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Where a repository is, as people write it, and how to get to its storage.
 //!
-//! A location is a path, `fs:PATH`, `memory:NAME`, or the URL of a service. It is shown in
+//! A location is a path (a folder, or the file of a bundle), `fs:PATH`, `bundle:PATH`, `memory:NAME`,
+//! or the URL of a service. It is shown in
 //! messages, kept in histories and seen by everybody on the machine as an argument, so one that
 //! holds a secret is refused, in words that do not repeat it.
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SharedStorage;
+use super::bundle::{BundleStorage, Trust};
 use super::failure::{classify, failure};
 use super::local::{self, LocalStorage};
 use super::name::TMP_FOLDER;
@@ -28,6 +30,8 @@ pub struct Location(Kind);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Folder(PathBuf),
+    /// A bundle, even if it does not look like one any more.
+    Bundle(PathBuf),
     Service(ServiceLocation),
 }
 
@@ -40,6 +44,9 @@ impl Location {
     pub fn parse(text: &str) -> Result<Self> {
         if let Some(path) = text.strip_prefix("fs:") {
             return Self::from_path(Path::new(path));
+        }
+        if let Some(path) = text.strip_prefix("bundle:") {
+            return Ok(Self(Kind::Bundle(absolute(Path::new(path))?)));
         }
         if let Some((scheme, rest)) = text.split_once("://")
             && is_scheme(scheme)
@@ -65,28 +72,19 @@ impl Location {
         Self::from_path(Path::new(text))
     }
 
-    /// A folder of this machine; its path may hold any bytes.
+    /// A folder of this machine, or a bundle; its path may hold any bytes.
     ///
     /// # Errors
     /// [`Error::Usage`] if the path is empty; [`Error::Local`] if it is relative and the working
     /// directory cannot be found out.
     pub fn from_path(path: &Path) -> Result<Self> {
-        if path.as_os_str().is_empty() {
-            return Err(Error::usage_hint(
-                "the location of the repository is empty",
-                "give a folder or the URL of a service",
-            ));
-        }
-        let absolute = std::path::absolute(path)
-            .map_err(|error| Error::local("find the place of", path, error))?;
-        // Collected from its components, it has no `/` at the end: one folder, one location.
-        Ok(Self(Kind::Folder(absolute.components().collect())))
+        Ok(Self(Kind::Folder(absolute(path)?)))
     }
 
-    /// The folder, if this is one of this machine.
+    /// The folder or file, if this is one of this machine.
     pub fn as_path(&self) -> Option<&Path> {
         match &self.0 {
-            Kind::Folder(path) => Some(path),
+            Kind::Folder(path) | Kind::Bundle(path) => Some(path),
             Kind::Service(_) => None,
         }
     }
@@ -96,7 +94,7 @@ impl Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Folder(path) => path.display().fmt(f),
+            Kind::Folder(path) | Kind::Bundle(path) => path.display().fmt(f),
             Kind::Service(service) => service.fmt(f),
         }
     }
@@ -108,6 +106,19 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self> {
         Self::parse(text)
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::usage_hint(
+            "the location of the repository is empty",
+            "give a folder or the URL of a service",
+        ));
+    }
+    let absolute = std::path::absolute(path)
+        .map_err(|error| Error::local("find the place of", path, error))?;
+    // Collected from its components, it has no `/` at the end: one folder, one location.
+    Ok(absolute.components().collect())
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -127,12 +138,30 @@ fn unknown(scheme: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::RepositoryMissing`] if it is a folder that does not exist (one that exists without a
-/// repository is noticed by whoever reads the first object), [`Error::Usage`] if it is a file or
-/// a service that this program does not include, [`Error::Storage`] otherwise.
+/// repository is noticed by whoever reads the first object), [`Error::Usage`] if it is a file that
+/// is no bundle or a service that this program does not include, [`Error::UnsupportedFormat`] for a
+/// bundle of a newer program, [`Error::Storage`] otherwise.
 pub fn open(location: &Location) -> Result<SharedStorage> {
     match &location.0 {
+        Kind::Folder(path) if path.is_file() => open_bundle(location, path, Trust::Looks),
         Kind::Folder(path) => Ok(Arc::new(open_folder(location, path)?)),
+        Kind::Bundle(path) => open_bundle(location, path, Trust::Told),
         Kind::Service(service) => service.open(),
+    }
+}
+
+fn open_bundle(location: &Location, path: &Path, trust: Trust) -> Result<SharedStorage> {
+    let shown = location.to_string();
+    match BundleStorage::open(path, shown.clone(), trust) {
+        Ok(Some(bundle)) => Ok(Arc::new(bundle)),
+        Ok(None) => Err(Error::usage_hint(
+            format!("`{location}` is neither a folder nor a bundle"),
+            "a repository is a folder of its own, or a file made by `larder export`",
+        )),
+        Err(Error::Local { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Err(Error::RepositoryMissing { location: shown })
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -158,6 +187,12 @@ fn open_folder(location: &Location, path: &Path) -> Result<LocalStorage> {
 pub fn create(location: &Location, layout: &[&str]) -> Result<SharedStorage> {
     let path = match &location.0 {
         Kind::Folder(path) => path,
+        Kind::Bundle(_) => {
+            return Err(Error::usage_hint(
+                format!("`{location}` is a bundle, which is written once and as a whole"),
+                "make one with `larder export --format larder`",
+            ));
+        }
         Kind::Service(service) => return service.open(),
     };
     make_folders(path).map_err(|error| match error.kind() {
@@ -208,7 +243,7 @@ fn make_folders(path: &Path) -> io::Result<()> {
 pub fn clean_unfinished(location: &Location, age: Duration) -> Result<u64> {
     match &location.0 {
         Kind::Folder(path) => Ok(open_folder(location, path)?.clean_tmp(age)?),
-        Kind::Service(_) => Ok(0),
+        Kind::Bundle(_) | Kind::Service(_) => Ok(0),
     }
 }
 

@@ -3,12 +3,13 @@
 //! Objects are immutable and named once. Nothing above this module knows what kind of storage it
 //! talks to; nothing in this module knows what the bytes mean.
 //!
-//! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`memory`] (tests). Wrapped by:
-//! [`retry`], [`read_only`], and for tests [`record`] and [`fault`]. [`conformance`] says what all
-//! of them must do. [`location`] gets from what people write to one of them.
+//! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`bundle`] (one file that is
+//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], and for tests [`record`]
+//! and [`fault`]. [`conformance`] says what all of them must do. [`location`] gets from what people write to one of them.
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
+pub mod bundle;
 #[doc(hidden)]
 pub mod conformance;
 mod failure;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::StorageError;
 
 pub use self::opendal::OpendalStorage;
+pub use bundle::{BundleStorage, BundleWriter};
 pub use fault::FaultStorage;
 pub use local::LocalStorage;
 pub use location::{Location, clean_unfinished, create, open};
@@ -102,6 +104,12 @@ pub trait Storage: Send + Sync {
     /// every call waits for a network.
     fn concurrency(&self) -> usize {
         2
+    }
+
+    /// What was wrong with the place itself when it was opened, in words: people should know of it
+    /// before they rely on what is there.
+    fn warning(&self) -> Option<&str> {
+        None
     }
 }
 

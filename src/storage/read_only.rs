@@ -53,6 +53,10 @@ impl Storage for ReadOnlyStorage {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
+
+    fn warning(&self) -> Option<&str> {
+        self.inner.warning()
+    }
 }
 
 #[cfg(test)]

@@ -218,6 +218,10 @@ impl Storage for RecordStorage {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
+
+    fn warning(&self) -> Option<&str> {
+        self.inner.warning()
+    }
 }
 
 #[cfg(test)]

@@ -128,6 +128,10 @@ impl Storage for RetryStorage {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
+
+    fn warning(&self) -> Option<&str> {
+        self.inner.warning()
+    }
 }
 
 #[cfg(test)]

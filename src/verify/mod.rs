@@ -45,6 +45,10 @@ pub fn check(
     // What is missing in the index must be seen, not made up for.
     repository.forbid_recovery();
     let collector = Collector::new(options.findings_max);
+    if let Some(warning) = repository.storage().warning() {
+        let hint = "import what is left of it into a repository: `larder import`";
+        collector.put(Severity::Damage, repository.location(), warning, Some(hint));
+    }
     runtime.progress.phase(Phase::CheckingStructure);
     let pool = structure_pool(repository)?;
     let records = pool.install(|| records::check(repository, options, &collector, runtime))?;

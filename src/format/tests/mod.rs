@@ -1,5 +1,6 @@
 //! Tests of all encoders and decoders together: known bytes, and generated ones.
 
+mod bundle;
 mod generated;
 mod pages;
 mod samples;
