@@ -245,7 +245,7 @@ impl Comparison<'_> {
         let (content_a, content_b) = match compare_contents(self.repository, old, new)? {
             Contents::Same => return Ok(false),
             Contents::OtherDevice => return Ok(true),
-            Contents::Other(content_a, content_b) => (content_a, content_b),
+            Contents::Other(contents) => *contents,
         };
         // The bytes of a group are counted once, at its first path.
         if a.kind == FileKind::File && (a.link_to.is_none() || b.link_to.is_none()) {
@@ -264,7 +264,7 @@ pub(super) enum Contents<'e> {
     /// Device nodes with other numbers.
     OtherDevice,
     /// They differ; the entries that have them.
-    Other(Cow<'e, Entry>, Cow<'e, Entry>),
+    Other(Box<(Cow<'e, Entry>, Cow<'e, Entry>)>),
 }
 
 /// Compares the contents of two entries of one kind by the names of what they are made of, or by
@@ -289,7 +289,8 @@ pub(super) fn compare_contents<'e>(
     let content_a = old.content_entry(repository, a)?;
     let content_b = new.content_entry(repository, b)?;
     let is_same = (a.size, &content_a.content) == (b.size, &content_b.content);
-    Ok(if is_same { Contents::Same } else { Contents::Other(content_a, content_b) })
+    let contents = || Contents::Other(Box::new((content_a, content_b)));
+    Ok(if is_same { Contents::Same } else { contents() })
 }
 
 impl Fields {

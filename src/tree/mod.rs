@@ -14,6 +14,7 @@ mod manifest;
 mod reader;
 mod select;
 mod tarball;
+mod text;
 mod write;
 
 pub use content::{Pieces, load_xattrs};
@@ -30,6 +31,7 @@ pub use manifest::{Counts, Manifest};
 pub use reader::{FileReader, Part};
 pub use select::{SnapshotFilter, SnapshotName, clean_path, parse_path};
 pub use tarball::{TarStats, write_tar};
+pub use text::{ContentDiff, Hunk, LineChange, TextLine, content_diff};
 pub use write::{
     Derivation, Derived, Lost, ManifestRoot, ManifestWriter, PagesTo, Verdict, WouldAdd, derive,
 };

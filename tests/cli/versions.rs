@@ -58,3 +58,84 @@ fn damaged_snapshots_are_named_in_a_history() {
     assert!(said.stderr.contains("cannot be read"), "{said}");
     assert!(said.stdout.contains("first"), "{said}");
 }
+
+/// Two snapshots of texts, a link, something binary and something large.
+fn person_with_texts() -> Person {
+    let person = person_with_data();
+    person.write("data/poem", (1..20).map(|n| format!("line {n}\n")).collect::<String>());
+    person.write("data/bytes", b"\0one");
+    person.write("data/large", "large\n".repeat(1000));
+    person.settle();
+    person.ok("-r repo snapshot data --host web");
+    let poem: String = (1..22).filter(|n| *n != 5).map(|n| format!("line {n}\n")).collect();
+    person.write("data/poem", poem.trim_end());
+    person.write("data/bytes", b"\0two");
+    person.write("data/large", "large\n".repeat(1001));
+    person.write("data/new", b"\x1b[2Jhostile\n\xff\n");
+    std::fs::remove_file(person.path("data/letter.txt")).expect("removed");
+    std::fs::remove_file(person.path("data/link")).expect("removed");
+    std::os::unix::fs::symlink("elsewhere", person.path("data/link")).expect("a link");
+    person.ok("-r repo snapshot data --host web");
+    person
+}
+
+#[test]
+fn diff_prints_what_changed_in_texts() {
+    let person = person_with_texts();
+    let said = person.ok("-r repo diff latest~1 latest --content --content-max 2K");
+    insta::assert_snapshot!(said.replace('\x1b', "<escape>"));
+    let one = person.path("data/poem");
+    let said = person.ok(&format!("-r repo diff latest~1 latest --content {}", one.display()));
+    insta::assert_snapshot!(said);
+    let both = format!("-r repo diff latest~1:{0} latest:{0} --content", one.display());
+    assert_eq!(person.ok(&both), said);
+    assert_eq!(person.run(&format!("-r repo diff latest~1:home latest {}", one.display())).code, 2);
+    assert_eq!(person.run("-r repo diff latest~1 latest --content-max 2K").code, 2);
+}
+
+/// `patch` makes the new file of the old one and what was printed.
+#[test]
+fn differences_are_patches() {
+    let person = person_with_texts();
+    let one = person.path("data/poem");
+    let said = person.raw(&format!("-r repo diff latest~1 latest --content {}", one.display()));
+    person.write("change", said);
+    std::fs::write(
+        person.path("old"),
+        person.raw(&format!("-r repo dump latest~1:{}", one.display())),
+    )
+    .expect("a file");
+    let patch = std::process::Command::new("patch")
+        .args(["old", "change", "-o", "made", "--quiet"])
+        .current_dir(person.home())
+        .status();
+    let Ok(status) = patch else { return };
+    assert!(status.success());
+    let read = |path: &str| std::fs::read_to_string(person.path(path)).expect("a file");
+    assert_eq!(read("made"), read("data/poem"));
+}
+
+#[test]
+fn differences_in_json_have_their_lines() {
+    let person = person_with_texts();
+    let said = person.raw("-r repo --json diff latest~1 latest --content --content-max 2K");
+    let kinds: Vec<(String, String)> = said
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an object"))
+        .filter(|object| object["message_type"] == "change")
+        .map(|object| {
+            let path = object["path"].as_str().expect("a path").rsplit('/').next();
+            let content = &object["content"];
+            let mut kind = content["kind"].as_str().unwrap_or("-").to_owned();
+            if let Some(line) = content["hunks"][0]["lines"].as_array().and_then(|l| l.last()) {
+                kind = format!("{kind} {line}");
+            }
+            (path.unwrap_or_default().to_owned(), kind)
+        })
+        .collect();
+    let of = |name: &str| &kinds.iter().find(|(path, _)| path == name).expect("changed").1;
+    assert_eq!(of("bytes"), "binary");
+    assert_eq!(of("large"), "too_large");
+    assert_eq!(of("new"), r#"text {"change":"added","newline":true,"text_escaped":"%FF"}"#);
+    assert_eq!(of("link"), r#"text {"change":"added","newline":false,"text":"elsewhere"}"#);
+}

@@ -6,6 +6,7 @@
 mod human;
 pub(crate) mod progress;
 mod table;
+mod visible;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 
 pub(crate) use human::{count, iso_ms, iso_ns, local_ms, local_ns, plural, ratio};
 pub(crate) use table::{Align, Table};
+pub(crate) use visible::visible;
 
 /// Stands for standard output in errors.
 const STDOUT_NAME: &str = "standard output";
@@ -36,6 +38,10 @@ pub(crate) struct Output {
     pub(crate) quiet: bool,
     /// `-v`: one line per file.
     pub(crate) verbose: bool,
+    /// Whether people look at standard output.
+    pub(crate) to_terminal: bool,
+    /// Whether standard output may be coloured.
+    inks: bool,
     /// Whether standard error may be coloured.
     color: bool,
     /// The bars on the screen: whatever else is printed there goes above them.
@@ -46,7 +52,10 @@ impl Output {
     /// Colours need a terminal, no `--no-color` and no `NO_COLOR` (<https://no-color.org>).
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool, no_color: bool) -> Self {
         let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let to_terminal = io::stdout().is_terminal();
         Self {
+            to_terminal,
+            inks: wanted && !json && to_terminal,
             stdout: Mutex::new(BufWriter::with_capacity(64 << 10, raw_stdout())),
             json,
             quiet,
@@ -150,6 +159,20 @@ impl Output {
         }
     }
 
+    /// `text` in the colour of `ink`, if standard output is coloured.
+    pub(crate) fn ink(&self, ink: Ink, text: &str) -> String {
+        if !self.inks {
+            return text.to_owned();
+        }
+        let code = match ink {
+            Ink::Name => "1",
+            Ink::Place => "36",
+            Ink::Added => "32",
+            Ink::Removed => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
     /// `text` in the colour of `style`, if standard error is coloured.
     pub(crate) fn paint(&self, style: Style, text: &str) -> String {
         if !self.color {
@@ -162,6 +185,19 @@ impl Output {
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
+}
+
+/// What a coloured line of the result is. Its first letters always say it too.
+#[derive(Clone, Copy)]
+pub(crate) enum Ink {
+    /// It names what follows.
+    Name,
+    /// It says where that is.
+    Place,
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
 }
 
 /// What a coloured word says. The word itself always says it too.

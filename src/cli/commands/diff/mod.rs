@@ -1,11 +1,15 @@
 //! `larder diff`: compares two snapshots.
 
+mod content;
+
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::shared::snapshot_name;
+use self::content::{Compared, ContentJson, Contents, one_path};
+use super::shared::{size, snapshot_name};
 use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::entry::EntryJson;
@@ -15,7 +19,7 @@ use crate::error::Result;
 use crate::model::{escape_bytes, format_bytes};
 use crate::tree::{
     DiffSide, DiffSummary, Difference, DifferenceKind, Fields, Manifest, SnapshotFilter, Tally,
-    diff,
+    diff, parse_path,
 };
 
 const EXAMPLES: &str = "\
@@ -23,9 +27,12 @@ Examples:
   larder diff latest~1 latest
   larder diff 4f1c:etc 9b20:etc
   larder diff latest~7 latest --metadata --json
+  larder diff latest~1 latest --content /home/ann/letter.txt
+  larder diff --content 4f1c:etc/fstab 9b20:etc/fstab.new
 
 Each line begins with what happened: + added, - removed, M other content, T of another kind,
-U only other metadata (which, is said behind).";
+U only other metadata (which, is said behind). With --content, what changed in a text follows, as
+`diff -u` prints it: `patch` takes it. On a terminal, control characters are shown as ^[ and <9B>.";
 
 /// Compare two snapshots
 #[derive(Args, Debug)]
@@ -39,9 +46,21 @@ pub(crate) struct DiffArgs {
     #[arg(value_name = "B[:PATH]")]
     new: OsString,
 
+    /// Only this file or folder in both
+    #[arg(value_name = "PATH")]
+    path: Option<OsString>,
+
     /// List files too of which only owner, mode, times or attributes changed
     #[arg(long)]
     metadata: bool,
+
+    /// Print what changed in texts and link targets, line by line
+    #[arg(long)]
+    content: bool,
+
+    /// Largest file that --content compares; larger ones are only said to differ
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "8M", requires = "content")]
+    content_max: u64,
 }
 
 pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Finish> {
@@ -52,12 +71,17 @@ pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Finish> {
     warn_of_bad(&list, out);
     let all = SnapshotFilter::default();
     let manifests = (Manifest::of(old.find(&list, &all)?), Manifest::of(new.find(&list, &all)?));
-    let (old_folder, new_folder) = (old.path.unwrap_or_default(), new.path.unwrap_or_default());
+    let path = args.path.as_ref().map(|path| parse_path(path.as_bytes())).transpose()?;
+    let old_folder = one_path(old.path, path.as_ref())?;
+    let new_folder = one_path(new.path, path.as_ref())?;
     let whole = old_folder == new_folder;
+    let (old, new) = manifests;
+    let contents = Contents { repository: &repository, old, new, max_len: args.content_max };
+    let mut unreadable = 0;
     let summary = diff(
         &repository,
-        DiffSide { manifest: manifests.0, folder: &old_folder },
-        DiffSide { manifest: manifests.1, folder: &new_folder },
+        DiffSide { manifest: old, folder: &old_folder },
+        DiffSide { manifest: new, folder: &new_folder },
         &mut |difference| {
             context.cancel.check()?;
             if difference.kind == DifferenceKind::Metadata && !args.metadata {
@@ -65,11 +89,21 @@ pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Finish> {
             }
             // Different folders are compared by what is in them, so their own paths say nothing.
             let entry = difference.new.or(difference.old);
-            let path = match entry.filter(|_| whole) {
+            let path = match entry.filter(|_| whole || difference.path.is_empty()) {
                 Some(entry) => shown_path(&entry.path),
                 None => escape_bytes(difference.path).into_owned(),
             };
-            print(difference, path, out)
+            let compared = match args.content {
+                true => contents.compare(difference)?,
+                false => None,
+            };
+            unreadable += u64::from(matches!(compared, Some(Compared::Unreadable(_))));
+            let json = compared.as_ref().map(|found| ContentJson::new(found, args.content_max));
+            print(difference, path, json, out)?;
+            match compared {
+                Some(found) if !out.json => contents.print(difference, &found, out),
+                _ => Ok(()),
+            }
         },
     )?;
     if out.json {
@@ -77,10 +111,15 @@ pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Finish> {
     } else {
         print_summary(&summary, out)?;
     }
-    Ok(Finish::Done)
+    Ok(if unreadable == 0 { Finish::Done } else { Finish::Damaged })
 }
 
-fn print(difference: &Difference<'_>, path: String, out: &Output) -> Result<()> {
+fn print(
+    difference: &Difference<'_>,
+    path: String,
+    content: Option<ContentJson<'_>>,
+    out: &Output,
+) -> Result<()> {
     let (letter, change) = match difference.kind {
         DifferenceKind::Added => ('+', "added"),
         DifferenceKind::Removed => ('-', "removed"),
@@ -92,7 +131,7 @@ fn print(difference: &Difference<'_>, path: String, out: &Output) -> Result<()> 
     if out.json {
         let old = difference.old.map(EntryJson::new);
         let new = difference.new.map(EntryJson::new);
-        return out.message("change", &Change { change, path, fields, old, new });
+        return out.message("change", &Change { change, path, fields, old, new, content });
     }
     if difference.kind == DifferenceKind::Metadata {
         return out.line(format!("{letter}  {path}  ({})", fields.join(", ")));
@@ -115,12 +154,15 @@ pub(super) fn fields_differing(fields: Fields) -> Vec<&'static str> {
 
 /// A `change` in JSON.
 #[derive(Serialize)]
-struct Change {
+struct Change<'c> {
     change: &'static str,
     path: String,
     fields: Vec<&'static str>,
     old: Option<EntryJson>,
     new: Option<EntryJson>,
+    /// What changed in it, with `--content`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<ContentJson<'c>>,
 }
 
 fn print_summary(summary: &DiffSummary, out: &Output) -> Result<()> {
