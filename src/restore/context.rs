@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::arbiter::Arbiter;
 use super::attributes::Owners;
 use super::ledger::Ledger;
 use super::links::Leaders;
 use super::options::RestoreOptions;
 use super::protected::Protected;
+use super::renamed::Renamed;
 use super::selection::Selection;
 use super::target::Target;
 use crate::error::{Error, Result, StorageErrorKind};
@@ -23,6 +25,8 @@ pub(super) struct Context<'r> {
     pub(super) selection: Selection,
     pub(super) target: Target,
     pub(super) protected: Protected,
+    pub(super) arbiter: Arbiter<'r>,
+    pub(super) renamed: Renamed,
     pub(super) ledger: Ledger,
     pub(super) owners: Owners,
     pub(super) leaders: Leaders,

@@ -4,6 +4,7 @@
 //! source, not where a page of the manifest is lost, not what could not be read or was left out
 //! when the snapshot was made, not the repository, and not in other file systems. Symbolic links are removed, never followed.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -210,6 +211,8 @@ pub(super) fn remove_file(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
 pub(super) struct Names {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Names that the restore gave beside those in the snapshot.
+    kept: HashSet<Box<[u8]>>,
 }
 
 impl Names {
@@ -230,6 +233,11 @@ impl Names {
         Ok(all)
     }
 
+    /// Adds a name that is not in the snapshot and stays.
+    pub(super) fn keep(&mut self, name: &[u8]) {
+        self.kept.insert(name.into());
+    }
+
     fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -240,6 +248,9 @@ impl Names {
     }
 
     fn contains(&self, name: &[u8]) -> bool {
+        if self.kept.contains(name) {
+            return true;
+        }
         let (mut low, mut high) = (0, self.ends.len());
         while low < high {
             let middle = low + (high - low) / 2;

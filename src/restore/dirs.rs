@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::existing;
+use super::arbiter::Trouble;
+use super::existing::{self, Verdict};
 use super::ledger::Outcome;
 use super::nodes::find;
-use super::options::Overwrite;
 use super::target::Dir;
 use super::worker::Worker;
 use crate::fsmeta::{self, Metadata, OpenDir, Target as MetaTarget};
@@ -16,21 +16,25 @@ pub(super) struct MadeDir {
     pub(super) outcome: Outcome,
     /// Whether it is there now, which it may not be in a dry run.
     pub(super) exists: bool,
+    /// The name that it has because its own is taken by something that stays.
+    pub(super) beside: Option<Box<[u8]>>,
 }
 
 impl Worker<'_, '_> {
     /// Makes a folder, or takes the one that is there. Something else in its way, be it a symbolic
-    /// link to a folder, gives way as the overwrite mode says.
+    /// link to a folder, gives way as the overwrite mode says. `path` is the folder's in the target,
+    /// `full` that in the snapshot.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says, and whatever else keeps it from being decided.
     pub(super) fn make_dir(
         &mut self,
         parent: &Dir,
         path: &[u8],
         name: &[u8],
+        full: &[u8],
         mtime: Option<Time>,
-    ) -> io::Result<MadeDir> {
+    ) -> Result<MadeDir, Trouble> {
         let ctx = self.ctx;
         let dry_run = ctx.options.dry_run;
         if !parent.exists {
@@ -41,20 +45,26 @@ impl Worker<'_, '_> {
             match fsmeta::create_dir_at(dir, name) {
                 Ok(()) => return Ok(made(Outcome::Created, true)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !parent.is_fresh => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         let Some(found) = find(dir, name)? else { return Ok(made(Outcome::Created, false)) };
         if found.is_dir() {
             return Ok(made(Outcome::Unchanged, true));
         }
-        let leave = match ctx.options.overwrite {
-            Overwrite::Never => true,
-            Overwrite::IfNewer => mtime.is_none_or(|mtime| mtime <= found.mtime),
-            Overwrite::Always | Overwrite::IfChanged => false,
-        };
-        if leave {
-            return Ok(made(Outcome::Skipped, false));
+        let placement = ctx.arbiter.decide_dir(dir, name, full, mtime, &found)?;
+        let beside = placement.beside;
+        match placement.verdict {
+            Verdict::Leave if placement.is_undecided => return Ok(made(Outcome::Undecided, false)),
+            Verdict::Leave => return Ok(made(Outcome::Skipped, false)),
+            Verdict::Same => return Ok(MadeDir { beside, ..made(Outcome::Unchanged, true) }),
+            _ => {}
+        }
+        if let Some(beside) = beside {
+            if !dry_run {
+                fsmeta::create_dir_at(dir, &beside)?;
+            }
+            return Ok(MadeDir { beside: Some(beside), ..made(Outcome::KeptBoth, !dry_run) });
         }
         if dry_run {
             return Ok(made(Outcome::Replaced, false));
@@ -94,5 +104,5 @@ impl Worker<'_, '_> {
 }
 
 fn made(outcome: Outcome, exists: bool) -> MadeDir {
-    MadeDir { outcome, exists }
+    MadeDir { outcome, exists, beside: None }
 }

@@ -1,15 +1,17 @@
 //! Plans entries that are no folders: what has to be written, and what is there already.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::arbiter::{Placement, Trouble};
 use super::context::{Context, is_loss};
-use super::existing::{Verdict, can_write, judge};
+use super::existing::{Verdict, can_write};
 use super::files::{FileSpec, FileTask, Identity, Origin};
 use super::hardlinks::LinkTask;
 use super::ledger::Outcome;
-use super::links::{LeaderKey, Leaders};
+use super::links::{LeaderKey, LeaderState, Leaders};
 use super::nodes::{NodeTask, find};
 use super::options::{Overwrite, SparsePolicy};
 use super::plan::Planner;
@@ -27,6 +29,8 @@ struct Place {
     identity: Option<Identity>,
     /// Its content need not be looked at.
     is_same: bool,
+    /// Its name is not that in the snapshot.
+    is_beside: bool,
 }
 
 /// An entry that is linked to another, with the content of that one, and its time: the file may
@@ -60,14 +64,11 @@ impl Planner<'_, '_> {
         if let Some(first) = &entry.link_to {
             let key = Leaders::key(first);
             if self.ctx.leaders.get(&key).is_some() {
-                self.window.weight += LinkTask::weight(&entry);
-                let task = LinkTask { dir, name: name.into(), key, entry: Box::new(entry) };
-                self.window.links.push(task);
-                return Ok(());
+                return self.plan_link(entry, dir, name, key);
             }
             // The first of the group is not restored: this one takes its place.
             return match with_content_of_first(self.ctx, &self.manifest, &entry) {
-                Ok(whole) => self.plan_content(whole, dir, name, Some(key)),
+                Ok(whole) => self.plan_content(whole, dir, name, Some(key), None),
                 Err(error) if is_loss(&error) => {
                     self.ctx.ledger.fail(&dir.join(name), error);
                     Ok(())
@@ -76,71 +77,171 @@ impl Planner<'_, '_> {
             };
         }
         let leads = (entry.nlink > 1).then(|| Leaders::key(&entry.path));
-        self.plan_content(entry, dir, name, leads)
+        self.plan_content(entry, dir, name, leads, None)
     }
 
+    fn plan_link(
+        &mut self,
+        entry: Entry,
+        dir: Arc<Dir>,
+        name: &[u8],
+        key: LeaderKey,
+    ) -> Result<()> {
+        let mut decided = None;
+        let mut name: Cow<'_, [u8]> = Cow::Borrowed(name);
+        if self.ctx.arbiter.compares_first() {
+            // What is lost is reported when the link is made.
+            let whole = match with_content_of_first(self.ctx, &self.manifest, &entry) {
+                Ok(whole) => Cow::Owned(whole),
+                Err(error) if is_loss(&error) => Cow::Borrowed(&entry),
+                Err(error) => return Err(error),
+            };
+            let Some(mut placement) = self.decide(&whole, &dir, &name)? else { return Ok(()) };
+            if let Some(beside) = placement.beside.clone() {
+                name = Cow::Owned(beside.into_vec());
+            }
+            // It is looked for again when the link is made.
+            placement.found = None;
+            decided = Some(Box::new(placement));
+        }
+        self.window.weight += LinkTask::weight(&entry);
+        let task = LinkTask { dir, name: (*name).into(), key, entry: Box::new(entry), decided };
+        self.window.links.push(task);
+        Ok(())
+    }
+
+    /// Plans an entry with content of its own. If it is `decided` what becomes of it, `name` is
+    /// the one that it gets.
+    ///
+    /// # Errors
+    /// What makes going on useless.
     pub(super) fn plan_content(
         &mut self,
         entry: Entry,
         dir: Arc<Dir>,
         name: &[u8],
         leads: Option<LeaderKey>,
+        decided: Option<Placement>,
     ) -> Result<()> {
-        let path = dir.join(name);
-        if entry.kind != FileKind::File {
-            if let Some(key) = leads {
-                self.ctx.leaders.insert(key, &path);
-            }
-            let attributes = self.attributes(&entry);
-            self.window.weight += 2 * path.len() + size_of::<NodeTask>() + attributes.weight();
-            let node = NodeTask { dir, name: name.into(), entry, attributes, leads };
-            self.window.small.push(SmallTask::Node(Box::new(node)));
-            return Ok(());
-        }
-        let place = match self.place(&entry, &dir, name) {
-            Ok(Some(place)) => place,
-            Ok(None) => {
-                self.ctx.ledger.bytes_done(entry.size);
-                self.ctx.ledger.file(Outcome::Skipped, &path, entry.size);
-                return Ok(());
-            }
-            Err(error) => {
-                self.ctx.local_failure("look at", &path, error);
-                return Ok(());
+        let is_file = entry.kind == FileKind::File;
+        let mut name: Cow<'_, [u8]> = Cow::Borrowed(name);
+        let placement = match decided {
+            Some(decided) => Some(decided),
+            // Nodes are looked at when they are made.
+            None if !is_file && !self.ctx.arbiter.compares_first() => None,
+            None => {
+                let Some(placement) = self.decide(&entry, &dir, &name)? else { return Ok(()) };
+                if let Some(beside) = &placement.beside {
+                    name = Cow::Owned(beside.to_vec());
+                }
+                Some(placement)
             }
         };
+        let path = dir.join(&name);
+        let is_beside = placement.as_ref().is_some_and(|placement| placement.beside.is_some());
         if let Some(key) = leads {
             self.ctx.leaders.insert(key, &path);
         }
-        self.plan_file(entry, dir, name, leads, &place)
+        if is_file {
+            return match self.place(&entry, &dir, &name, placement) {
+                Ok(place) => self.plan_file(entry, dir, &name, leads, &place),
+                Err(error) => {
+                    self.ctx.leaders.set(leads, LeaderState::Missing);
+                    self.ctx.local_failure("look at", &path, error);
+                    Ok(())
+                }
+            };
+        }
+        let attributes = self.attributes(&entry);
+        self.window.weight += 2 * path.len() + size_of::<NodeTask>() + attributes.weight();
+        let decided = placement.map(|placement| placement.verdict);
+        let name = (*name).into();
+        let node = NodeTask { dir, name, entry, attributes, leads, decided, is_beside };
+        self.window.small.push(SmallTask::Node(Box::new(node)));
+        Ok(())
     }
 
-    /// Looks at what is under a file's name; `None` if that stays.
-    fn place(&mut self, entry: &Entry, dir: &Dir, name: &[u8]) -> io::Result<Option<Place>> {
-        let new = Place { origin: Origin::New, identity: None, is_same: false };
+    /// Decides what becomes of an entry; `None` if it is not restored, which is in the report
+    /// then.
+    fn decide(&mut self, entry: &Entry, dir: &Dir, name: &[u8]) -> Result<Option<Placement>> {
+        let ctx = self.ctx;
+        let path = dir.join(name);
+        let placement = match self.look_and_decide(entry, dir, name) {
+            Ok(placement) => placement,
+            Err(Trouble::End(error)) => return Err(error),
+            Err(Trouble::Local(error)) => {
+                ctx.local_failure("look at", &path, error);
+                return Ok(None);
+            }
+        };
+        if placement.verdict == Verdict::Leave {
+            let is_open = placement.is_undecided;
+            let outcome = if is_open { Outcome::Undecided } else { Outcome::Skipped };
+            if entry.kind == FileKind::File {
+                ctx.ledger.bytes_done(if entry.link_to.is_none() { entry.size } else { 0 });
+                ctx.ledger.file(outcome, &path, entry.size);
+            } else {
+                ctx.ledger.entry(outcome, &path);
+            }
+            return Ok(None);
+        }
+        if let Some(beside) = &placement.beside {
+            self.keep_beside(path, beside);
+        }
+        Ok(Some(placement))
+    }
+
+    fn look_and_decide(
+        &mut self,
+        entry: &Entry,
+        dir: &Dir,
+        name: &[u8],
+    ) -> Result<Placement, Trouble> {
         if dir.is_fresh || !dir.exists {
-            return Ok(Some(new));
+            return Ok(Placement::free());
         }
         let fd = self.worker.dirs.get(&self.ctx.target, dir)?;
-        let Some(found) = find(fd, name)? else { return Ok(Some(new)) };
+        match find(fd, name)? {
+            Some(found) => self.ctx.arbiter.decide(fd, name, entry, &found),
+            None => Ok(Placement::free()),
+        }
+    }
+
+    /// Settles where the content of a file goes, as was decided.
+    fn place(
+        &mut self,
+        entry: &Entry,
+        dir: &Dir,
+        name: &[u8],
+        placement: Option<Placement>,
+    ) -> io::Result<Place> {
+        let placement = placement.unwrap_or_else(Placement::free);
+        let is_beside = placement.beside.is_some();
+        let new = Place { origin: Origin::New, identity: None, is_same: false, is_beside };
+        if dir.is_fresh || !dir.exists || placement.verdict == Verdict::Free {
+            return Ok(new);
+        }
+        let fd = self.worker.dirs.get(&self.ctx.target, dir)?;
+        let found = match placement.found {
+            Some(found) => found,
+            None => match find(fd, name)? {
+                Some(found) => found,
+                None => return Ok(new),
+            },
+        };
         let looks_same = entry.size == found.size && entry.mtime == found.mtime;
-        let verdict = judge(self.ctx.options.overwrite, entry, &found);
         let in_place = |is_same| Place {
             origin: Origin::InPlace,
             identity: Some(Identity::from(&found)),
             is_same,
+            is_beside,
         };
-        Ok(match verdict {
-            Verdict::Leave => None,
-            Verdict::Same => Some(in_place(true)),
-            Verdict::Compare if self.ctx.options.dry_run || can_write(fd, name) => {
-                Some(in_place(false))
-            }
+        Ok(match placement.verdict {
+            Verdict::Same => in_place(true),
+            Verdict::Compare if self.ctx.options.dry_run || can_write(fd, name) => in_place(false),
             // A program that runs cannot be written; it need not be if it looks the same.
-            Verdict::Compare if looks_same => Some(in_place(true)),
-            Verdict::Compare | Verdict::Replace => {
-                Some(Place { origin: Origin::Replace, identity: None, is_same: false })
-            }
+            Verdict::Compare if looks_same && !self.ctx.arbiter.compares_first() => in_place(true),
+            _ => Place { origin: Origin::Replace, identity: None, is_same: false, is_beside },
         })
     }
 
@@ -171,6 +272,7 @@ impl Planner<'_, '_> {
                 Origin::Replace => true,
                 Origin::InPlace => false,
             },
+            is_beside: place.is_beside,
             leads,
             identity: place.identity,
         });
@@ -257,10 +359,13 @@ impl Planner<'_, '_> {
     }
 }
 
-/// Whether a later run would keep a file that an interrupted one left half written: then none must
-/// be left under its name.
+/// Whether a later run would keep a file that an interrupted one left half written, or take it for
+/// somebody's: then none must be left under its name.
 fn keeps_what_is_there(overwrite: Overwrite) -> bool {
-    matches!(overwrite, Overwrite::Never | Overwrite::IfNewer)
+    matches!(
+        overwrite,
+        Overwrite::Never | Overwrite::IfNewer | Overwrite::KeepBoth | Overwrite::Ask
+    )
 }
 
 /// Whether writing its only piece gives a file its length.

@@ -15,6 +15,8 @@ use crate::repository::Repository;
 /// What becomes of something that is under the name of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
+    /// There is nothing.
+    Free,
     /// It stays.
     Leave,
     /// It has the right content, as far as size and time tell.
@@ -25,7 +27,8 @@ pub(super) enum Verdict {
     Replace,
 }
 
-/// Decides by what the system says about it.
+/// Decides by what the system says about it. What has to be asked about is judged as by
+/// [`Overwrite::Always`]: see [`Arbiter`](super::arbiter::Arbiter).
 pub(super) fn judge(overwrite: Overwrite, entry: &Entry, found: &Stat) -> Verdict {
     match overwrite {
         Overwrite::Never => return Verdict::Leave,

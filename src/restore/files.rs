@@ -53,6 +53,8 @@ pub(super) struct FileTask {
     pub(super) is_sparse: bool,
     /// It gets its name only when it is complete.
     pub(super) is_staged: bool,
+    /// Its name is not that in the snapshot.
+    pub(super) is_beside: bool,
     /// Other names may be linked to it.
     pub(super) leads: Option<LeaderKey>,
     /// Parts that are not done, and one for whoever still adds parts.
@@ -81,6 +83,7 @@ pub(super) struct FileSpec {
     pub(super) is_one_piece: bool,
     pub(super) is_sparse: bool,
     pub(super) is_staged: bool,
+    pub(super) is_beside: bool,
     pub(super) leads: Option<LeaderKey>,
     pub(super) identity: Option<Identity>,
 }
@@ -98,6 +101,7 @@ impl FileTask {
             is_one_piece: spec.is_one_piece,
             is_sparse: spec.is_sparse,
             is_staged: spec.is_staged,
+            is_beside: spec.is_beside,
             leads: spec.leads,
             pending: AtomicU64::new(1),
             failed: AtomicBool::new(false),

@@ -156,6 +156,7 @@ fn is_no_answer(error: &io::Error) -> bool {
 
 fn outcome(file: &FileTask) -> Outcome {
     match file.origin {
+        Origin::New if file.is_beside => Outcome::KeptBoth,
         Origin::New => Outcome::Created,
         Origin::Replace => Outcome::Replaced,
         Origin::InPlace if file.is_touched() => Outcome::Replaced,

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::arbiter::Placement;
 use super::entries::with_content_of_first;
 use super::existing::{self, Verdict, judge};
 use super::files::Identity;
@@ -21,6 +22,8 @@ pub(super) struct LinkTask {
     /// Its group.
     pub(super) key: LeaderKey,
     pub(super) entry: Box<Entry>,
+    /// What becomes of what is there, if that was decided before.
+    pub(super) decided: Option<Box<Placement>>,
 }
 
 /// What became of a link.
@@ -69,7 +72,8 @@ impl Planner<'_, '_> {
         if !task.dir.exists {
             return Ok(Linked::As(Outcome::Created));
         }
-        let mut outcome = Outcome::Created;
+        let is_beside = task.decided.as_ref().is_some_and(|placement| placement.beside.is_some());
+        let mut outcome = if is_beside { Outcome::KeptBoth } else { Outcome::Created };
         let attributes = self.attributes(&task.entry);
         let dir = self.worker.dirs.get(&ctx.target, &task.dir)?;
         if !task.dir.is_fresh
@@ -83,8 +87,14 @@ impl Planner<'_, '_> {
             if first.is_ok_and(|first| Identity::from(&first) == Identity::from(&found)) {
                 return Ok(Linked::As(Outcome::Unchanged));
             }
-            if judge(ctx.options.overwrite, &task.entry, &found) == Verdict::Leave {
-                return Ok(Linked::As(Outcome::Skipped));
+            let verdict = match &task.decided {
+                Some(placement) => placement.verdict,
+                None => judge(ctx.options.overwrite, &task.entry, &found),
+            };
+            match verdict {
+                Verdict::Leave => return Ok(Linked::As(Outcome::Skipped)),
+                Verdict::Free => return Err(io::ErrorKind::AlreadyExists.into()),
+                Verdict::Same | Verdict::Compare | Verdict::Replace => {}
             }
             outcome = Outcome::Replaced;
             if !ctx.options.dry_run {
@@ -110,7 +120,8 @@ impl Planner<'_, '_> {
         // Planned into a window of its own, which never leaves this thread.
         let window = std::mem::take(&mut self.window);
         let window_bytes = std::mem::replace(&mut self.window_bytes, usize::MAX);
-        let planned = self.plan_content(whole, task.dir, &task.name, Some(task.key));
+        let decided = task.decided.map(|placement| *placement);
+        let planned = self.plan_content(whole, task.dir, &task.name, Some(task.key), decided);
         self.window_bytes = window_bytes;
         let own = std::mem::replace(&mut self.window, window);
         if let Err(error) = planned {

@@ -21,6 +21,10 @@ pub(super) enum Outcome {
     Unchanged,
     Deleted,
     Skipped,
+    /// Made beside what was there.
+    KeptBoth,
+    /// In conflict, in a dry run, where nobody can be asked.
+    Undecided,
 }
 
 impl Outcome {
@@ -31,6 +35,8 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Deleted => "deleted",
             Self::Skipped => "skipped",
+            Self::KeptBoth => "restored beside",
+            Self::Undecided => "in conflict",
         }
     }
 }
@@ -39,7 +45,7 @@ pub(super) struct Ledger {
     progress: Arc<dyn Progress>,
     /// What goes before paths in the target to make paths in the snapshot: ends in `/`.
     prefix: Vec<u8>,
-    counts: [AtomicU64; 5],
+    counts: [AtomicU64; 7],
     failed: AtomicU64,
     files: AtomicU64,
     bytes: AtomicU64,
@@ -110,7 +116,7 @@ impl Ledger {
     /// An entry that is no regular file is done.
     pub(super) fn entry(&self, outcome: Outcome, path: &[u8]) {
         self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        if outcome == Outcome::Skipped {
+        if matches!(outcome, Outcome::Skipped | Outcome::Undecided) {
             self.except(path, Exception::Skipped);
         }
         self.progress.detail(outcome.verb(), &self.shown(path));
@@ -121,7 +127,7 @@ impl Ledger {
 
     /// A regular file is done. Its bytes were told by [`Ledger::bytes_done`].
     pub(super) fn file(&self, outcome: Outcome, path: &[u8], size: u64) {
-        if outcome != Outcome::Skipped {
+        if !matches!(outcome, Outcome::Skipped | Outcome::Undecided) {
             self.files.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(size, Ordering::Relaxed);
         }
@@ -208,7 +214,7 @@ impl Ledger {
 
     /// All of it.
     pub(super) fn into_report(self) -> RestoreReport {
-        let [created, replaced, unchanged, deleted, skipped] =
+        let [created, replaced, unchanged, deleted, skipped, kept_both, undecided] =
             self.counts.map(AtomicU64::into_inner);
         RestoreReport {
             created,
@@ -216,6 +222,8 @@ impl Ledger {
             unchanged,
             deleted,
             skipped,
+            kept_both,
+            undecided,
             failed: self.failed.into_inner(),
             files: self.files.into_inner(),
             bytes: self.bytes.into_inner(),

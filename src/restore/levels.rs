@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arbiter::Trouble;
 use super::attributes::Attributes;
 use super::delete::Names;
 use super::ledger::Outcome;
@@ -109,6 +110,9 @@ impl Planner<'_, '_> {
         let last = self.levels.len().checked_sub(1)?;
         let first = self.levels.iter().rposition(|level| !matches!(level.made, Made::NotYet))?;
         for at in first + 1..=last {
+            if self.ctx.is_stopped() {
+                return None;
+            }
             let made = match &self.levels[at - 1].made {
                 Made::Yes(parent) => {
                     let parent = Arc::clone(parent);
@@ -131,32 +135,61 @@ impl Planner<'_, '_> {
         }
     }
 
+    /// Something in the folder at hand was restored under another name: see to it that it is found
+    /// again, and not deleted.
+    pub(super) fn keep_beside(&mut self, path: Vec<u8>, beside: &[u8]) {
+        self.ctx.renamed.insert(path, beside);
+        if let Some(names) = self.levels.last_mut().and_then(|level| level.names.as_mut()) {
+            names.keep(beside);
+        }
+    }
+
     fn make_level(&mut self, parent: &Dir, at: usize) -> Made {
         let id = self.new_id();
-        let level = &mut self.levels[at];
+        let level = &self.levels[at];
         let (_, name) = split_path(&level.path);
+        let mut path = parent.join(name);
         // One that was there and only leads to something keeps its metadata.
         let keeps = !level.included || self.ctx.options.overwrite == Overwrite::Never;
         let mtime = level.attributes.as_ref().map(|attributes| attributes.mtime);
-        let made = match self.worker.make_dir(parent, &level.path, name, mtime) {
+        let full = self.ctx.selection.absolute(&level.path);
+        let made = match self.worker.make_dir(parent, &path, name, &full, mtime) {
             Ok(made) => made,
-            Err(error) => {
-                self.ctx.local_failure("create", &level.path, error);
+            Err(Trouble::Local(error)) => {
+                self.ctx.local_failure("create", &path, error);
+                return Made::Failed;
+            }
+            // The planner looks at this before it goes on.
+            Err(Trouble::End(error)) => {
+                self.ctx.stop.set(error);
                 return Made::Failed;
             }
         };
-        self.ctx.ledger.entry(made.outcome, &level.path);
+        let is_beside = parent.is_beside || made.beside.is_some();
+        if let Some(beside) = &made.beside {
+            let taken = std::mem::replace(&mut path, parent.join(beside));
+            self.ctx.renamed.insert(taken, beside);
+            if let Some(names) = at.checked_sub(1).and_then(|at| self.levels[at].names.as_mut()) {
+                names.keep(beside);
+            }
+        }
+        self.ctx.ledger.entry(made.outcome, &path);
+        let level = &mut self.levels[at];
         match made.outcome {
-            Outcome::Skipped => return Made::Skipped,
+            Outcome::Skipped | Outcome::Undecided => return Made::Skipped,
             Outcome::Unchanged if keeps => level.attributes = None,
-            Outcome::Unchanged => self.worker.make_usable(parent, name),
+            Outcome::Unchanged => self.worker.make_usable(parent, split_path(&path).1),
             _ => level.names = None,
         }
         // A new folder inherits from the one that it is in.
         let is_fresh = made.outcome != Outcome::Unchanged;
         let is_plain = is_fresh && parent.is_plain;
         let exists = made.exists;
-        let dir = Arc::new(Dir { is_fresh, is_plain, exists, ..Dir::new(&level.path, id) });
+        // Whatever else is in it is somebody's, not the snapshot's.
+        if is_beside {
+            level.names = None;
+        }
+        let dir = Arc::new(Dir { is_fresh, is_plain, exists, is_beside, ..Dir::new(&path, id) });
         if exists {
             self.worker.dirs.enter(&self.ctx.target, parent, &dir);
         }

@@ -15,7 +15,9 @@
 //!
 //! Not here: choosing the snapshot (`tree`), checking a repository (`verify`).
 
+mod arbiter;
 mod attributes;
+mod beside;
 mod check;
 mod conflict;
 mod context;
@@ -35,6 +37,7 @@ mod options;
 mod plan;
 mod protected;
 mod read;
+mod renamed;
 mod report;
 mod selection;
 mod target;
@@ -51,12 +54,14 @@ use std::thread;
 
 use crossbeam_channel::unbounded;
 
+use arbiter::Arbiter;
 use attributes::Owners;
 use context::{Context, Stop, is_loss};
 use ledger::Ledger;
 use links::Leaders;
 use plan::Planner;
 use protected::Protected;
+use renamed::Renamed;
 use selection::Selection;
 use target::Target;
 use worker::Worker;
@@ -89,6 +94,7 @@ pub fn restore(
     runtime.cancel.check()?;
     runtime.progress.phase(Phase::Planning);
     let mut selection = Selection::new(options)?;
+    let arbiter = Arbiter::new(repository, snapshot, options, &runtime.cancel)?;
     for error in repository.load_index()? {
         let (path, message) = (Vec::new(), format!("part of the index is lost: {error}"));
         runtime.progress.issue(&Issue { kind: IssueKind::Warning, path, message });
@@ -110,6 +116,8 @@ pub fn restore(
         selection,
         target,
         protected,
+        arbiter,
+        renamed: Renamed::new(options.verify),
         ledger,
         owners: Owners::new(options.owner),
         leaders: Leaders::default(),

@@ -21,6 +21,10 @@ pub(super) struct NodeTask {
     pub(super) attributes: Attributes,
     /// Other names may be linked to it.
     pub(super) leads: Option<LeaderKey>,
+    /// What becomes of what is there, if that was decided before.
+    pub(super) decided: Option<Verdict>,
+    /// Its name is not that in the snapshot.
+    pub(super) is_beside: bool,
 }
 
 impl Worker<'_, '_> {
@@ -53,13 +57,18 @@ impl Worker<'_, '_> {
             return Ok(Some(Outcome::Created));
         }
         let dir = self.dirs.get(&ctx.target, &node.dir)?;
-        let mut outcome = Outcome::Created;
+        let mut outcome = if node.is_beside { Outcome::KeptBoth } else { Outcome::Created };
         if !node.dir.is_fresh
             && let Some(found) = find(dir, &node.name)?
         {
-            match judge(ctx.options.overwrite, &node.entry, &found) {
+            let verdict =
+                node.decided.unwrap_or_else(|| judge(ctx.options.overwrite, &node.entry, &found));
+            match verdict {
                 Verdict::Leave => return Ok(Some(Outcome::Skipped)),
-                Verdict::Compare | Verdict::Same if is_same(dir, node, &found)? => {
+                Verdict::Free => return Err(io::ErrorKind::AlreadyExists.into()),
+                Verdict::Compare | Verdict::Same
+                    if is_same_node(dir, &node.name, &node.entry, &found)? =>
+                {
                     if !dry_run && !node.attributes.matches(&found) {
                         let held = fsmeta::open_path_at(dir, &node.name)?;
                         let unapplied = node.attributes.apply_held(MetaTarget::path(&held));
@@ -106,11 +115,20 @@ pub(super) fn find(dir: impl AsFd, name: &[u8]) -> io::Result<Option<Stat>> {
     }
 }
 
-fn is_same(dir: impl AsFd, node: &NodeTask, found: &Stat) -> io::Result<bool> {
-    Ok(match node.entry.kind {
-        FileKind::Symlink => fsmeta::read_link_at(dir, &node.name)? == link_target(&node.entry),
+/// Whether what is there, of the same kind, is the same link, device or the like.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn is_same_node(
+    dir: impl AsFd,
+    name: &[u8],
+    entry: &Entry,
+    found: &Stat,
+) -> io::Result<bool> {
+    Ok(match entry.kind {
+        FileKind::Symlink => fsmeta::read_link_at(dir, name)? == link_target(entry),
         FileKind::CharDevice | FileKind::BlockDevice => {
-            node.entry.device == Some((found.rdev_major, found.rdev_minor))
+            entry.device == Some((found.rdev_major, found.rdev_minor))
         }
         _ => true,
     })

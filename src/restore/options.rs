@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::conflict::Asker;
+
 /// How one restore behaves. `Default` is what the command line does with no flags, but for the
 /// target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,10 @@ pub struct RestoreOptions {
     pub iexclude: Vec<String>,
     /// What happens to what is there already.
     pub overwrite: Overwrite,
+    /// Who decides about conflicts, for [`Overwrite::Ask`]. In a dry run it may be `None`: then
+    /// conflicts are counted and nothing is decided.
+    #[serde(skip)]
+    pub ask: Option<Asker>,
     /// Remove what is in restored folders and not in the snapshot.
     /// What the patterns of the backup left out stays, and so does the repository; where only one
     /// file is restored, all stays.
@@ -65,6 +71,12 @@ pub enum Overwrite {
     IfNewer,
     /// None: only what is missing is restored.
     Never,
+    /// What is there stays, and where that is not the same as in the snapshot the snapshot's is
+    /// restored beside it, as `name (restored from 2026-11-01 12.00.03).ext`: the time is that of
+    /// the snapshot, in UTC. The same restore run again makes no further copies.
+    KeepBoth,
+    /// Somebody is asked about each [`Conflict`](super::Conflict): see [`RestoreOptions::ask`].
+    Ask,
 }
 
 /// What becomes of long runs of zeros in files.

@@ -153,7 +153,10 @@ impl<'c, 'r> Planner<'c, 'r> {
         match self.make_levels() {
             Some(dir) => self.plan_entry(entry, dir, name)?,
             None if self.is_skipped() => self.ctx.ledger.entry(Outcome::Skipped, &relative),
-            None => self.ctx.ledger.fail(&relative, "its folder could not be made"),
+            None => {
+                self.ctx.check()?;
+                self.ctx.ledger.fail(&relative, "its folder could not be made");
+            }
         }
         Ok(Next::Entry)
     }

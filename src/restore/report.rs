@@ -21,6 +21,11 @@ pub struct RestoreReport {
     /// Entries that were left as they are, because of the overwrite mode or because this system
     /// cannot make them.
     pub skipped: u64,
+    /// Entries that were restored beside what is there, under another name. What is in a folder
+    /// that was made so counts as created.
+    pub kept_both: u64,
+    /// In a dry run: entries that somebody has to be asked about.
+    pub undecided: u64,
     /// Entries that are not, or not wholly, as in the snapshot.
     pub failed: u64,
     /// Regular files among those created, replaced and unchanged.

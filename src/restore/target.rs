@@ -32,6 +32,8 @@ pub(super) struct Dir {
     pub(super) is_plain: bool,
     /// `false` in a dry run that would have made it.
     pub(super) exists: bool,
+    /// It, or a folder that it is in, has another name than in the snapshot.
+    pub(super) is_beside: bool,
 }
 
 impl Target {
@@ -73,7 +75,7 @@ impl Target {
     pub(super) fn root(&self) -> Dir {
         let exists = self.fd.is_some();
         let (is_fresh, is_plain) = (self.was_empty, self.is_plain);
-        Dir { path: Box::default(), id: 0, is_fresh, is_plain, exists }
+        Dir { path: Box::default(), id: 0, is_fresh, is_plain, exists, is_beside: false }
     }
 
     /// The target itself.
@@ -101,7 +103,14 @@ impl Target {
 impl Dir {
     /// A folder in the target. `id` is its own alone.
     pub(super) fn new(path: &[u8], id: u64) -> Self {
-        Self { path: path.into(), id, is_fresh: false, is_plain: false, exists: true }
+        Self {
+            path: path.into(),
+            id,
+            is_fresh: false,
+            is_plain: false,
+            exists: true,
+            is_beside: false,
+        }
     }
 
     /// The path of an entry in it.

@@ -72,7 +72,8 @@ pub(super) fn verify(
         let Ok(entry) = entry else { continue };
         let Some(relative) = ctx.selection.relative(&entry.path) else { continue };
         let is_dir = entry.kind == FileKind::Dir;
-        let exception = ctx.ledger.exception(relative);
+        let place = ctx.renamed.place(relative);
+        let exception = ctx.ledger.exception(&place);
         if ctx.selection.excludes(&entry.path, is_dir)
             || (is_dir && exception == Some(Exception::Skipped))
         {
@@ -89,7 +90,7 @@ pub(super) fn verify(
         if exception.is_some() || relative.is_empty() {
             continue;
         }
-        let (folder, name) = split_path(relative);
+        let (folder, name) = split_path(&place);
         if *dir.path != *folder {
             next_id += 1;
             dir = Arc::new(Dir::new(folder, VERIFY_IDS + next_id));

@@ -52,6 +52,13 @@ fn overwriting_and_deleting_are_asked_for() {
     person.write("back/other.txt", "mine too");
     person.ok(&format!("-r repo restore {source} --target back --overwrite never"));
     assert_eq!(std::fs::read(person.path("back/letter.txt")).expect("a file"), b"mine");
+    let said = person.run(&format!("-r repo restore {source} --target back --overwrite ask"));
+    assert_eq!(said.code, 2, "{said}");
+    assert!(said.stderr.contains("no terminal"), "{said}");
+    person.ok(&format!("-r repo restore {source} --target back --overwrite keep-both"));
+    assert_eq!(std::fs::read(person.path("back/letter.txt")).expect("a file"), b"mine");
+    let beside = |name: &&std::path::PathBuf| name.to_string_lossy().contains("(restored from ");
+    assert_eq!(person.files("back").iter().filter(beside).count(), 1);
     person.ok(&format!("-r repo restore {source} --target back --delete"));
     assert_eq!(std::fs::read(person.path("back/letter.txt")).expect("a file"), b"Dear Ann,\n");
     assert!(!person.path("back/other.txt").exists());

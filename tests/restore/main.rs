@@ -1,5 +1,6 @@
 //! Restores trees and compares them with what was backed up.
 
+mod conflicts;
 mod damage;
 mod deletion;
 mod existing;

@@ -169,6 +169,7 @@ proptest! {
             Overwrite::IfChanged,
             Overwrite::IfNewer,
             Overwrite::Never,
+            Overwrite::KeepBoth,
         ]),
     ) {
         let lab = Lab::new();

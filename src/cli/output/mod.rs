@@ -139,7 +139,7 @@ impl Output {
     }
 
     /// Prints something that may share a screen with the bars.
-    fn above_bars(&self, print: impl FnOnce()) {
+    pub(crate) fn above_bars(&self, print: impl FnOnce()) {
         let bars = self.bars.lock().clone();
         match bars {
             Some(bars) => bars.suspend(print),

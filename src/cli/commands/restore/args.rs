@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::commands::shared::FilterArgs;
-use crate::restore::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
+use crate::restore::{Asker, Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,13 +81,20 @@ pub(crate) struct RestoreArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum OverwriteArg {
     /// Make it as it is in the snapshot; content that is right already stays
+    #[value(alias = "overwrite")]
     Always,
     /// The same, but take a file of the same size and time for right, unread
     IfChanged,
     /// Only if the snapshot's was modified later
+    #[value(alias = "keep-newer")]
     IfNewer,
     /// Keep what is there
+    #[value(alias = "skip")]
     Never,
+    /// Keep what is there, and put what differs beside it: `a (restored from 2026-11-01 12.00.03).txt`
+    KeepBoth,
+    /// Ask about everything that is there and differs
+    Ask,
 }
 
 impl From<OverwriteArg> for Overwrite {
@@ -97,6 +104,8 @@ impl From<OverwriteArg> for Overwrite {
             OverwriteArg::IfChanged => Self::IfChanged,
             OverwriteArg::IfNewer => Self::IfNewer,
             OverwriteArg::Never => Self::Never,
+            OverwriteArg::KeepBoth => Self::KeepBoth,
+            OverwriteArg::Ask => Self::Ask,
         }
     }
 }
@@ -144,8 +153,13 @@ impl From<SparseArg> for SparsePolicy {
 }
 
 impl RestoreArgs {
+    /// Whether somebody has to be asked about conflicts.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self.overwrite, OverwriteArg::Ask) && !self.dry_run
+    }
+
     /// The same for the library; `subtree` was named with the snapshot.
-    pub(super) fn options(&self, subtree: Option<Vec<u8>>) -> RestoreOptions {
+    pub(super) fn options(&self, subtree: Option<Vec<u8>>, ask: Option<Asker>) -> RestoreOptions {
         RestoreOptions {
             target: self.target.clone(),
             subtree,
@@ -154,6 +168,7 @@ impl RestoreArgs {
             exclude: self.exclude.clone(),
             iexclude: self.iexclude.clone(),
             overwrite: self.overwrite.into(),
+            ask,
             delete: self.delete,
             dry_run: self.dry_run,
             verify: self.verify,

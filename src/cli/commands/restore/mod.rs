@@ -1,6 +1,7 @@
 //! `larder restore`: brings files back.
 
 mod args;
+mod ask;
 mod shown;
 
 pub(crate) use args::RestoreArgs;
@@ -20,9 +21,10 @@ use shown::Summary;
 
 pub(super) fn run(args: RestoreArgs, context: &Context) -> Result<Finish> {
     let out = &context.out;
+    let asker = args.asks().then(|| ask::asker(context)).transpose()?;
     let repository = context.open()?;
     let chosen = args.filter.choose(args.snapshot.as_deref(), &repository, out)?;
-    let options = args.options(chosen.path);
+    let options = args.options(chosen.path, asker);
     let start = Instant::now();
     let display = Display::start(out, Job::Restore);
     if let Some((entries, bytes)) = expected(&chosen.snapshot, &options) {

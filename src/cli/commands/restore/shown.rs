@@ -33,9 +33,11 @@ pub(super) fn print(summary: &Summary<'_>, verify: bool, context: &Context) -> R
     let parts: Vec<String> = [
         (report.created, "created"),
         (report.replaced, "replaced"),
+        (report.kept_both, "restored beside"),
         (report.unchanged, "unchanged"),
         (report.deleted, "deleted"),
         (report.skipped, "skipped"),
+        (report.undecided, "to be asked about"),
         (report.failed, "failed"),
     ]
     .into_iter()
