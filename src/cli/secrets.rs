@@ -3,9 +3,9 @@
 //!
 //! What is read here is wiped when it is dropped.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -16,6 +16,7 @@ use super::output::Output;
 use super::signals;
 use crate::crypto::{KeyFileSecret, RecoveryCode};
 use crate::error::{Error, Result};
+use crate::fsmeta;
 use crate::repository::{Password, Unlock};
 use crate::runtime::Random;
 
@@ -173,18 +174,12 @@ pub(crate) fn create_key_file(path: &Path, random: &Random) -> Result<KeyFileSec
     Ok(secret)
 }
 
-/// Writes a new file that only its owner can read, and syncs it and its folder.
+/// Writes a new file that only its owner can read, for good.
 ///
 /// # Errors
 /// [`Error::Local`], also if the file exists.
 pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<()> {
-    let failed = |error| Error::local("create", path, error);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-    folder.sync_all().map_err(failed)
+    fsmeta::create_private(path, content).map_err(|error| Error::local("create", path, error))
 }
 
 fn ask(prompt: &str, location: &str) -> Result<Zeroizing<String>> {

@@ -6,6 +6,7 @@
 
 mod backup;
 mod copy;
+pub mod disaster;
 pub mod history;
 mod rewrite;
 

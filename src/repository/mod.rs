@@ -27,6 +27,7 @@ mod open;
 mod pack;
 mod reader;
 mod recover;
+mod recovery_code;
 mod reindex;
 mod rekey;
 mod ring;

@@ -8,6 +8,7 @@ mod basics;
 mod copy;
 mod forget;
 mod history;
+mod kit;
 mod prune;
 mod quickstart;
 mod reading;

@@ -1,1 +1,3 @@
 //! What is left when a machine is lost: kit, recovery, runbook.
+
+mod kit;

@@ -10,6 +10,7 @@ mod forget;
 mod forget_shown;
 mod history;
 mod key;
+mod kit;
 mod ls;
 mod man;
 mod pin;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Quickstart(quickstart::QuickstartArgs),
     Repo(repo::RepoArgs),
     Key(key::KeyArgs),
+    Kit(kit::KitArgs),
     #[command(visible_alias = "backup")]
     Snapshot(Box<snapshot::SnapshotArgs>),
     Snapshots(snapshots::SnapshotsArgs),
@@ -68,6 +70,7 @@ impl Command {
             Self::Quickstart(args) => quickstart::run(&args, context),
             Self::Repo(args) => repo::run(args, context),
             Self::Key(args) => key::run(args, context),
+            Self::Kit(args) => kit::run(&args, context),
             Self::Snapshot(args) => snapshot::run(*args, context),
             Self::Snapshots(args) => snapshots::run(&args, context),
             Self::Ls(args) => ls::run(&args, context),

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use zeroize::Zeroizing;
 
-use super::{check, snapshot};
+use super::{check, kit, snapshot};
 use crate::archive::BackupOptions;
 use crate::cli::Finish;
 use crate::cli::context::{Context, key_file_of, peek};
-use crate::cli::output::local_ms;
-use crate::cli::secrets::{create_key_file, create_private};
-use crate::crypto::RecoveryCode;
+use crate::cli::secrets::create_key_file;
 use crate::error::{Error, Result};
+use crate::format::key_slot::SlotKind;
+use crate::manager::disaster::{KitFiles, KitOptions};
 use crate::repository::{InitOptions, LAYOUT, Repository, Unlock};
 use crate::source::SourcePath;
 use crate::storage::{self, Location};
@@ -38,13 +37,11 @@ pub(crate) struct QuickstartArgs {
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// File to write the recovery kit to; without it, `larder-recovery-kit.txt` in your home folder
+    /// File to write the recovery kit to, `.html` or `.txt`, both without an ending; if not said,
+    /// `larder-recovery-kit.html` and `.txt` in your home folder
     #[arg(long, value_name = "FILE")]
     kit: Option<PathBuf>,
 }
-
-/// Name of the recovery kit in the home folder.
-const KIT_NAME: &str = "larder-recovery-kit.txt";
 
 pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
     let out = &context.out;
@@ -55,15 +52,31 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
         return Err(Error::SourcesMissing { paths: vec![missing.clone()] });
     }
     let location = context.location()?;
-    let made = if exists(&location)? { None } else { Some(make(args, &location, context)?) };
+    let is_new = !exists(&location)?;
+    let files = match &args.kit {
+        Some(output) => KitFiles::named(output)?,
+        None => kit::files_at_home("--kit")?,
+    };
+    if is_new {
+        files.check_free()?;
+        make(&location, context)?;
+    }
     let repository = context.open()?;
-    if made.is_none() {
+    if !is_new {
         out.note(format!("repository {} in `{location}`", repository.id().short()))?;
     }
     let mut options = BackupOptions { sources, ..BackupOptions::default() };
     options.walk.exclude_ids = snapshot::own_cache(&repository, context);
     let report = snapshot::backup_shown(&repository, &options, context)?;
     snapshot::tell(&report, false, context)?;
+    let files = needs_kit(&repository)?.then_some(files);
+    if let Some(files) = &files {
+        // After the backup, so that the kit has its head code and no backup has the kit.
+        let made = kit::make(&repository, &KitOptions::default(), files, context)?;
+        if out.json {
+            kit::tell(&made, files, context)?;
+        }
+    }
 
     let ids = report.snapshot.as_ref().map(|snapshot| vec![snapshot.id]);
     let options =
@@ -73,7 +86,7 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
     if !checked.is_clean() {
         return Ok(Finish::Damaged);
     }
-    say_what_is_next(&location, args, made.as_ref(), context)?;
+    say_what_is_next(&location, args, files.as_ref(), context)?;
     Ok(Finish::with_failed(report.stats.errors))
 }
 
@@ -85,36 +98,32 @@ fn exists(location: &Location) -> Result<bool> {
     }
 }
 
-/// Makes a repository, its key file and its recovery kit; returns where the kit is.
-fn make(args: &QuickstartArgs, location: &Location, context: &Context) -> Result<PathBuf> {
+/// Whether nothing opens the repository but what is on this machine: so it is after the first
+/// backup, and after one that was broken off before it had a kit.
+fn needs_kit(repository: &Repository) -> Result<bool> {
+    if !key_file_of(repository.id()).is_ok_and(|path| path.is_file()) {
+        return Ok(false);
+    }
+    Ok(!repository.slots()?.iter().any(|slot| slot.kind == SlotKind::Recovery))
+}
+
+/// Makes a repository and its key file.
+fn make(location: &Location, context: &Context) -> Result<()> {
     let out = &context.out;
     let runtime = context.quiet_runtime();
-    let kit = match &args.kit {
-        Some(path) => path.clone(),
-        None => free_name(&home()?, KIT_NAME),
-    };
-    if kit.symlink_metadata().is_ok() {
-        let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-        return Err(Error::local("create", kit, exists));
-    }
     // The key is on disk before anything is sealed with it; its name needs the repository's id.
     let keys = key_folder()?;
     let draft = free_name(&keys, "new.key");
     let key = Unlock::KeyFile(create_key_file(&draft, &runtime.random)?);
-    let code = RecoveryCode::generate(&runtime.random);
-    let code_text = code.to_text();
-    let unlocks = [key, Unlock::Recovery(code)];
     let storage = storage::create(location, LAYOUT);
     let options = context.open_options();
     let repository = storage
         .and_then(|storage| {
-            Repository::init(storage, &unlocks, &InitOptions::default(), &options, &runtime)
+            Repository::init(storage, &[key], &InitOptions::default(), &options, &runtime)
         })
         .inspect_err(|_| _ = std::fs::remove_file(&draft))?;
     let key_file = key_file_of(repository.id())?;
     std::fs::rename(&draft, &key_file).map_err(|error| Error::local("rename", &draft, error))?;
-    let text = kit_text(&repository, &code_text, runtime.clock.now_ms());
-    create_private(&kit, text.as_bytes())?;
     if out.json {
         out.message(
             "repository",
@@ -122,21 +131,12 @@ fn make(args: &QuickstartArgs, location: &Location, context: &Context) -> Result
                 "id": repository.id(),
                 "location": repository.location(),
                 "key_file": key_file.display().to_string(),
-                "recovery_kit": kit.display().to_string(),
             }),
-        )?;
+        )
     } else {
         out.note(format!("made repository {} in `{location}`", repository.id().short()))?;
-        out.note(format!("  key file      {}", key_file.display()))?;
-        out.note(format!("  recovery kit  {}", kit.display()))?;
+        out.note(format!("  key file  {}", key_file.display()))
     }
-    Ok(kit)
-}
-
-fn home() -> Result<PathBuf> {
-    std::env::home_dir().ok_or_else(|| {
-        Error::usage_hint("this user has no home folder", "say where with `--kit FILE`")
-    })
 }
 
 /// The folder of key files, for the owner only.
@@ -161,61 +161,10 @@ fn free_name(folder: &Path, name: &str) -> PathBuf {
         .unwrap_or_else(|| folder.join(name))
 }
 
-/// The paper that opens the repository when everything else is lost.
-fn kit_text(repository: &Repository, code: &str, now_ms: i64) -> Zeroizing<String> {
-    Zeroizing::new(format!(
-        "\
-LARDER RECOVERY KIT
-
-This paper opens your backups when the computer and its key file are lost.
-Print it, keep it where you keep your passport, and delete the file.
-Whoever has it can read the backups.
-
-Repository     {location}
-Repository id  {id}
-Made           {made}
-
-Recovery code
-
-    {code}
-
-How to get your files back on any computer
-
- 1. Install larder, and bring the repository within reach: attach the disk, or
-    copy the folder.
- 2. List the backups. When a password is asked for, type the recovery code:
-
-        larder -r LOCATION snapshots
-
- 3. Restore the newest, with the code again:
-
-        larder -r LOCATION restore latest --target FOLDER
-
- 4. Make a new key, and a new code (it makes this paper void):
-
-        larder -r LOCATION key add --new-key-file larder.key
-        larder -r LOCATION key recovery
-
-Has somebody hidden backups, or brought an old state back?
-
- Every backup ends with a head code of eight words. Write the newest one here
- now and then (`larder repo info` shows it). Any computer finds out with it:
-
-        larder -r LOCATION check --expect-head \"WORDS\"
-
- Date        Head code
-
-",
-        location = repository.location(),
-        id = repository.id(),
-        made = local_ms(now_ms),
-    ))
-}
-
 fn say_what_is_next(
     location: &Location,
     args: &QuickstartArgs,
-    kit: Option<&PathBuf>,
+    files: Option<&KitFiles>,
     context: &Context,
 ) -> Result<()> {
     let out = &context.out;
@@ -227,9 +176,13 @@ fn say_what_is_next(
     let paths: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
     out.note("")?;
     out.note("What next")?;
-    if let Some(kit) = kit {
-        out.note(format!("  Print {}, then delete it:", kit.display()))?;
-        out.note("  it opens the backups when this computer and its key file are lost.")?;
+    if let Some(files) = files {
+        for (number, path) in files.paths().enumerate() {
+            let what = if number == 0 { "  Print the recovery kit" } else { "  as text" };
+            out.note(format!("{what:<26}{}", path.display()))?;
+        }
+        out.note("  It opens the backups when this computer and its key file are lost: keep the")?;
+        out.note("  paper away from the computer, and delete what you have printed.")?;
         if location.as_path().is_some() {
             out.note("  Keep the repository on another disk than your files: one can break.")?;
         }

@@ -1,0 +1,157 @@
+//! Kits: what is on the page, and what becomes of the codes on earlier ones.
+
+use larder::crypto::{RecoveryCode, Suite};
+use larder::error::{Error, Result, StorageErrorKind};
+use larder::manager::disaster::{Kit, KitCode, KitFiles, KitOptions, KitPaper, make_kit};
+use larder::repository::{Repository, Unlock};
+use larder::storage::fault::{Fault, On, Rule};
+
+use crate::support::{Lab, LabOptions, PASSWORD};
+
+fn try_kit(lab: &Lab, repository: &Repository) -> Result<Kit> {
+    make_kit(repository, &KitOptions::default(), &lab.runtime(), &mut |_| Ok(()))
+}
+
+fn code_of(kit: &Kit) -> RecoveryCode {
+    match &kit.code {
+        KitCode::New(code) => RecoveryCode::parse(code).expect("a code"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn opens(lab: &Lab, kit: &Kit) -> bool {
+    lab.try_open_with(&Unlock::Recovery(code_of(kit))).is_ok()
+}
+
+#[test]
+fn a_new_kit_withdraws_the_code_of_the_one_before() {
+    let lab = Lab::seeded(1);
+    let repository = lab.open();
+    let first = try_kit(&lab, &repository).expect("a kit");
+    assert!(opens(&lab, &first));
+    let second = try_kit(&lab, &repository).expect("a kit");
+    assert!(!opens(&lab, &first) && opens(&lab, &second));
+}
+
+/// Whatever goes wrong on the way to the new kit, the one in the drawer is good, or the new one is
+/// on disk and good.
+#[test]
+fn a_kit_that_cannot_be_made_leaves_a_good_one() {
+    let lab = Lab::seeded(2);
+    let repository = lab.open();
+    let first = try_kit(&lab, &repository).expect("a kit");
+    let slots = repository.slots().expect("lists").len();
+    let full = || Error::local("create", "kit.html", std::io::ErrorKind::StorageFull);
+    make_kit(&repository, &KitOptions::default(), &lab.runtime(), &mut |_| Err(full()))
+        .expect_err("the disk is full");
+    assert!(opens(&lab, &first));
+    assert_eq!(repository.slots().expect("lists").len(), slots, "nothing is left of the second");
+
+    for on in [On::Put, On::Delete, On::List, On::Get] {
+        for nth in 1..12 {
+            let lab = lab.fork();
+            let repository = lab.open();
+            let rule = Rule {
+                on,
+                prefix: String::new(),
+                nth,
+                times: u64::MAX,
+                fault: Fault::Fail(StorageErrorKind::Permanent),
+            };
+            lab.storage.inject(rule);
+            let mut stored = None;
+            let made = make_kit(&repository, &KitOptions::default(), &lab.runtime(), &mut |kit| {
+                stored = Some(kit.clone());
+                Ok(())
+            });
+            lab.storage.heal();
+            let is_new_good = stored.as_ref().is_some_and(|kit| opens(&lab, kit));
+            assert!(is_new_good || opens(&lab, &first), "{on:?} {nth}: no kit opens anything");
+            if made.is_ok() {
+                assert!(is_new_good, "{on:?} {nth}");
+            }
+        }
+    }
+}
+
+/// The password, and whatever else people type, has no way into a kit.
+#[test]
+fn a_kit_holds_no_password_and_needs_nothing_from_outside() {
+    let lab = Lab::seeded(3);
+    lab.backup();
+    let repository = lab.open();
+    let kit = try_kit(&lab, &repository).expect("a kit");
+    for page in [kit.html(), kit.text(), kit.qr_text(), kit.text_qr().expect("it fits")] {
+        assert!(!page.contains(PASSWORD));
+    }
+    let html = kit.html().to_lowercase();
+    for outside in ["http:", "https:", "//", "src=", "href=", "url(", "@import", "<script", "<link"]
+    {
+        let found = html.find(outside).map(|at| &html[at..(at + 60).min(html.len())]);
+        assert_eq!(found, None, "the page needs something from outside");
+    }
+    assert!(format!("{kit:?}").contains("New(..)"), "a code is not for logs");
+}
+
+#[test]
+fn kits_are_read_back_in_every_form() {
+    let lab = Lab::seeded(4);
+    lab.backup();
+    let repository = lab.open();
+    let mut kit = try_kit(&lab, &repository).expect("a kit");
+    kit.locations = vec!["/mnt/a & <b> \"c\"'s".into(), "s3://box/x?region=eu&endpoint=y".into()];
+    for text in [kit.text(), kit.html(), kit.qr_text()] {
+        let paper = KitPaper::parse(&text).expect("a kit");
+        assert_eq!(paper.locations, kit.locations, "{}", &text[..40]);
+        assert_eq!(paper.repository, Some(repository.id()));
+        assert_eq!(paper.head, kit.head);
+        assert!(paper.head.is_some());
+        let code = paper.code.expect("a code");
+        assert_eq!(*code.to_text(), *code_of(&kit).to_text());
+    }
+    // Lines end as they end where the file has been.
+    let windows = kit.text().replace('\n', "\r\n");
+    assert!(KitPaper::parse(&windows).expect("a kit").code.is_some());
+
+    let options = KitOptions { keep_code: true, ..KitOptions::default() };
+    let blank = Kit::without_code(&repository, &options, &lab.runtime()).expect("a kit");
+    for text in [blank.text(), blank.html(), blank.qr_text()] {
+        assert!(KitPaper::parse(&text).expect("a kit").code.is_none());
+    }
+    let mistyped = kit.qr_text().replace("Recovery code: ", "Recovery code: A");
+    assert!(matches!(KitPaper::parse(&mistyped), Err(Error::Usage { .. })));
+    for other in ["", "hello", "<!doctype html><p>LARDER", "<!doctype"] {
+        assert!(matches!(KitPaper::parse(other), Err(Error::Usage { .. })), "{other}");
+    }
+}
+
+/// Text of any bytes is refused or read, and never a reason to stop.
+#[test]
+fn hostile_kits_are_only_text() {
+    let pieces =
+        ["LARDER RECOVERY KIT\n", "Location: ", "Recovery code  ", "<", ">", "é", "\n", "&lt;"];
+    for number in 0..4096_usize {
+        let text: String = (0..4).map(|at| pieces[number >> (3 * at) & 7]).collect();
+        let _ = KitPaper::parse(&text);
+        let _ = KitPaper::parse(&format!("<!doctype html>{text}"));
+    }
+    let places = format!("LARDER RECOVERY KIT\n{}", "Location: x\n".repeat(10_000));
+    assert!(KitPaper::parse(&places).expect("a kit").locations.len() < 100);
+}
+
+#[test]
+fn either_all_files_of_a_kit_are_there_or_none() {
+    let lab = Lab::with(5, LabOptions { suite: Suite::None, ..LabOptions::default() });
+    let kit = try_kit(&lab, &lab.open()).expect("a kit");
+    assert!(matches!(kit.code, KitCode::NotNeeded));
+    let folder = lab.scratch("kits");
+    std::fs::create_dir(&folder).expect("a folder");
+    let files = KitFiles::free_in(&folder);
+    std::fs::write(files.text.as_deref().expect("a name"), "another").expect("a file");
+    files.check_free().expect_err("one is taken");
+    files.save(&kit).expect_err("one is taken");
+    assert!(!files.html.as_deref().expect("a name").exists());
+    let next = KitFiles::free_in(&folder);
+    next.save(&kit).expect("both are free");
+    assert_eq!(next.paths().filter(|path| path.is_file()).count(), 2);
+}
