@@ -1,17 +1,20 @@
 //! The library's front door, and operations that combine others.
 //!
-//! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy`] and
-//! [`rewrite`] make snapshots out of snapshots, in another repository or in the same one.
+//! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy()`] and
+//! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one.
 //! [`history`] remembers the runs of this machine.
 
 mod backup;
 mod copy;
 pub mod disaster;
+mod export;
 pub mod history;
+mod place;
 mod rewrite;
 
 pub use backup::{BackupManager, ManagerOptions};
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
+pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! Not here: cutting files (`archive`), live directories (`source`).
 
+mod archived;
 mod content;
 mod diff;
 mod entries;
@@ -16,6 +17,7 @@ mod select;
 mod tarball;
 mod text;
 mod write;
+mod zip;
 
 pub use content::{Pieces, load_xattrs};
 pub use diff::{DiffSide, DiffSummary, Difference, DifferenceKind, Fields, Tally, diff};
@@ -35,6 +37,7 @@ pub use text::{ContentDiff, Hunk, LineChange, TextLine, content_diff};
 pub use write::{
     Derivation, Derived, Lost, ManifestRoot, ManifestWriter, PagesTo, Verdict, WouldAdd, derive,
 };
+pub use zip::{ZipOptions, ZipStats, write_zip};
 
 pub(crate) use write::{FileSize, ListWriter, Sink, content_of};
 

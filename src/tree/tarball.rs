@@ -16,11 +16,12 @@ use std::path::Path;
 
 use tar::EntryType;
 
+use super::archived::MemberNames;
 use super::reader::{FileReader, Part, output_failed};
 use super::{Manifest, load_xattrs};
 use crate::error::{Error, Result};
 use crate::model::entry::is_within;
-use crate::model::{Content, Entry, FileKind, Xattr, escape_bytes};
+use crate::model::{Content, Entry, FileKind, Xattr};
 use crate::repository::{Reader, Repository};
 use crate::runtime::{Issue, IssueKind, Runtime};
 use header::Member;
@@ -57,23 +58,11 @@ pub fn write_tar(
     out: &mut dyn Write,
     runtime: &Runtime,
 ) -> Result<TarStats> {
-    // A single file keeps its name, the contents of a folder come without it.
-    let mut base = folder;
-    if !folder.is_empty() {
-        let found = manifest.find(repository, folder)?.ok_or_else(|| {
-            let name = format!("/{}", escape_bytes(folder));
-            Error::NotFound { what: "path", name }
-        })?;
-        if found.kind != FileKind::Dir {
-            base = &folder[..folder.len() - found.name().len()];
-            base = base.strip_suffix(b"/").unwrap_or(base);
-        }
-    }
+    let names = MemberNames::of(repository, manifest, folder)?;
     let mut writer = TarWriter {
         repository,
         manifest,
-        folder,
-        base,
+        names,
         reader: repository.reader(),
         out: BufWriter::with_capacity(BUFFER, out),
         runtime,
@@ -97,9 +86,7 @@ pub fn write_tar(
 struct TarWriter<'w> {
     repository: &'w Repository,
     manifest: &'w Manifest,
-    folder: &'w [u8],
-    /// What names in the archive begin behind.
-    base: &'w [u8],
+    names: MemberNames<'w>,
     reader: Reader<'w>,
     out: BufWriter<&'w mut dyn Write>,
     runtime: &'w Runtime,
@@ -161,7 +148,7 @@ impl TarWriter<'_> {
 
     /// The name in the archive of the entry that has the content of a hard-link group.
     fn link_name(&self, target: &[u8]) -> Option<Vec<u8>> {
-        if !is_within(target, self.folder) {
+        if !is_within(target, self.names.folder) {
             return self.links.get(target).cloned();
         }
         let is_there = !self.lost_pages
@@ -260,9 +247,8 @@ impl TarWriter<'_> {
 
     /// The name of a path in the archive; `.` for the folder itself.
     fn name(&self, path: &[u8]) -> Vec<u8> {
-        let rest = path.get(self.base.len()..).unwrap_or_default();
-        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-        if rest.is_empty() { b".".to_vec() } else { rest.to_vec() }
+        let name = self.names.name(path);
+        if name.is_empty() { b".".to_vec() } else { name.to_vec() }
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {

@@ -6,6 +6,7 @@
 mod backup;
 mod basics;
 mod copy;
+mod export;
 mod forget;
 mod history;
 mod kit;

@@ -135,7 +135,7 @@ impl Dump<'_> {
 }
 
 /// Prints what could not be read, and nothing else.
-struct Warnings(Arc<Output>);
+pub(super) struct Warnings(pub(super) Arc<Output>);
 
 impl Progress for Warnings {
     fn issue(&self, issue: &Issue) {

@@ -5,6 +5,7 @@ mod completions;
 mod copy;
 mod diff;
 mod dump;
+mod export;
 mod find;
 mod forget;
 mod forget_shown;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Diff(diff::DiffArgs),
     History(history::HistoryArgs),
     Dump(dump::DumpArgs),
+    Export(Box<export::ExportArgs>),
     Restore(Box<restore::RestoreArgs>),
     Forget(Box<forget::ForgetArgs>),
     Prune(prune::PruneArgs),
@@ -78,6 +80,7 @@ impl Command {
             Self::Diff(args) => diff::run(&args, context),
             Self::History(args) => history::run(&args, context),
             Self::Dump(args) => dump::run(&args, context),
+            Self::Export(args) => export::run(*args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Forget(args) => forget::run(&args, context),
             Self::Prune(args) => prune::run(&args, context),
