@@ -49,6 +49,25 @@ pub fn sync_file_system(_fd: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// The space of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this user may still write.
+    pub available: u64,
+    /// Bytes of which files take up multiples.
+    pub block: u64,
+}
+
+/// The space of the file system that an open file or folder is in.
+///
+/// # Errors
+/// What the system says.
+pub fn space(fd: impl AsFd) -> io::Result<Space> {
+    let found = rustix::fs::fstatvfs(fd)?;
+    let blocks = if is_root() { found.f_bfree } else { found.f_bavail };
+    Ok(Space { available: blocks.saturating_mul(found.f_frsize), block: found.f_frsize })
+}
+
 /// Asks the system to read an open file from the disk again, not from memory. A hint: what is not
 /// durable yet stays.
 pub fn forget_cached(file: &File) {

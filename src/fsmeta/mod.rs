@@ -33,7 +33,7 @@ pub use create::{
     make_dirs_beneath, open_dir_beneath, open_file_to_write_at, punch_hole, remove_dir_at,
     remove_file_at, rename_at, rename_new_at, set_len,
 };
-pub use disk::{allocate, forget_cached, is_root, sync_file_system};
+pub use disk::{Space, allocate, forget_cached, is_root, space, sync_file_system};
 pub use flags::{FLAGS_KEPT, read_flags};
 pub use here::{host_name, user_name};
 pub use holes::{DataRanges, data_ranges, data_ranges_in};

@@ -49,6 +49,10 @@ impl Worker<'_, '_> {
             }
         }
         let Some(found) = find(dir, name)? else { return Ok(made(Outcome::Created, false)) };
+        if ctx.protected.is_repository(&found) {
+            let text = "the repository is there: nothing is restored into it";
+            return Err(io::Error::other(text).into());
+        }
         if found.is_dir() {
             return Ok(made(Outcome::Unchanged, true));
         }

@@ -39,6 +39,8 @@ mod protected;
 mod read;
 mod renamed;
 mod report;
+mod room;
+mod selected;
 mod selection;
 mod target;
 mod verify;
@@ -62,12 +64,13 @@ use links::Leaders;
 use plan::Planner;
 use protected::Protected;
 use renamed::Renamed;
+use room::open_existing;
 use selection::Selection;
 use target::Target;
 use worker::Worker;
 
 use crate::error::{Error, Result};
-use crate::fsmeta;
+use crate::fsmeta::{self, OpenDir};
 use crate::model::{FileKind, escape_bytes};
 use crate::repository::{Repository, Snapshot};
 use crate::runtime::{Issue, IssueKind, Phase, Runtime};
@@ -100,13 +103,25 @@ pub fn restore(
         runtime.progress.issue(&Issue { kind: IssueKind::Warning, path, message });
     }
     let from = selection.subtree().to_vec();
-    if find_subtree(repository, snapshot, &from)? != FileKind::Dir {
+    for path in selection.paths() {
+        find_path(repository, snapshot, path)?;
+    }
+    if find_path(repository, snapshot, &from)? != FileKind::Dir {
         selection.widen_to_parent();
     }
     if selection.is_everything() {
         runtime.progress.expect(snapshot.body.entries, snapshot.body.bytes);
     }
+    protected::refuse_within(repository, &options.target, open_existing(&options.target))?;
+    if !options.ignore_room && !options.dry_run {
+        room::check(repository, snapshot, options, &selection, &from, &runtime.cancel)?;
+    }
     let target = Target::open(&options.target, options.dry_run)?;
+    if let Ok(fd) = target.fd() {
+        // A way that leads up again from folders that were not there.
+        let open = fsmeta::open_dir_at(fd, b".", OpenDir::Path);
+        protected::refuse_within(repository, &options.target, open)?;
+    }
     let ledger = Ledger::new(runtime.progress.clone(), selection.subtree(), options.verify);
     let protected = Protected::new(repository, snapshot, options, &ledger);
     let ctx = Context {
@@ -128,8 +143,8 @@ pub fn restore(
     Ok(ctx.ledger.into_report())
 }
 
-/// What the subtree is. A folder, if that cannot be said because its page is lost.
-fn find_subtree(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<FileKind> {
+/// What is at a path of the snapshot. A folder, if that cannot be said because its page is lost.
+fn find_path(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<FileKind> {
     if path.is_empty() {
         return Ok(FileKind::Dir);
     }

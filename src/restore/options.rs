@@ -29,6 +29,9 @@ pub struct RestoreOptions {
     pub exclude: Vec<String>,
     /// The same, upper and lower case being equal.
     pub iexclude: Vec<String>,
+    /// Restore only the entries with these paths in the snapshot, raw bytes, and what is in them,
+    /// beside what the patterns to include choose.
+    pub paths: Vec<Vec<u8>>,
     /// What happens to what is there already.
     pub overwrite: Overwrite,
     /// Who decides about conflicts, for [`Overwrite::Ask`]. In a dry run it may be `None`: then
@@ -43,6 +46,8 @@ pub struct RestoreOptions {
     pub dry_run: bool,
     /// Read everything again afterwards and compare it with the snapshot.
     pub verify: bool,
+    /// Start even if the target seems to have too little room, as where files are compressed.
+    pub ignore_room: bool,
     /// What becomes of zeros.
     pub sparse: SparsePolicy,
     /// Who owns what is restored.

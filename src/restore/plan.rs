@@ -194,7 +194,8 @@ impl<'c, 'r> Planner<'c, 'r> {
             made: Made::NotYet,
             names: self.deletions.may_delete_in(&entry.path).then(Names::default),
         });
-        if included && self.make_levels().is_none() && self.is_skipped() {
+        let leads_nowhere = !included && !self.ctx.selection.may_lead_on(&entry.path);
+        if leads_nowhere || (included && self.make_levels().is_none() && self.is_skipped()) {
             return Next::AfterFolder;
         }
         Next::Entry

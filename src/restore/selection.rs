@@ -1,5 +1,7 @@
 //! Which entries of a snapshot are restored, and where they go.
 
+use std::collections::BTreeSet;
+
 use super::options::RestoreOptions;
 use crate::error::{Error, Result};
 use crate::model::entry::{is_valid_path, is_within};
@@ -12,6 +14,8 @@ pub(super) struct Selection {
     /// The subtree is no folder: only one entry of the folder above it is restored.
     is_one_entry: bool,
     include: Excludes,
+    /// What is asked for by its path.
+    paths: BTreeSet<Vec<u8>>,
     exclude: Excludes,
 }
 
@@ -30,6 +34,7 @@ impl Selection {
             subtree: subtree(options)?,
             is_one_entry: false,
             include: compile(&options.include, &options.iinclude)?,
+            paths: options.paths.iter().map(|path| valid_path(path)).collect::<Result<_>>()?,
             exclude: compile(&options.exclude, &options.iexclude)?,
         })
     }
@@ -77,27 +82,48 @@ impl Selection {
 
     /// Whether an entry is asked for, in a folder that is asked for or not.
     pub(super) fn includes(&self, path: &[u8], is_dir: bool, folder_included: bool) -> bool {
-        folder_included || self.include.is_empty() || self.include.exclude(path, name(path), is_dir)
+        folder_included
+            || (self.include.is_empty() && self.paths.is_empty())
+            || self.paths.contains(path)
+            || self.include.exclude(path, name(path), is_dir)
+    }
+
+    /// Whether something in a folder that is not asked for itself may be.
+    pub(super) fn may_lead_on(&self, folder: &[u8]) -> bool {
+        if !self.include.is_empty() || folder.is_empty() {
+            return true;
+        }
+        let within = [folder, b"/"].concat();
+        self.paths.range(within.clone()..).next().is_some_and(|path| path.starts_with(&within))
+    }
+
+    /// What is asked for by its path.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.paths.iter().map(Vec::as_slice)
     }
 
     /// Whether a folder, or one that it is in, is asked for by name.
     pub(super) fn is_within_included(&self, folder: &[u8]) -> bool {
         let ends = (0..folder.len()).filter(|at| folder[*at] == b'/').chain([folder.len()]);
-        !self.include.is_empty()
-            && ends.into_iter().any(|end| {
-                let path = &folder[..end];
-                !path.is_empty() && self.include.exclude(path, name(path), true)
-            })
+        ends.into_iter().any(|end| {
+            let path = &folder[..end];
+            !path.is_empty()
+                && (self.paths.contains(path) || self.include.exclude(path, name(path), true))
+        })
     }
 
     /// Whether everything is restored.
     pub(super) fn is_everything(&self) -> bool {
-        self.subtree.is_empty() && self.include.is_empty() && self.exclude.is_empty()
+        let Self { subtree, include, paths, exclude, .. } = self;
+        subtree.is_empty() && include.is_empty() && paths.is_empty() && exclude.is_empty()
     }
 }
 
 fn subtree(options: &RestoreOptions) -> Result<Vec<u8>> {
-    let given = options.subtree.as_deref().unwrap_or_default();
+    valid_path(options.subtree.as_deref().unwrap_or_default())
+}
+
+fn valid_path(given: &[u8]) -> Result<Vec<u8>> {
     let trimmed = trim_slashes(given);
     if is_valid_path(trimmed) {
         return Ok(trimmed.to_vec());

@@ -9,11 +9,11 @@ use super::context::{Context, is_loss};
 use super::entries::with_content_of_first;
 use super::ledger::Exception;
 use super::links::{LeaderKey, Leaders};
+use super::selected::Selected;
 use super::target::{Dir, split_path};
 use super::worker::Job;
 use crate::error::{Error, Result};
 use crate::fsmeta;
-use crate::model::entry::is_within;
 use crate::model::{Content, Entry, FileKind, Piece, Time};
 use crate::repository::Snapshot;
 use crate::tree::{Manifest, Pieces};
@@ -61,31 +61,19 @@ pub(super) fn verify(
         items: Vec::new(),
         bytes: 0,
     };
-    let mut entries = manifest.entries_within(ctx.repository, from);
+    let mut entries = Selected::new(ctx.repository, &manifest, &ctx.selection, from);
     let mut dir = Arc::new(ctx.target.root());
     let mut next_id = 0;
-    // The folder at hand that is asked for by name, with all that is in it.
-    let mut included: Option<Vec<u8>> = None;
     while let Some(entry) = entries.next() {
         ctx.check()?;
         // Lost pages were reported when the entries were restored.
         let Ok(entry) = entry else { continue };
         let Some(relative) = ctx.selection.relative(&entry.path) else { continue };
-        let is_dir = entry.kind == FileKind::Dir;
         let place = ctx.renamed.place(relative);
         let exception = ctx.ledger.exception(&place);
-        if ctx.selection.excludes(&entry.path, is_dir)
-            || (is_dir && exception == Some(Exception::Skipped))
-        {
+        if entry.kind == FileKind::Dir && exception == Some(Exception::Skipped) {
             entries.skip_to_after(&entry.path);
             continue;
-        }
-        let in_included = included.as_ref().is_some_and(|folder| is_within(&entry.path, folder));
-        if !ctx.selection.includes(&entry.path, is_dir, in_included) {
-            continue;
-        }
-        if is_dir && !in_included {
-            included = Some(entry.path.clone());
         }
         if exception.is_some() || relative.is_empty() {
             continue;

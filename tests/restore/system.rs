@@ -44,11 +44,64 @@ fn a_full_disk_stops_early_and_names_the_path() {
     let snapshot = lab.backup();
     let out = lab.out("");
     let Some(_mount) = Mount::new(&out, "size=2m") else { return };
-    let failed = restore(&lab.repository, &snapshot, &lab.options(), &lab.runtime);
+    let options = RestoreOptions { ignore_room: true, ..lab.options() };
+    let failed = restore(&lab.repository, &snapshot, &options, &lab.runtime);
     let Err(Error::Local { path, source, .. }) = &failed else { panic!("{failed:?}") };
     assert!(path.starts_with(&out), "{}", path.display());
     assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
     assert_eq!(failed.expect_err("failed").exit_code(), 1);
+}
+
+/// Before anything is written; and what is there already, holes, and what is not asked for count
+/// nothing.
+#[test]
+fn a_target_without_room_is_refused_at_once() {
+    let lab = Lab::new();
+    for n in 0..10 {
+        lab.write(&format!("{n}"), noise(300_000, n));
+    }
+    let hollow = fs::File::create(lab.src("hollow")).expect("creates");
+    hollow.set_len(1 << 40).expect("grows");
+    let snapshot = lab.backup();
+    let out = lab.out("");
+    let Some(_mount) = Mount::new(&out, "size=2m") else { return };
+    let failed = restore(&lab.repository, &snapshot, &lab.options(), &lab.runtime);
+    let Err(error @ Error::Local { path, source, .. }) = &failed else { panic!("{failed:?}") };
+    assert!(path.starts_with(&out), "{}", path.display());
+    assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
+    assert!(source.to_string().contains("are needed and 2.00 MiB are free"), "{source}");
+    assert!(error.hint().is_some());
+    assert_eq!(fs::read_dir(&out).expect("lists").count(), 0);
+    // A part of it fits, and with that there so does the next part.
+    for names in [&["0", "1", "2", "3"][..], &["0", "1", "2", "3", "4", "5", "hollow"]] {
+        let source = lab.options().subtree.expect("a folder");
+        let path = |name: &&str| [&source[..], b"/", name.as_bytes()].concat();
+        let paths = names.iter().map(path).collect();
+        let report = lab.restore_well(&snapshot, &RestoreOptions { paths, ..lab.options() });
+        assert_eq!(report.files, names.len() as u64);
+    }
+    let dry = RestoreOptions { dry_run: true, ..lab.options() };
+    assert_eq!(lab.restore_well(&snapshot, &dry).files, 11);
+}
+
+#[test]
+fn a_target_in_the_repository_is_refused() {
+    let mut lab = Lab::new();
+    lab.write("file", b"content");
+    let repository = lab.out("../repository");
+    lab.move_to(&repository);
+    let snapshot = lab.backup();
+    std::os::unix::fs::symlink(&repository, lab.out("../link")).expect("links");
+    for target in ["../repository", "../repository/data", "../repository/new/x", "../link/x"] {
+        for dry_run in [false, true] {
+            let options = RestoreOptions { target: lab.out(target), dry_run, ..lab.options() };
+            let error = restore(&lab.repository, &snapshot, &options, &lab.runtime);
+            let error = error.expect_err("refuses");
+            assert!(matches!(error, Error::Usage { .. }), "{target}: {error}");
+            assert!(error.to_string().contains("lies in the repository"), "{error}");
+        }
+    }
+    assert!(!repository.join("new").exists());
 }
 
 #[test]

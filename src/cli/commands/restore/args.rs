@@ -61,6 +61,10 @@ pub(crate) struct RestoreArgs {
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
 
+    /// Start even if the target seems to have too little room
+    #[arg(long)]
+    pub(super) no_room_check: bool,
+
     /// Read the restored files again and compare them with the snapshot
     #[arg(long)]
     pub(super) verify: bool,
@@ -167,7 +171,9 @@ impl RestoreArgs {
             iinclude: self.iinclude.clone(),
             exclude: self.exclude.clone(),
             iexclude: self.iexclude.clone(),
+            paths: Vec::new(),
             overwrite: self.overwrite.into(),
+            ignore_room: self.no_room_check,
             ask,
             delete: self.delete,
             dry_run: self.dry_run,
