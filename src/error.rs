@@ -221,6 +221,22 @@ impl Error {
         }
     }
 
+    /// The error and its reasons on one line, where nobody walks
+    /// [`source`](std::error::Error::source): in histories, in reports.
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut reason = std::error::Error::source(self);
+        while let Some(error) = reason {
+            let more = error.to_string();
+            // Many libraries repeat the text of their reason in their own.
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            reason = error.source();
+        }
+        text
+    }
+
     /// What to try next: one imperative sentence, or `None` where it would be a guess.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
@@ -262,6 +278,7 @@ impl Error {
                 "run `larder check` to see which snapshots and files are hit".into()
             }
             Self::NotFound { what: "snapshot", .. } => "`larder snapshots` lists them".into(),
+            Self::NotFound { what: "backup", .. } => "`larder backups` lists them".into(),
             Self::NotFound { what: "key", .. } => "`larder key list` lists them".into(),
             Self::NotFound { what: "path", .. } => "`larder ls SNAPSHOT` lists the paths".into(),
             Self::NotFound { .. } => "run `larder check` to see what is hit".into(),

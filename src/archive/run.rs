@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::collect::Collected;
@@ -18,8 +19,7 @@ use crate::repository::{
     Added, Findings, NewSnapshot, PackWriter, Repository, Session, SnapshotList, WriterOptions,
 };
 use crate::runtime::{Issue, IssueKind, Phase, Runtime};
-use crate::source::{FileId, Walk, WalkOptions};
-use crate::storage::Location;
+use crate::source::{Excludes, FileId, SourcePath, Walk, WalkOptions};
 use crate::tree::WouldAdd;
 
 /// Backs up sources into a repository and commits a snapshot.
@@ -58,6 +58,7 @@ fn backup_once(
     let host = options.host.clone().unwrap_or_else(host_name);
     let roots = roots(options)?;
     runtime.progress.phase(Phase::Opening);
+    check_sources(repository, options)?;
 
     // Nothing is announced before it is known that there is something to do.
     let walk = match &options.stdin {
@@ -117,6 +118,9 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
     };
     for error in &run.findings.bad {
         warn(format!("left out of this run: {error}"));
+    }
+    if let Some(folder) = own_folder_in_sources(repository, options)? {
+        warn(format!("`{}` is left out: it is the repository itself", folder.display()));
     }
     let list = repository.snapshots()?;
     for error in &list.bad {
@@ -247,12 +251,48 @@ fn snapshot_body(
 /// The walk of a run leaves out the repository itself: it grows while it is read.
 pub(super) fn walk_options(repository: &Repository, options: &BackupOptions) -> WalkOptions {
     let mut walk = options.walk.clone();
-    let folder = Location::parse(repository.location()).ok();
-    let folder = folder.as_ref().and_then(|location| location.as_path());
-    if let Some(meta) = folder.and_then(|path| std::fs::metadata(path).ok()) {
+    if let Some(meta) = repository.folder().and_then(|path| std::fs::metadata(path).ok()) {
         walk.exclude_ids.push(FileId { dev: meta.dev(), inode: meta.ino() });
     }
     walk
+}
+
+/// Refuses sources in the repository itself: a backup of stored data would grow with each run.
+///
+/// # Errors
+/// [`Error::Usage`], naming the first.
+fn check_sources(repository: &Repository, options: &BackupOptions) -> Result<()> {
+    let in_repository = |source: &&SourcePath| {
+        let path = source.to_path();
+        // A link that is not followed is where it is, and not where it leads.
+        let is_link = !source.follows_link() && path.is_symlink();
+        let place = if is_link { path.parent().unwrap_or(&path) } else { &path };
+        repository.contains_path(place)
+    };
+    let Some(source) = options.sources.iter().find(in_repository) else { return Ok(()) };
+    Err(Error::usage_hint(
+        format!("`{}` is in the repository that it would go to", source.to_path().display()),
+        "back up your own files; `larder copy` copies snapshots to another repository",
+    ))
+}
+
+/// The folder of the repository, if the walk comes by and no pattern leaves it out anyway.
+fn own_folder_in_sources(
+    repository: &Repository,
+    options: &BackupOptions,
+) -> Result<Option<PathBuf>> {
+    let is_above = |source: &SourcePath| repository.is_below(&source.to_path());
+    if !options.sources.iter().any(is_above) {
+        return Ok(None);
+    }
+    let Some(folder) = repository.folder() else { return Ok(None) };
+    let excludes = Excludes::new(&options.walk)?;
+    let is_left_out = folder.ancestors().any(|path| {
+        let Some(name) = path.file_name() else { return false };
+        let path = path.strip_prefix("/").unwrap_or(path).as_os_str();
+        excludes.exclude(path.as_bytes(), name.as_bytes(), true)
+    });
+    Ok((!is_left_out).then_some(folder))
 }
 
 /// The roots of a snapshot: absolute paths, or the name of a stream.

@@ -2,7 +2,7 @@
 //!
 //! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy()`] and
 //! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one.
-//! [`history`] remembers the runs of this machine.
+//! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes.
 
 mod backup;
 mod copy;
@@ -10,6 +10,7 @@ pub mod disaster;
 mod export;
 pub mod history;
 mod place;
+pub mod progress;
 mod rewrite;
 
 pub use backup::{BackupManager, ManagerOptions};

@@ -25,6 +25,7 @@ mod log;
 mod object;
 mod open;
 mod pack;
+mod place;
 mod reader;
 mod recover;
 mod recovery_code;

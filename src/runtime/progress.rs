@@ -35,6 +35,73 @@ pub enum Phase {
     Removing,
 }
 
+impl Phase {
+    /// All phases, in the order of their numbers.
+    pub const ALL: &[Self] = &[
+        Self::Opening,
+        Self::BackingUp,
+        Self::Committing,
+        Self::Planning,
+        Self::Restoring,
+        Self::Finishing,
+        Self::CheckingStructure,
+        Self::CheckingData,
+        Self::MergingIndex,
+        Self::RepairingIndex,
+        Self::SalvagingPacks,
+        Self::RepairingSnapshots,
+        Self::Repacking,
+        Self::Removing,
+    ];
+
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::BackingUp => "backing_up",
+            Self::Committing => "committing",
+            Self::Planning => "planning",
+            Self::Restoring => "restoring",
+            Self::Finishing => "finishing",
+            Self::CheckingStructure => "checking_structure",
+            Self::CheckingData => "checking_data",
+            Self::MergingIndex => "merging_index",
+            Self::RepairingIndex => "repairing_index",
+            Self::SalvagingPacks => "salvaging_packs",
+            Self::RepairingSnapshots => "repairing_snapshots",
+            Self::Repacking => "repacking",
+            Self::Removing => "removing",
+        }
+    }
+
+    /// What people call it: `backing up`.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Opening => "opening the repository",
+            Self::BackingUp => "backing up",
+            Self::Committing => "writing the snapshot",
+            Self::Planning => "planning",
+            Self::Restoring => "restoring",
+            Self::Finishing => "finishing",
+            Self::CheckingStructure => "checking structure",
+            Self::CheckingData => "checking data",
+            Self::MergingIndex => "merging the index",
+            Self::RepairingIndex => "repairing the index",
+            Self::SalvagingPacks => "salvaging packs",
+            Self::RepairingSnapshots => "repairing snapshots",
+            Self::Repacking => "packing anew",
+            Self::Removing => "removing",
+        }
+    }
+}
+
+/// Its name.
+impl serde::Serialize for Phase {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// What kind of trouble an [`Issue`] tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssueKind {
@@ -87,3 +154,14 @@ pub trait Progress: Send + Sync {
 pub struct NoProgress;
 
 impl Progress for NoProgress {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_numbered_in_their_order() {
+        let numbers = Phase::ALL.iter().map(|phase| *phase as usize);
+        assert!(numbers.eq(0..Phase::ALL.len()));
+    }
+}

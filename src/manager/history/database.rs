@@ -135,7 +135,7 @@ impl Database {
                  `{}`. Backups are not affected",
                 aside.display()
             )),
-            Err(error) => return state.done_without(folder, &error.to_string()),
+            Err(error) => return state.done_without(folder, &error.in_full()),
         }
         match setup::open(folder) {
             Ok(connection) => (state.connection, state.is_file) = (Some(connection), true),

@@ -48,7 +48,7 @@ pub struct NewRun {
 }
 
 /// Counts of a run that completed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunStats {
     /// Files in its snapshot.
@@ -61,6 +61,9 @@ pub struct RunStats {
     pub bytes_stored: u64,
     /// What could not be read.
     pub errors: u64,
+    /// The stored record of its snapshot, so that it can be told from one that was deleted if it
+    /// cannot be read any more.
+    pub object_name: Option<String>,
 }
 
 /// How a run ended.
@@ -233,6 +236,17 @@ impl<'d> RunHistory<'d> {
             let runs = statement.query_map(values, |row| read(row, now_ms))?;
             // What somebody else put there and cannot be read is no run.
             runs.filter_map(Result::transpose).collect()
+        })
+    }
+
+    /// Forgets a run.
+    ///
+    /// # Errors
+    /// As [`Database::with`].
+    pub fn remove(&self, id: BackupId) -> Result<()> {
+        let sql = "DELETE FROM runs WHERE repo_id = ?1 AND backup_id = ?2";
+        self.database.with(|connection| {
+            connection.execute(sql, params![self.repo_id, id.to_string()]).map(|_| ())
         })
     }
 

@@ -52,7 +52,7 @@ pub(super) fn path_in(folder: &Path) -> PathBuf {
 
 /// Opens the file of a folder, and makes what is missing.
 pub(super) fn open(folder: &Path) -> Result<Connection, Trouble> {
-    let unusable = |error: Error| Trouble::Unusable(in_full(&error));
+    let unusable = |error: Error| Trouble::Unusable(error.in_full());
     make_folder(folder).map_err(unusable)?;
     let path = path_in(folder);
     make_file(&path).map_err(unusable)?;
@@ -185,13 +185,4 @@ fn lock(folder: &Path) -> Result<File> {
     let file = open.map_err(|e| Error::local("create", &path, e))?;
     file.lock().map_err(|e| Error::local("lock", &path, e))?;
     Ok(file)
-}
-
-/// An error with its reason.
-fn in_full(error: &Error) -> String {
-    use std::error::Error as _;
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

@@ -60,7 +60,7 @@ fn runs_are_remembered_by_repository_and_survive_a_restart() {
     let states: Vec<_> = all.iter().map(|run| run.status.as_str()).collect();
     assert_eq!(states, ["failed", "completed", "in_progress", "pending"]);
     assert_eq!(all[0].error.as_deref(), Some("no room"));
-    assert_eq!(all[1].stats.map(|stats| stats.files), Some(3));
+    assert_eq!(all[1].stats.as_ref().map(|stats| stats.files), Some(3));
     assert_eq!(all[2].started_ms, 2_500);
     assert_eq!(all[3].sources, ["/home"]);
     let even = RunQuery { schedule_id: Some("even".into()), ..RunQuery::default() };

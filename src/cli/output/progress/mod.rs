@@ -1,10 +1,9 @@
 //! How a running operation is shown: bars on a terminal, a line now and then in a log, `status`
 //! objects with `--json`, nothing with `-q`.
 //!
-//! The engine only counts ([`counters`]); a thread of the display looks at the counters and draws,
+//! The engine only counts ([`Counters`]); a thread of the display looks at the counters and draws,
 //! so a run is never slowed down by a slow terminal.
 
-mod counters;
 mod view;
 
 use std::io::IsTerminal;
@@ -18,10 +17,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use unicode_width::UnicodeWidthChar;
 
-use self::counters::Counters;
-use self::view::{Rates, View, format_elapsed};
+use self::view::format_elapsed;
 use super::{Output, Style};
 use crate::cli::select::shown_path;
+use crate::manager::progress::{Counters, Rates, View};
 use crate::model::escape_bytes;
 use crate::runtime::{Issue, IssueKind, Phase, Progress};
 

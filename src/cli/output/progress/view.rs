@@ -1,116 +1,33 @@
-//! From counters to what is shown: rates, remaining time, and the texts of a bar, a line and a
-//! JSON object.
+//! What is shown of a moment of a run: the texts of a bar, a line and a JSON object.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Job;
-use super::counters::{PHASES, Reading};
 use crate::cli::output::{count, plural};
+use crate::manager::progress::View;
 use crate::model::{format_bytes, format_duration};
-
-/// What opening and closing a file costs, in bytes that could be read meanwhile. It lets the
-/// remaining time be right for many small files as well as for few large ones.
-const ENTRY_COST_BYTES: u64 = 32 << 10;
-
-/// Rates are averages over about this time.
-const WINDOW: Duration = Duration::from_secs(8);
-
-/// A rate that follows changes without jumping.
-#[derive(Default)]
-pub(super) struct Rate {
-    last: u64,
-    per_second: f64,
-    weight: f64,
-}
-
-impl Rate {
-    /// Takes the counter's new value, `step` after the previous one.
-    pub(super) fn update(&mut self, value: u64, step: Duration) {
-        let seconds = step.as_secs_f64();
-        if seconds <= 0.0 {
-            return;
-        }
-        let keep = (-seconds / WINDOW.as_secs_f64()).exp();
-        let now = value.saturating_sub(self.last) as f64 / seconds;
-        self.per_second = self.per_second * keep + now * (1.0 - keep);
-        // The weights of a young average do not sum up to one yet.
-        self.weight = self.weight * keep + (1.0 - keep);
-        self.last = value;
-    }
-
-    pub(super) fn per_second(&self) -> f64 {
-        if self.weight > 0.0 { self.per_second / self.weight } else { 0.0 }
-    }
-}
-
-/// One moment of a run, ready to be shown.
-pub(super) struct View {
-    pub(super) reading: Reading,
-    pub(super) elapsed: Duration,
-    pub(super) bytes_per_second: f64,
-    pub(super) transferred_per_second: f64,
-    pub(super) remaining: Option<Duration>,
-}
-
-/// The rates of a run.
-#[derive(Default)]
-pub(super) struct Rates {
-    work: Rate,
-    bytes: Rate,
-    transferred: Rate,
-    elapsed: Duration,
-}
-
-impl Rates {
-    /// The view of `reading`, taken `elapsed` after the start.
-    pub(super) fn view(&mut self, reading: Reading, elapsed: Duration) -> View {
-        let step = elapsed.saturating_sub(self.elapsed);
-        self.elapsed = elapsed;
-        let done = work(reading.done_entries, reading.done_bytes);
-        self.work.update(done, step);
-        self.bytes.update(reading.done_bytes, step);
-        self.transferred.update(reading.transferred_bytes, step);
-        let left = work(reading.expected_entries, reading.expected_bytes).saturating_sub(done);
-        let speed = self.work.per_second();
-        let remaining = (reading.complete && speed > 1.0)
-            .then(|| Duration::try_from_secs_f64(left as f64 / speed).ok())
-            .flatten();
-        View {
-            elapsed,
-            bytes_per_second: self.bytes.per_second(),
-            transferred_per_second: self.transferred.per_second(),
-            remaining,
-            reading,
-        }
-    }
-}
-
-fn work(entries: u64, bytes: u64) -> u64 {
-    bytes.saturating_add(entries.saturating_mul(ENTRY_COST_BYTES))
-}
+use crate::runtime::Phase;
 
 impl View {
-    /// The part that is done, from 0 to 1, once all work is known.
-    pub(super) fn fraction(&self) -> Option<f64> {
-        let reading = &self.reading;
-        let expected = work(reading.expected_entries, reading.expected_bytes);
-        (reading.complete && expected > 0).then(|| {
-            (work(reading.done_entries, reading.done_bytes) as f64 / expected as f64).min(1.0)
-        })
-    }
-
     pub(super) fn phase_text(&self) -> &'static str {
-        PHASES.get(self.reading.phase).map_or("working", |(_, text)| text)
+        self.reading.phase.map_or("working", Phase::text)
     }
 
     /// `1.23 GiB of 2.90 GiB, 12,345 of 86,629 files, 340 MiB/s, 5 s left`.
     pub(super) fn main_text(&self, job: Job) -> String {
         let reading = &self.reading;
-        let packs =
-            ["checking_data", "repairing_index", "salvaging_packs", "repacking", "removing"];
-        let is_packs = PHASES.get(reading.phase).is_some_and(|(name, _)| packs.contains(name));
+        let is_packs = matches!(
+            reading.phase,
+            Some(
+                Phase::CheckingData
+                    | Phase::RepairingIndex
+                    | Phase::SalvagingPacks
+                    | Phase::Repacking
+                    | Phase::Removing
+            )
+        );
         let is_objects = matches!(job, Job::Check | Job::Repair | Job::Prune);
         let noun = if is_objects && is_packs { "packs" } else { "entries" };
         let more = if reading.complete { "" } else { "+" };
@@ -192,7 +109,7 @@ impl View {
     pub(super) fn status(&self, job: Job) -> Status {
         let reading = &self.reading;
         Status {
-            phase: PHASES.get(reading.phase).map_or("working", |(name, _)| name),
+            phase: reading.phase.map_or("working", Phase::as_str),
             seconds_elapsed: self.elapsed.as_secs_f64(),
             seconds_remaining: self.remaining.map(|remaining| remaining.as_secs_f64()),
             fraction_done: self.fraction(),
@@ -244,10 +161,11 @@ pub(super) fn format_elapsed(elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manager::progress::{Rates, Reading};
 
     fn halfway() -> Reading {
         Reading {
-            phase: 1,
+            phase: Some(Phase::BackingUp),
             expected_entries: 2_000,
             expected_bytes: 2 << 30,
             complete: true,
@@ -277,17 +195,6 @@ mod tests {
             view.plain_line(Job::Backup),
             "[0:10] backing up: 1.00 GiB of 2.00 GiB+, 1,000 of 2,000+ entries, 102 MiB/s"
         );
-    }
-
-    #[test]
-    fn a_rate_follows_a_change_slowly() {
-        let mut rate = Rate::default();
-        for second in 1..=60 {
-            rate.update(second * 100, Duration::from_secs(1));
-        }
-        assert!((rate.per_second() - 100.0).abs() < 0.01);
-        rate.update(6_000, Duration::from_secs(1));
-        assert!(rate.per_second() > 80.0 && rate.per_second() < 95.0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::runtime::Phase;
 
 /// A count of all the work, taken from the parent or made beside the run.
 #[derive(Default)]
-pub(super) struct Estimate {
+pub(crate) struct Estimate {
     entries: AtomicU64,
     bytes: AtomicU64,
     known: AtomicBool,
@@ -19,7 +19,7 @@ pub(super) struct Estimate {
 
 impl Estimate {
     /// Tells the count.
-    pub(super) fn set(&self, entries: u64, bytes: u64) {
+    pub(crate) fn set(&self, entries: u64, bytes: u64) {
         self.entries.store(entries, Relaxed);
         self.bytes.store(bytes, Relaxed);
         self.known.store(true, Release);
@@ -36,7 +36,7 @@ impl Estimate {
 }
 
 /// The state of a run as numbers.
-pub(super) struct Counters {
+pub(crate) struct Counters {
     phase: AtomicU8,
     expected_entries: AtomicU64,
     expected_bytes: AtomicU64,
@@ -50,26 +50,26 @@ pub(super) struct Counters {
     /// Set by the display when it would like to know the current file.
     current_wanted: AtomicBool,
     current: Mutex<Vec<u8>>,
-    pub(super) estimate: Estimate,
+    pub(crate) estimate: Estimate,
 }
 
 /// The counters at one moment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reading {
-    pub(super) phase: usize,
-    pub(super) expected_entries: u64,
-    pub(super) expected_bytes: u64,
-    pub(super) complete: bool,
-    pub(super) done_entries: u64,
-    pub(super) done_bytes: u64,
-    pub(super) transferred_bytes: u64,
-    pub(super) warnings: u64,
-    pub(super) failures: u64,
-    pub(super) current: Vec<u8>,
+pub(crate) struct Reading {
+    pub(crate) phase: Option<Phase>,
+    pub(crate) expected_entries: u64,
+    pub(crate) expected_bytes: u64,
+    pub(crate) complete: bool,
+    pub(crate) done_entries: u64,
+    pub(crate) done_bytes: u64,
+    pub(crate) transferred_bytes: u64,
+    pub(crate) warnings: u64,
+    pub(crate) failures: u64,
+    pub(crate) current: Vec<u8>,
 }
 
 impl Counters {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             phase: AtomicU8::new(0),
             expected_entries: AtomicU64::new(0),
@@ -86,7 +86,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         // These come after other work, and are counted anew.
         if matches!(phase, Phase::CheckingData | Phase::Repacking | Phase::Removing) {
             self.complete.store(false, Relaxed);
@@ -98,37 +98,37 @@ impl Counters {
             ];
             counters.iter().for_each(|counter| counter.store(0, Relaxed));
         }
-        self.phase.store(phase_index(phase), Relaxed);
+        self.phase.store(phase as u8, Relaxed);
     }
 
-    pub(super) fn expect(&self, entries: u64, bytes: u64) {
+    pub(crate) fn expect(&self, entries: u64, bytes: u64) {
         self.expected_entries.fetch_add(entries, Relaxed);
         self.expected_bytes.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn expect_no_more(&self) {
+    pub(crate) fn expect_no_more(&self) {
         self.complete.store(true, Relaxed);
     }
 
-    pub(super) fn done(&self, entries: u64, bytes: u64) {
+    pub(crate) fn done(&self, entries: u64, bytes: u64) {
         self.done_entries.fetch_add(entries, Relaxed);
         self.done_bytes.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn transferred(&self, bytes: u64) {
+    pub(crate) fn transferred(&self, bytes: u64) {
         self.transferred_bytes.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn warned(&self) {
+    pub(crate) fn warned(&self) {
         self.warnings.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn failed(&self) {
+    pub(crate) fn failed(&self) {
         self.failures.fetch_add(1, Relaxed);
     }
 
     /// Remembers `path` if the display asked since the last time, or else does nothing.
-    pub(super) fn current(&self, path: &Path) {
+    pub(crate) fn current(&self, path: &Path) {
         use std::os::unix::ffi::OsStrExt;
         if self.current_wanted.load(Relaxed)
             && self.current_wanted.swap(false, Relaxed)
@@ -139,10 +139,10 @@ impl Counters {
         }
     }
 
-    pub(super) fn read(&self) -> Reading {
+    pub(crate) fn read(&self) -> Reading {
         self.current_wanted.store(true, Relaxed);
         let mut reading = Reading {
-            phase: usize::from(self.phase.load(Relaxed)),
+            phase: Phase::ALL.get(usize::from(self.phase.load(Relaxed))).copied(),
             // Done is read before expected, so that it never looks larger.
             done_entries: self.done_entries.load(Relaxed),
             done_bytes: self.done_bytes.load(Relaxed),
@@ -156,42 +156,5 @@ impl Counters {
         };
         self.estimate.complete(&mut reading);
         reading
-    }
-}
-
-/// What people and JSON call the phases, by their index.
-pub(super) const PHASES: [(&str, &str); 14] = [
-    ("opening", "opening the repository"),
-    ("backing_up", "backing up"),
-    ("committing", "writing the snapshot"),
-    ("planning", "planning"),
-    ("restoring", "restoring"),
-    ("finishing", "finishing"),
-    ("checking_structure", "checking structure"),
-    ("checking_data", "checking data"),
-    ("merging_index", "merging the index"),
-    ("repairing_index", "repairing the index"),
-    ("salvaging_packs", "salvaging packs"),
-    ("repairing_snapshots", "repairing snapshots"),
-    ("repacking", "packing anew"),
-    ("removing", "removing"),
-];
-
-fn phase_index(phase: Phase) -> u8 {
-    match phase {
-        Phase::Opening => 0,
-        Phase::BackingUp => 1,
-        Phase::Committing => 2,
-        Phase::Planning => 3,
-        Phase::Restoring => 4,
-        Phase::Finishing => 5,
-        Phase::CheckingStructure => 6,
-        Phase::CheckingData => 7,
-        Phase::MergingIndex => 8,
-        Phase::RepairingIndex => 9,
-        Phase::SalvagingPacks => 10,
-        Phase::RepairingSnapshots => 11,
-        Phase::Repacking => 12,
-        Phase::Removing => 13,
     }
 }

@@ -1,0 +1,56 @@
+//! Where on this machine a repository is, so that nobody backs it up into itself or restores into
+//! it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Repository;
+use crate::storage::Location;
+
+impl Repository {
+    /// Its folder, if it is one of this machine.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let location = Location::parse(self.location()).ok()?;
+        location.as_path().map(Path::to_path_buf)
+    }
+
+    /// Whether `path` is its folder or lies in it, by whatever way: links and mounts count for what
+    /// they lead to. What is not there yet counts as a part of the folder that it would be in.
+    pub fn contains_path(&self, path: &Path) -> bool {
+        self.folder().is_some_and(|folder| is_within(path, &folder))
+    }
+
+    /// Whether its folder lies in `path`, but is not `path` itself.
+    pub fn is_below(&self, path: &Path) -> bool {
+        self.folder().is_some_and(|folder| !is_within(path, &folder) && is_within(&folder, path))
+    }
+}
+
+/// Whether `path` is `folder` or lies in it. What cannot be looked at is not.
+fn is_within(path: &Path, folder: &Path) -> bool {
+    let id = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    let Some(folder) = id(folder) else { return false };
+    let Ok(path) = std::path::absolute(path) else { return false };
+    let Some(there) = path.ancestors().find_map(|above| above.canonicalize().ok()) else {
+        return false;
+    };
+    there.ancestors().any(|above| id(above) == Some(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_and_what_is_not_there_yet_count_for_where_they_lead() {
+        let home = tempfile::tempdir().expect("a folder");
+        let repository = home.path().join("repository");
+        std::fs::create_dir_all(repository.join("data")).expect("a folder");
+        std::os::unix::fs::symlink(&repository, home.path().join("link")).expect("a link");
+        let within = |path: &str| is_within(&home.path().join(path), &repository);
+        assert!(within("repository") && within("repository/data") && within("repository/new/x"));
+        assert!(within("link/data/new"));
+        assert!(!within("") && !within("repository-2") && !within("other/repository"));
+        assert!(!is_within(&repository, &home.path().join("nowhere")));
+    }
+}
