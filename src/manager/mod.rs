@@ -13,7 +13,10 @@ mod place;
 pub mod progress;
 mod rewrite;
 
-pub use backup::{BackupManager, ManagerOptions};
+pub use backup::{
+    BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, LIST_DEFAULT,
+    ManagerOptions, RunningBackup, VerificationDetails, check_deletable, check_history,
+};
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};

@@ -1,5 +1,21 @@
 //! [`BackupManager`]: one repository, its sources, and what is known of its runs.
 
+mod create;
+mod delete;
+mod known;
+mod list;
+mod record;
+mod restore;
+mod running;
+mod stats;
+mod verify;
+
+pub use create::BackupRequest;
+pub use delete::{DeleteOptions, check_deletable, check_history};
+pub use list::{BackupPage, BackupQuery, LIST_DEFAULT};
+pub use running::RunningBackup;
+pub use verify::VerificationDetails;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -1,0 +1,169 @@
+//! Making backups.
+
+use crate::archive::{self, BackupOptions, BackupReport};
+use crate::error::{Error, Result};
+use crate::fsmeta::host_name;
+use crate::manager::history::{NewRun, RunEnd, RunStats};
+use crate::model::{BackupId, BackupStatus, BackupStrategy};
+use crate::runtime::{CancelToken, Runtime};
+use crate::tree::shown_root;
+
+use super::BackupManager;
+
+/// A backup that is wanted.
+#[derive(Clone, Default)]
+pub struct BackupRequest {
+    /// What it takes.
+    pub options: BackupOptions,
+    /// Clock, randomness, who is told how it goes, and how it is stopped.
+    pub runtime: Runtime,
+    /// The schedule that wants it.
+    pub schedule_id: Option<String>,
+    /// How many tries that failed came before it.
+    pub retries: u32,
+}
+
+impl BackupManager {
+    /// A request for a backup of the manager's own sources, with a cancel token of its own.
+    pub fn request(&self, strategy: BackupStrategy) -> BackupRequest {
+        let options = self.options();
+        BackupRequest {
+            options: BackupOptions { strategy, id: None, ..options.backup.clone() },
+            runtime: Runtime { cancel: CancelToken::default(), ..options.runtime.clone() },
+            schedule_id: None,
+            retries: 0,
+        }
+    }
+
+    /// Backs up the manager's own sources, and returns the id of the backup.
+    ///
+    /// Calls at the same time all run, and each makes a snapshot of its own. Files that cannot be
+    /// read are left out and counted ([`Backup::errors`](crate::model::Backup::errors)).
+    ///
+    /// # Errors
+    /// As [`archive::backup`]. The run is listed as failed then.
+    pub fn create_backup(&self, strategy: BackupStrategy) -> Result<BackupId> {
+        let cancel = self.options().runtime.cancel.clone();
+        let request = self.request(strategy);
+        let runtime = Runtime { cancel, ..request.runtime.clone() };
+        let report = self.create_backup_with(&BackupRequest { runtime, ..request })?;
+        let snapshot = report.snapshot.ok_or_else(|| {
+            let hint = "ask for it with `create_backup_with`, which returns what it would store";
+            Error::usage_hint("a dry run makes no backup", hint)
+        })?;
+        Ok(snapshot.id)
+    }
+
+    /// Backs up as `request` says.
+    ///
+    /// # Errors
+    /// As [`archive::backup`]. The run is listed as failed then.
+    pub fn create_backup_with(&self, request: &BackupRequest) -> Result<BackupReport> {
+        self.run(request, BackupStatus::InProgress)
+    }
+
+    /// Makes a backup; with `status` pending, one that is listed already and waits for its turn.
+    pub(super) fn run(
+        &self,
+        request: &BackupRequest,
+        status: BackupStatus,
+    ) -> Result<BackupReport> {
+        let mut options = request.options.clone();
+        let runtime = &request.runtime;
+        let id = *options.id.get_or_insert_with(|| BackupId(runtime.random.bytes()));
+        if options.dry_run {
+            return archive::backup(self.repository(), &options, runtime);
+        }
+        let remembered = match status {
+            BackupStatus::Pending => self.remember_start(id, runtime),
+            _ => self.remember(&new_run(id, request, status)),
+        };
+        let result = archive::backup(self.repository(), &options, runtime);
+        remembered.end(&result);
+        result
+    }
+
+    /// Remembers a run. One that cannot be remembered is made all the same.
+    pub(super) fn remember(&self, run: &NewRun) -> Remembered<'_> {
+        let remembered = Remembered { manager: self, id: run.backup_id, is_open: true };
+        remembered.told(self.run_history().begin(run));
+        remembered
+    }
+
+    fn remember_start(&self, id: BackupId, runtime: &Runtime) -> Remembered<'_> {
+        let remembered = Remembered { manager: self, id, is_open: true };
+        remembered.told(self.run_history().started(id, runtime.clock.now_ms()));
+        remembered
+    }
+}
+
+/// What the history says of a run before it starts.
+pub(super) fn new_run(id: BackupId, request: &BackupRequest, status: BackupStatus) -> NewRun {
+    let options = &request.options;
+    let sources = match &options.stdin {
+        Some(stdin) => vec![shown_root(&[b"stdin:", &stdin.name[..]].concat())],
+        None => options.sources.iter().map(|s| shown_root(s.manifest_path())).collect(),
+    };
+    NewRun {
+        backup_id: id,
+        schedule_id: request.schedule_id.clone(),
+        attempt: request.retries.saturating_add(1),
+        strategy: options.strategy,
+        status,
+        started_ms: request.runtime.clock.now_ms(),
+        host: options.host.clone().unwrap_or_else(host_name),
+        sources,
+        tags: options.tags.clone(),
+        description: options.description.clone(),
+    }
+}
+
+/// A run that the history shows as going on, until it is told how it ended.
+pub(super) struct Remembered<'m> {
+    manager: &'m BackupManager,
+    id: BackupId,
+    is_open: bool,
+}
+
+impl Remembered<'_> {
+    fn end(mut self, result: &Result<BackupReport>) {
+        let end = match result {
+            Ok(report) => RunEnd::Completed(stats(report)),
+            Err(error) => RunEnd::Failed(error.in_full()),
+        };
+        self.finish(&end);
+    }
+
+    pub(super) fn finish(&mut self, end: &RunEnd) {
+        self.is_open = false;
+        let now_ms = self.manager.options().runtime.clock.now_ms();
+        self.told(self.manager.run_history().finish(self.id, now_ms, end));
+    }
+
+    fn told(&self, result: Result<()>) {
+        if let Err(error) = result {
+            tracing::warn!("the history does not show this run as it is: {}", error.in_full());
+        }
+    }
+}
+
+/// Whatever ends a run without a word, a panic above all: it does not go on.
+impl Drop for Remembered<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.finish(&RunEnd::Failed("it was broken off by a mistake in the program".into()));
+        }
+    }
+}
+
+fn stats(report: &BackupReport) -> RunStats {
+    let Some(snapshot) = &report.snapshot else { return RunStats::default() };
+    RunStats {
+        files: snapshot.body.files,
+        bytes: snapshot.body.bytes,
+        bytes_read: report.stats.bytes_read,
+        bytes_stored: report.stats.bytes_stored,
+        errors: report.stats.errors,
+        object_name: Some(snapshot.object_name.clone()),
+    }
+}

@@ -1,0 +1,38 @@
+//! Restoring a whole backup.
+
+use std::path::Path;
+
+use super::BackupManager;
+use crate::error::{Error, Result};
+use crate::model::BackupId;
+use crate::restore::{RestoreOptions, RestoreReport, restore};
+
+impl BackupManager {
+    /// Restores all of a backup below the folder `target`, which is made if it is missing: each
+    /// file at its whole path, as `target/home/ann/letter.txt`. For parts of a backup, points in
+    /// time and restores in place see [`RecoveryManager`](crate::manager).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no completed backup of this id; [`Error::Usage`] if the
+    /// target lies in the repository; else as [`restore`].
+    pub fn restore_backup(&self, id: BackupId, target: &Path) -> Result<RestoreReport> {
+        let snapshot = self.snapshot(id)?;
+        self.check_target(target)?;
+        let options = RestoreOptions { target: target.to_path_buf(), ..RestoreOptions::default() };
+        restore(self.repository(), &snapshot, &options, &self.options().runtime)
+    }
+
+    /// Refuses a target in the repository.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub(crate) fn check_target(&self, target: &Path) -> Result<()> {
+        if !self.repository().contains_path(target) {
+            return Ok(());
+        }
+        Err(Error::usage_hint(
+            format!("the target `{}` lies in the repository itself", target.display()),
+            "restore to another folder: files among the stored data would be in its way",
+        ))
+    }
+}
