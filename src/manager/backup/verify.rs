@@ -47,7 +47,7 @@ impl BackupManager {
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) if there is no completed backup of this id; the storage's where it could
-    /// not be asked; [`Error::Cancelled`].
+    /// not be asked; [`Error::Cancelled`](crate::error::Error::Cancelled).
     pub fn verify_backup_integrity(&self, id: BackupId) -> Result<(bool, VerificationDetails)> {
         self.verify_backup_with(id, ReadData::All, &self.options().runtime)
     }
