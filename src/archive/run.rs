@@ -150,7 +150,12 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
     // Whatever happened: what was stored is uploaded and named, so it need not be stored again.
     let added = match writer.map(PackWriter::finish).transpose() {
         Ok(added) => added.unwrap_or_else(|| would_add.added()),
-        // A failed upload is the reason why the pipeline stopped.
+        // A failed upload is the reason why the pipeline stopped, unless that is why it failed.
+        Err(Error::Storage(error)) if error.is_temporary() && runtime.cancel.is_cancelled() => {
+            tracing::debug!("cancelled: {error}");
+            runtime.cancel.check()?;
+            return Err(error.into());
+        }
         Err(error) => return Err(error),
     };
     let mut collected = collected?;

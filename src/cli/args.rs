@@ -8,7 +8,8 @@ use clap::{Args, Parser};
 
 use super::commands::Command;
 use crate::error::{Error, Result};
-use crate::storage::Location;
+use crate::storage::throttle::{Limits, Rate, parse_rate};
+use crate::storage::{BandwidthPlan, Location};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +52,9 @@ pub(crate) struct GlobalArgs {
 
     #[command(flatten)]
     pub(crate) secret: SecretArgs,
+
+    #[command(flatten)]
+    pub(crate) bandwidth: BandwidthArgs,
 
     /// Print JSON: results on standard output, messages and errors on standard error
     #[arg(long, global = true)]
@@ -104,6 +108,74 @@ pub(crate) struct SecretArgs {
     #[arg(long, global = true, value_name = "FILE",
           conflicts_with_all = ["password_file", "password_command"])]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+/// How fast bytes may move, over all connections of the run.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct BandwidthArgs {
+    // One line each: a longer text would spread the help of every command over three pages.
+    /// Most bytes a second to storage; `2M` is what restic calls 2048 [env: LARDER_LIMIT_UPLOAD]
+    #[arg(long, global = true, value_name = "RATE", value_parser = GivenRate::parse)]
+    pub(crate) limit_upload: Option<GivenRate>,
+
+    /// Most bytes a second from storage [env: LARDER_LIMIT_DOWNLOAD]
+    #[arg(long, global = true, value_name = "RATE", value_parser = GivenRate::parse)]
+    pub(crate) limit_download: Option<GivenRate>,
+
+    /// Limits by the clock: `mon-fri 08:00-18:00 2M, else unlimited` [env: LARDER_BANDWIDTH]
+    #[arg(long, global = true, value_name = "PLAN")]
+    pub(crate) bandwidth: Option<BandwidthPlan>,
+}
+
+/// A rate that was said, even if it is none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GivenRate(pub(crate) Rate);
+
+impl GivenRate {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_rate(text).map(Self)
+    }
+}
+
+impl BandwidthArgs {
+    /// The fixed limits as given by options or the environment.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no rate.
+    pub(crate) fn limits(&self) -> Result<Limits> {
+        let rate = |given: Option<GivenRate>, name| -> Result<Rate> {
+            match given {
+                Some(given) => Ok(given.0),
+                None => Ok(from_environment(name, parse_rate)?.flatten()),
+            }
+        };
+        Ok(Limits {
+            upload: rate(self.limit_upload, "LARDER_LIMIT_UPLOAD")?,
+            download: rate(self.limit_download, "LARDER_LIMIT_DOWNLOAD")?,
+        })
+    }
+
+    /// The plan as given by options or the environment.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no plan.
+    pub(crate) fn plan(&self) -> Result<Option<BandwidthPlan>> {
+        match &self.bandwidth {
+            Some(plan) => Ok(Some(plan.clone())),
+            None => from_environment("LARDER_BANDWIDTH", str::parse),
+        }
+    }
+}
+
+fn from_environment<T>(
+    name: &'static str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>> {
+    let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let parsed = parse(&value.to_string_lossy());
+    parsed.map(Some).map_err(|what| Error::usage(format!("{name}: {what}")))
 }
 
 impl RepositoryArgs {

@@ -9,12 +9,13 @@ use super::args::GlobalArgs;
 use super::output::Output;
 use super::output::progress::Display;
 use super::secrets::SecretSource;
+use super::wire::Wire;
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::repo::RepoRecord;
 use crate::model::RepoId;
 use crate::repository::{OpenOptions, Repository, Unlock};
 use crate::runtime::{CancelToken, Runtime};
-use crate::storage::{self, Location, Storage};
+use crate::storage::{Location, Storage};
 
 /// How often a password is asked for.
 const TRIES: usize = 3;
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) out: Arc<Output>,
     /// Set by signals.
     pub(crate) cancel: CancelToken,
+    /// How storage is reached: never past it.
+    pub(crate) wire: Wire,
 }
 
 impl Context {
@@ -67,7 +70,7 @@ impl Context {
     /// As [`Context::open`].
     pub(crate) fn open_at(&self, location: &Location, source: &SecretSource) -> Result<Repository> {
         let shown = location.to_string();
-        let storage = storage::open(location)?;
+        let storage = self.wire.open(location)?;
         if let Some(warning) = storage.warning() {
             self.out.warn(&format!("{shown}: {warning}"));
         }

@@ -14,6 +14,7 @@ mod secrets;
 mod select;
 mod signals;
 mod time;
+mod wire;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ use clap::{CommandFactory, FromArgMatches};
 use self::args::Cli;
 use self::context::Context;
 use self::output::Output;
+use self::wire::Wire;
+use crate::error::Error;
 use crate::runtime::CancelToken;
 
 /// How a command that did not fail ended.
@@ -71,8 +74,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let out = Arc::new(Output::new(global.json, global.quiet, global.verbose, global.no_color));
     let cancel = CancelToken::default();
     signals::install(cancel.clone(), Arc::clone(&out));
-    let context = Context { global: cli.global, out: Arc::clone(&out), cancel };
-    let result = cli.command.run(&context).and_then(|finish| out.flush().map(|()| finish));
+    let result = Wire::new(&cli.global.bandwidth, cancel.clone()).and_then(|wire| {
+        let context = Context { global: cli.global, out: Arc::clone(&out), cancel, wire };
+        let finish = cli.command.run(&context).map_err(|error| ended_by(&context.cancel, error))?;
+        out.flush().map(|()| finish)
+    });
     match result {
         Ok(finish) => finish.exit_code().into(),
         Err(error) if output::is_broken_pipe(&error) => EXIT_BROKEN_PIPE.into(),
@@ -82,6 +88,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             errors::report(&out, &error);
             error.exit_code().into()
         }
+    }
+}
+
+/// What ended a command: a transfer that was given up because of a signal is not the reason.
+fn ended_by(cancel: &CancelToken, error: Error) -> Error {
+    match (&error, cancel.check()) {
+        (Error::Storage(cause), Err(cancelled)) if cause.is_temporary() => cancelled,
+        _ => error,
     }
 }
 

@@ -24,6 +24,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,20 +35,24 @@ use super::failure::{
     buffer, checked_name, checked_prefix, classify, failure, too_long, too_short,
 };
 use super::name::{NAME_LEN_MAX, TMP_FOLDER, is_component, split_folder};
-use super::{ObjectMeta, PutMode, Storage};
+use super::throttle::{Direction, Pace};
+use super::{ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// How a folder is opened. `RDONLY`, not `PATH`: folders are listed and synced.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A folder of objects.
+#[derive(Clone)]
 pub struct LocalStorage {
     location: String,
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     /// On a network file system a failed read may succeed when repeated.
     on_network: bool,
     /// Folders whose own entry is known to be on disk.
-    durable_folders: Mutex<HashSet<String>>,
+    durable_folders: Arc<Mutex<HashSet<String>>>,
+    /// Limits of bandwidth.
+    pace: Option<Pace>,
 }
 
 impl LocalStorage {
@@ -56,9 +61,10 @@ impl LocalStorage {
     /// # Errors
     /// The system's: `NotFound` and `NotADirectory` are the usual ones.
     pub fn open(path: &Path, location: String) -> io::Result<Self> {
-        let root = rustix::fs::open(path, FOLDER, Mode::empty())?;
+        let root = Arc::new(rustix::fs::open(path, FOLDER, Mode::empty())?);
         let on_network = is_network(root.as_fd());
-        Ok(Self { location, root, on_network, durable_folders: Mutex::default() })
+        let durable_folders = Arc::default();
+        Ok(Self { location, root, on_network, durable_folders, pace: None })
     }
 
     /// Removes what writes that never finished left behind more than `age` ago, by the clock of
@@ -85,7 +91,7 @@ impl LocalStorage {
         let open = || {
             // Not blocking: something that is not a file, such as a fifo, must not stop a restore.
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-            let file = File::from(openat(&self.root, name, flags, Mode::empty())?);
+            let file = File::from(openat(&*self.root, name, flags, Mode::empty())?);
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "it is not a file"));
@@ -97,7 +103,7 @@ impl LocalStorage {
 
     /// Opens a folder, following no symbolic link below the root.
     fn open_folder(&self, folder: &str) -> io::Result<OwnedFd> {
-        let mut dir = openat(&self.root, ".", FOLDER, Mode::empty())?;
+        let mut dir = openat(&*self.root, ".", FOLDER, Mode::empty())?;
         for component in folder.split('/').filter(|component| !component.is_empty()) {
             dir = open_subfolder(dir.as_fd(), component)?;
         }
@@ -174,7 +180,10 @@ impl Storage for LocalStorage {
             return Err(too_long(&self.location, name, len, len_max));
         }
         let mut bytes = buffer(&self.location, name, len)?;
-        let read = file.by_ref().take(len).read_to_end(&mut bytes);
+        let read = match &self.pace {
+            None => file.by_ref().take(len).read_to_end(&mut bytes).map(|_| ()),
+            Some(pace) => read_paced(&file, len, pace, &mut bytes),
+        };
         read.map_err(|error| self.error("read", name, error))?;
         if bytes.len() as u64 != len {
             return Err(too_short(&self.location, name, len));
@@ -188,7 +197,11 @@ impl Storage for LocalStorage {
         if end > len {
             return Err(too_short(&self.location, name, end));
         }
-        file.read_exact_at(buf, offset).map_err(|error| match error.kind() {
+        let read = match &self.pace {
+            None => file.read_exact_at(buf, offset),
+            Some(pace) => read_range_paced(&file, offset, pace, buf),
+        };
+        read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => too_short(&self.location, name, end),
             _ => self.error("read", name, error),
         })
@@ -230,6 +243,36 @@ impl Storage for LocalStorage {
     fn concurrency(&self) -> usize {
         std::thread::available_parallelism().map_or(2, usize::from)
     }
+
+    fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
+        Some(Arc::new(Self { pace: Some(pace.clone()), ..self.clone() }))
+    }
+}
+
+/// Reads up to `len` bytes, no faster than allowed.
+fn read_paced(mut file: &File, len: u64, pace: &Pace, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let transfer = pace.begin(Direction::Download, len);
+    while let left @ 1.. = len - bytes.len() as u64 {
+        let piece = left.min(transfer.piece() as u64);
+        transfer.pass(piece as usize)?;
+        if file.by_ref().take(piece).read_to_end(bytes)? == 0 {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Fills `buf` from `offset`, no faster than allowed.
+fn read_range_paced(file: &File, offset: u64, pace: &Pace, buf: &mut [u8]) -> io::Result<()> {
+    let transfer = pace.begin(Direction::Download, buf.len() as u64);
+    let mut done = 0;
+    while done < buf.len() {
+        let end = buf.len().min(done + transfer.piece());
+        transfer.pass(end - done)?;
+        file.read_exact_at(&mut buf[done..end], offset + done as u64)?;
+        done = end;
+    }
+    Ok(())
 }
 
 /// Opens a folder in a folder; a symbolic link is an error that says so.

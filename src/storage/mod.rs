@@ -4,8 +4,9 @@
 //! talks to; nothing in this module knows what the bytes mean.
 //!
 //! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`bundle`] (one file that is
-//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], and for tests [`record`]
-//! and [`fault`]. [`conformance`] says what all of them must do. [`location`] gets from what people write to one of them.
+//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], [`throttle`], and for
+//! tests [`record`] and [`fault`]. [`conformance`] says what all of them must do. [`location`] gets
+//! from what people write to one of them.
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
@@ -23,6 +24,7 @@ pub mod read_only;
 pub mod record;
 pub mod retry;
 mod services;
+pub mod throttle;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +40,7 @@ pub use memory::MemoryStorage;
 pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;
 pub use retry::{RetryPolicy, RetryStorage};
+pub use throttle::{BandwidthPlan, ThrottleHandle, ThrottleStorage};
 
 /// One object found by a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +112,12 @@ pub trait Storage: Send + Sync {
     /// What was wrong with the place itself when it was opened, in words: people should know of it
     /// before they rely on what is there.
     fn warning(&self) -> Option<&str> {
+        None
+    }
+
+    /// The same storage, whose transfers ask `pace` before each piece; `None` if it moves objects
+    /// only as a whole. For [`throttled`](throttle::throttled), which then pays for whole calls.
+    fn paced(&self, _pace: &throttle::Pace) -> Option<SharedStorage> {
         None
     }
 }

@@ -9,17 +9,18 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::TryStreamExt;
 use opendal::options::{ListOptions, WriteOptions};
-use opendal::{Entry, ErrorKind, Metadata, Operator};
+use opendal::{Buffer, Entry, ErrorKind, Metadata, Operator};
 use rustix::io::Errno;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::failure::{checked_name, checked_prefix, classify, failure, too_long, too_short};
 use super::name::check_name;
-use super::{ObjectMeta, PutMode, Storage};
+use super::throttle::{Direction, Pace, Transfer};
+use super::{ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Threads that drive connections; the calling threads drive their own requests.
@@ -32,17 +33,20 @@ const LIST_BATCH: usize = 1000;
 const RESERVE_MAX: u64 = 1 << 20;
 
 /// Objects at a service behind an OpenDAL operator.
+#[derive(Clone)]
 pub struct OpendalStorage {
     location: String,
     operator: Operator,
     concurrency: usize,
+    /// Limits of bandwidth.
+    pace: Option<Pace>,
 }
 
 impl OpendalStorage {
     /// Uses `operator`, whose root is the repository. `location` is shown to people;
     /// `concurrency` is how many calls at once make sense.
     pub fn new(operator: Operator, location: String, concurrency: usize) -> Self {
-        Self { location, operator, concurrency }
+        Self { location, operator, concurrency, pace: None }
     }
 
     /// Waits for a request.
@@ -88,6 +92,7 @@ impl Storage for OpendalStorage {
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         checked_name(&self.location, "write", name)?;
         let bytes = parts.concat();
+        let len = bytes.len() as u64;
         let mut options = WriteOptions::default();
         if mode == PutMode::CreateOnce {
             options.if_not_exists = self.operator.info().capability().write_with_if_not_exists;
@@ -97,33 +102,33 @@ impl Storage for OpendalStorage {
                 return Err(failure(&self.location, "write", name, StorageErrorKind::Exists, what));
             }
         }
+        if let Some(pace) = &self.pace {
+            return self.put_paced(name, bytes, options, &pace.begin(Direction::Upload, len));
+        }
         self.wait("write", name, self.operator.write_options(name, bytes, options)).map(|_| ())
     }
 
     fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
         checked_name(&self.location, "read", name)?;
         // Streamed and counted: one request, and no trust in the length the service announces.
-        let read = async {
-            let mut stream = self.operator.reader(name).await?.into_stream(..).await?;
-            let mut bytes = Vec::new();
-            while let Some(buffer) = stream.try_next().await? {
-                let len = bytes.len() as u64 + buffer.len() as u64;
-                if len > len_max {
-                    return Ok(Err(len));
-                }
-                if bytes.is_empty() {
-                    bytes.reserve(len_max.min(RESERVE_MAX) as usize);
-                }
-                for chunk in buffer {
-                    bytes.extend_from_slice(&chunk);
-                }
+        let open = async { self.operator.reader(name).await?.into_stream(..).await };
+        let mut stream = self.wait("read", name, open)?;
+        let transfer = self.pace.as_ref().map(|pace| pace.begin(Direction::Download, len_max));
+        let mut bytes = Vec::new();
+        while let Some(buffer) = self.wait("read", name, stream.try_next())? {
+            let len = bytes.len() as u64 + buffer.len() as u64;
+            if len > len_max {
+                return Err(too_long(&self.location, name, len, len_max));
             }
-            Ok(Ok(bytes))
-        };
-        match self.wait("read", name, read)? {
-            Ok(bytes) => Ok(bytes),
-            Err(len) => Err(too_long(&self.location, name, len, len_max)),
+            if bytes.is_empty() {
+                bytes.reserve(len_max.min(RESERVE_MAX) as usize);
+            }
+            self.pay("read", name, transfer.as_ref(), buffer.len())?;
+            for chunk in buffer {
+                bytes.extend_from_slice(&chunk);
+            }
         }
+        Ok(bytes)
     }
 
     fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
@@ -133,12 +138,24 @@ impl Storage for OpendalStorage {
             let len = self.head(name)?.len;
             return if end <= len { Ok(()) } else { Err(too_short(&self.location, name, end)) };
         }
-        let range = self.operator.read_with(name).range(offset..end);
         let mut filled = 0;
-        for chunk in self.wait("read", name, async { range.await })? {
-            let Some(rest) = buf.get_mut(filled..filled + chunk.len()) else { break };
-            rest.copy_from_slice(&chunk);
+        let mut fill = |chunk: &[u8]| {
+            let Some(rest) = buf.get_mut(filled..filled + chunk.len()) else { return };
+            rest.copy_from_slice(chunk);
             filled += chunk.len();
+        };
+        if let Some(pace) = &self.pace {
+            let open = async { self.operator.reader(name).await?.into_stream(offset..end).await };
+            let mut stream = self.wait("read", name, open)?;
+            let transfer = pace.begin(Direction::Download, end - offset);
+            while let Some(buffer) = self.wait("read", name, stream.try_next())? {
+                self.pay("read", name, Some(&transfer), buffer.len())?;
+                buffer.into_iter().for_each(|chunk| fill(&chunk));
+            }
+        } else {
+            let range = self.operator.read_with(name).range(offset..end);
+            let buffer = self.wait("read", name, async { range.await })?;
+            buffer.into_iter().for_each(|chunk| fill(&chunk));
         }
         if filled < buf.len() { Err(too_short(&self.location, name, end)) } else { Ok(()) }
     }
@@ -191,9 +208,63 @@ impl Storage for OpendalStorage {
     fn concurrency(&self) -> usize {
         self.concurrency
     }
+
+    fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
+        Some(Arc::new(Self { pace: Some(pace.clone()), ..self.clone() }))
+    }
 }
 
 impl OpendalStorage {
+    /// Waits until so many bytes more may move.
+    fn pay(
+        &self,
+        action: &'static str,
+        name: &str,
+        transfer: Option<&Transfer<'_>>,
+        bytes: usize,
+    ) -> Result<(), StorageError> {
+        let Some(transfer) = transfer else { return Ok(()) };
+        transfer
+            .pass(bytes)
+            .map_err(|error| failure(&self.location, action, name, classify(&error), error))
+    }
+
+    /// Writes an object in parts, if the service takes parts and the whole would take long.
+    fn put_paced(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        options: WriteOptions,
+        transfer: &Transfer<'_>,
+    ) -> Result<(), StorageError> {
+        let capability = self.operator.info().capability();
+        let part_len = match capability.write_can_multi {
+            true => transfer.part(bytes.len(), capability.write_multi_min_size.unwrap_or(1)),
+            false => bytes.len(),
+        };
+        if part_len >= bytes.len() {
+            self.pay("write", name, Some(transfer), bytes.len())?;
+            let write = self.operator.write_options(name, bytes, options);
+            return self.wait("write", name, write).map(|_| ());
+        }
+        let mut writer = self.wait("write", name, self.operator.writer_options(name, options))?;
+        let mut rest = Buffer::from(bytes);
+        let written = (|| {
+            while !rest.is_empty() {
+                let part = rest.slice(..part_len.min(rest.len()));
+                rest = rest.slice(part.len()..);
+                self.pay("write", name, Some(transfer), part.len())?;
+                self.wait("write", name, writer.write(part))?;
+            }
+            self.wait("write", name, writer.close()).map(|_| ())
+        })();
+        if written.is_err() {
+            // What cannot be taken back now is found by its age later.
+            let _ = self.wait("write", name, writer.abort());
+        }
+        written
+    }
+
     fn exists(&self, name: &str) -> Result<bool, StorageError> {
         match self.head(name) {
             Err(error) if error.kind == StorageErrorKind::Missing => Ok(false),

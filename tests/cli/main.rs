@@ -20,3 +20,4 @@ mod rewrite;
 #[allow(dead_code)]
 mod support;
 mod versions;
+mod wire;

@@ -16,5 +16,6 @@ mod shop;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod throttling;
 mod verification;
 mod versions;

@@ -16,7 +16,7 @@ use crate::format::key_slot::SlotKind;
 use crate::manager::disaster::{KitFiles, KitOptions};
 use crate::repository::{InitOptions, LAYOUT, Repository, Unlock};
 use crate::source::SourcePath;
-use crate::storage::{self, Location};
+use crate::storage::Location;
 use crate::verify::{CheckOptions, ReadData};
 
 const EXAMPLES: &str = "\
@@ -52,7 +52,7 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
         return Err(Error::SourcesMissing { paths: vec![missing.clone()] });
     }
     let location = context.location()?;
-    let is_new = !exists(&location)?;
+    let is_new = !exists(&location, context)?;
     let files = match &args.kit {
         Some(output) => KitFiles::named(output)?,
         None => kit::files_at_home("--kit")?,
@@ -90,8 +90,8 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
     Ok(Finish::with_failed(report.stats.errors))
 }
 
-fn exists(location: &Location) -> Result<bool> {
-    match storage::open(location).and_then(|storage| peek(&*storage)) {
+fn exists(location: &Location, context: &Context) -> Result<bool> {
+    match context.wire.open(location).and_then(|storage| peek(&*storage)) {
         Ok(_) => Ok(true),
         Err(Error::RepositoryMissing { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -115,7 +115,7 @@ fn make(location: &Location, context: &Context) -> Result<()> {
     let keys = key_folder()?;
     let draft = free_name(&keys, "new.key");
     let key = Unlock::KeyFile(create_key_file(&draft, &runtime.random)?);
-    let storage = storage::create(location, LAYOUT);
+    let storage = context.wire.create(location, LAYOUT);
     let options = context.open_options();
     let repository = storage
         .and_then(|storage| {

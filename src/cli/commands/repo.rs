@@ -16,7 +16,6 @@ use crate::crypto::{RecoveryCode, Suite};
 use crate::error::{Error, Result};
 use crate::model::format_bytes;
 use crate::repository::{HeadCode, InitOptions, KdfCost, LAYOUT, Likeness, Repository, Unlock};
-use crate::storage;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -187,7 +186,7 @@ fn init(args: InitArgs, context: &Context) -> Result<Finish> {
     let location = context.location()?;
     let runtime = context.quiet_runtime();
     // Asking for a password only makes sense where a repository can be made.
-    if let Ok(storage) = storage::open(&location)
+    if let Ok(storage) = context.wire.open(&location)
         && peek(&*storage).is_ok()
     {
         return Err(Error::RepositoryExists { location: location.to_string() });
@@ -213,7 +212,7 @@ fn init(args: InitArgs, context: &Context) -> Result<Finish> {
             unlocks.push(Unlock::Recovery(code));
         }
     }
-    let made = storage::create(&location, LAYOUT).and_then(|storage| {
+    let made = context.wire.create(&location, LAYOUT).and_then(|storage| {
         Repository::init(storage, &unlocks, &options, &context.open_options(), &runtime)
     });
     let repository = made.inspect_err(|_| {

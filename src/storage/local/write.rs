@@ -12,7 +12,7 @@
 //! object fails, and whoever tries again writes a new file.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use rustix::io::{Errno, retry_on_intr, writev};
 
 use super::super::PutMode;
 use super::super::name::{TMP_FOLDER, split_folder};
+use super::super::throttle::{Direction, Transfer};
 use super::{LocalStorage, milliseconds, open_subfolder};
 
 /// Only the owner reads and writes objects: names and times would tell others something too.
@@ -60,7 +61,10 @@ pub(super) fn put(
         Err(error) => return Err(error.into()),
     }
     let mut temp = Temp::create(storage)?;
-    temp.write(parts)?;
+    match &storage.pace {
+        None => temp.write(parts)?,
+        Some(pace) => temp.write_paced(parts, &pace.begin(Direction::Upload, len))?,
+    }
     temp.file.sync_all()?;
     folder.sync_parents(storage)?;
     match mode {
@@ -176,6 +180,20 @@ impl Temp {
             match retry_on_intr(|| writev(&self.file, &rest[..now]))? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 written => IoSlice::advance_slices(&mut rest, written),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all parts, no faster than allowed.
+    fn write_paced(&mut self, parts: &[&[u8]], transfer: &Transfer<'_>) -> io::Result<()> {
+        for part in parts {
+            let mut rest = *part;
+            while !rest.is_empty() {
+                let piece;
+                (piece, rest) = rest.split_at(rest.len().min(transfer.piece()));
+                transfer.pass(piece.len())?;
+                self.file.write_all(piece)?;
             }
         }
         Ok(())

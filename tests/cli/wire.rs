@@ -1,0 +1,55 @@
+//! Limits of bandwidth.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Person, person_with_data};
+
+/// Bytes that do not compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A lower bound alone: it cannot be faster, and how much slower it is says nothing.
+#[test]
+fn limits_hold_from_options_and_environment() {
+    let person = person_with_data();
+    person.write("data/noise", noise(1 << 20));
+    let start = Instant::now();
+    person.ok("-r repo snapshot data --limit-upload 1M");
+    assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
+
+    let start = Instant::now();
+    let mut restore = person.command("-r repo restore latest --target back");
+    restore.env("LARDER_LIMIT_DOWNLOAD", "1M").assert().success();
+    assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
+
+    let start = Instant::now();
+    let mut restore = person.command("-r repo restore latest --target again");
+    restore.args(["--bandwidth", "else down 1M"]).assert().success();
+    assert!(start.elapsed() > Duration::from_millis(900), "{:?}", start.elapsed());
+}
+
+#[test]
+fn limits_that_are_none_are_refused() {
+    let person = Person::new();
+    for (line, word) in [
+        ("--limit-upload fast snapshots", "not a rate"),
+        ("--limit-upload 512 snapshots", "`512K`"),
+        ("--bandwidth 08:00 snapshots", "08:00-18:00"),
+    ] {
+        let said = person.run(line);
+        assert_eq!(said.code, 2, "{line}: {said}");
+        assert!(said.stderr.contains(word), "{line}: {said}");
+    }
+    let mut command = person.command("-r repo snapshots");
+    let said = person.said(command.env("LARDER_BANDWIDTH", "sometimes 1M").output().expect("runs"));
+    assert_eq!(said.code, 2, "{said}");
+    assert!(said.stderr.contains("LARDER_BANDWIDTH: `sometimes 1M`"), "{said}");
+}
