@@ -1,10 +1,12 @@
 //! The library's front door, and operations that combine others.
 //!
 //! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy()`] and
-//! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one.
+//! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one;
+//! [`export_bundle`] and [`import_bundle`] carry them there in one file.
 //! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes.
 
 mod backup;
+mod bundle;
 mod copy;
 pub mod disaster;
 mod export;
@@ -16,6 +18,9 @@ mod rewrite;
 pub use backup::{
     BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, LIST_DEFAULT,
     ManagerOptions, RunningBackup, VerificationDetails, check_deletable, check_history,
+};
+pub use bundle::{
+    BundleOptions, BundleReport, ImportedBundle, OpenBundle, export_bundle, import_bundle,
 };
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};

@@ -147,6 +147,7 @@ impl Shop {
             export_folder: Some(self.path("exports")),
             state_dir: Some(self.state_dir()),
             runtime: self.runtime(),
+            ..ManagerOptions::default()
         }
     }
 

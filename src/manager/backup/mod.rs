@@ -24,7 +24,7 @@ use crate::crypto::Suite;
 use crate::error::Result;
 use crate::manager::history::{Database, RunHistory};
 use crate::model::Encryption;
-use crate::repository::Repository;
+use crate::repository::{Repository, Unlock};
 use crate::runtime::Runtime;
 
 /// What a [`BackupManager`] is opened with beside its repository.
@@ -35,6 +35,9 @@ pub struct ManagerOptions {
     pub backup: BackupOptions,
     /// The folder that exports go to; made if it is missing. Without one, exports need a path.
     pub export_folder: Option<PathBuf>,
+    /// What opens the bundles that are exported, and is tried on those that are imported. Without
+    /// any, an encrypted repository exports no bundles; one that is not encrypted makes open ones.
+    pub bundle_unlocks: Arc<[Unlock]>,
     /// The folder of what this machine remembers: history of runs, schedules. `None` keeps that in
     /// memory, as long as the manager lives.
     pub state_dir: Option<PathBuf>,

@@ -75,7 +75,19 @@ pub struct CopyReport {
     pub same_ids: bool,
 }
 
+/// Which ids the copies get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// New ones; the originals are named.
+    New,
+    /// Those of the originals: the destination is nothing but an excerpt of the source, and new.
+    Kept,
+}
+
 /// Copies `snapshots` of `from` into `to`, the oldest first. Both indexes are loaded.
+///
+/// There already is a snapshot that is a copy, has the same id (one of the two repositories is a
+/// bundle of the other), or is what the snapshot itself was copied from.
 ///
 /// Damage in one snapshot is told in its outcome, and the others are copied. Whatever else ends
 /// the run keeps the snapshots that are copied, and what was stored of the next one.
@@ -84,6 +96,21 @@ pub struct CopyReport {
 /// [`Error::Usage`] if both are one repository; storage's on either side, [`Error::Cancelled`],
 /// [`Error::Overtaken`].
 pub fn copy(
+    from: &Repository,
+    to: &Repository,
+    snapshots: &[&Snapshot],
+    options: &CopyOptions,
+    runtime: &Runtime,
+) -> Result<CopyReport> {
+    copy_as(Ids::New, from, to, snapshots, options, runtime)
+}
+
+/// As [`copy`], with these ids.
+///
+/// # Errors
+/// As [`copy`].
+pub(super) fn copy_as(
+    ids: Ids,
     from: &Repository,
     to: &Repository,
     snapshots: &[&Snapshot],
@@ -100,6 +127,7 @@ pub fn copy(
     sorted.sort_by_key(|one| (one.body.start_ms, one.body.end_ms, one.id));
     let (originals, known) = (from.snapshots()?, to.snapshots()?);
     let mut copier = Copier {
+        ids,
         from,
         to,
         options,
@@ -142,15 +170,33 @@ fn have_same_ids(a: &Repository, b: &Repository) -> bool {
         && a.config().pages == b.config().pages
 }
 
-/// The snapshots that are copies, by what they are copies of. Not those in doubt: a damaged copy
-/// is in quarantine, and does not stand for its original.
+/// The snapshots by their ids, and those that are copies by what they are copies of. Not those in
+/// doubt: a damaged copy is in quarantine, and does not stand for its original.
 fn copies(list: &SnapshotList) -> HashMap<BackupId, Snapshot> {
-    let original = |snapshot: &Snapshot| snapshot.body.original.map(|id| (id, snapshot.clone()));
-    let is_good = |one: &&Snapshot| one.quarantine.is_none() && !one.suspect;
-    list.snapshots.iter().filter(is_good).filter_map(original).collect()
+    let good = || list.snapshots.iter().filter(|one| one.quarantine.is_none() && !one.suspect);
+    let originals = good().filter_map(|one| Some((one.body.original?, one.clone())));
+    originals.chain(good().map(|one| (one.id, one.clone()))).collect()
+}
+
+/// Whether two snapshots say the same of themselves, but for what changes with the repository.
+fn is_same(a: &Snapshot, b: &Snapshot, same_ids: bool) -> bool {
+    let (ours, theirs) = (&a.body, &b.body);
+    a.host == b.host
+        && a.user == b.user
+        && ours.strategy == theirs.strategy
+        && ours.roots == theirs.roots
+        && ours.series == theirs.series
+        && ours.tags == theirs.tags
+        && ours.description == theirs.description
+        && (ours.start_ms, ours.end_ms) == (theirs.start_ms, theirs.end_ms)
+        && ours.racy_since == theirs.racy_since
+        && (ours.entries, ours.files) == (theirs.entries, theirs.files)
+        && (ours.folders, ours.bytes) == (theirs.folders, theirs.bytes)
+        && (!same_ids || ours.root == theirs.root)
 }
 
 struct Copier<'a> {
+    ids: Ids,
     from: &'a Repository,
     to: &'a Repository,
     options: &'a CopyOptions,
@@ -173,9 +219,21 @@ impl Copier<'_> {
         if let Some(copy) = self.copies.get(&snapshot.id) {
             return Some(CopyOutcome::AlreadyThere(copy.id));
         }
-        let is_copy = |id: Option<BackupId>| id == Some(snapshot.id);
+        // It may come from there, by way of others.
+        let is_origin = |other: &Snapshot| {
+            Some(other.id) == snapshot.body.original && is_same(other, snapshot, self.same_ids)
+        };
+        let origin = snapshot.body.original.and_then(|id| self.copies.get(&id));
+        if let Some(origin) = origin.filter(|origin| is_origin(origin)) {
+            return Some(CopyOutcome::AlreadyThere(origin.id));
+        }
+        let is_it = |other: &Snapshot| {
+            other.body.original == Some(snapshot.id) || other.id == snapshot.id || is_origin(other)
+        };
+        // Not one that was undeleted, and has another record now.
+        let is_there = |id: BackupId| self.known.snapshots.iter().any(|one| one.id == id);
         let mut forgotten = self.known.forgotten.iter().map(|gone| &gone.snapshot);
-        if let Some(gone) = forgotten.find(|gone| is_copy(gone.body.original)) {
+        if let Some(gone) = forgotten.find(|gone| is_it(gone) && !is_there(gone.id)) {
             return Some(CopyOutcome::ForgottenThere(gone.id));
         }
         if snapshot.suspect || snapshot.quarantine.is_some() {

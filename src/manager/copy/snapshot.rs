@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::base::Base;
 use super::content::{FileTask, Worker, is_stored};
 use super::crew::{Crew, Job};
-use super::{Copier, Failure};
+use super::{Copier, Failure, Ids};
 use crate::commit::commit;
 use crate::error::{Error, Result};
 use crate::format::log::{ParentRecord, SnapshotBody};
@@ -48,7 +48,10 @@ pub(super) fn copy_snapshot(
         (Ok(root), Ok(added)) => {
             runtime.progress.phase(Phase::Committing);
             let new = NewSnapshot {
-                id: BackupId(runtime.random.bytes()),
+                id: match copier.ids {
+                    Ids::New => BackupId(runtime.random.bytes()),
+                    Ids::Kept => original.id,
+                },
                 host: original.host.clone(),
                 user: original.user.clone(),
                 body: body(copier, original, root, &added),
@@ -92,7 +95,10 @@ fn body(
         added_chunks: added.chunks,
         parent: parent.map(|parent| ParentRecord { id: parent.id, root: parent.body.root }),
         base_full: old.base_full.and_then(copy_of).map(|base| base.id),
-        original: Some(original.id),
+        original: match copier.ids {
+            Ids::New => Some(original.id),
+            Ids::Kept => old.original,
+        },
         ..old.clone()
     }
 }

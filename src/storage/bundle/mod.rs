@@ -35,6 +35,11 @@ use crate::model::ObjectHash;
 
 pub use self::write::{BundleWriter, Existing};
 
+/// Whether an open file begins or ends as bundles do.
+pub fn is_bundle(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.is_file() && read::looks(file, meta.len()))
+}
+
 /// A bundle that is read. Nothing can be written to it.
 pub struct BundleStorage {
     location: String,

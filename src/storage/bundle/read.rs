@@ -60,6 +60,13 @@ pub(super) fn load(file: &File, file_len: u64, trust: Trust) -> Result<Option<Lo
     Ok(Some(Loaded { catalog, warning: Some(warning) }))
 }
 
+/// Whether it begins or ends as bundles do.
+pub(super) fn looks(file: &File, file_len: u64) -> bool {
+    // One of a newer program is one too.
+    read_header(file, file_len).map_or(true, |(_, looks)| looks)
+        || read_footer(file, file_len).map_or(true, |footer| footer.is_ok())
+}
+
 fn damaged(what: &str) -> Error {
     Error::damaged("bundle", what)
 }
