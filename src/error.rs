@@ -159,6 +159,30 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// An in-place restore that would not be whole: it ended before anything was exchanged.
+    #[error("nothing was changed: {what}")]
+    Untouched {
+        /// What is in its way.
+        what: String,
+        /// What to try.
+        hint: String,
+    },
+    /// An in-place restore failed, and what it had done was undone.
+    #[error("the restore was rolled back, and everything is as it was before")]
+    RolledBack {
+        /// Why it failed.
+        source: Box<Error>,
+    },
+    /// Something that an in-place restore had done could not be undone yet.
+    #[error("{what}; `larder rollback {}` tries again", folder.display())]
+    RollbackFailed {
+        /// What could not be undone, and why.
+        what: String,
+        /// The tree that it is about.
+        folder: PathBuf,
+        /// Why the restore was to be undone; `None` if somebody asked for it.
+        source: Option<Box<Error>>,
+    },
     /// The operation was cancelled, by a signal or through the library.
     #[error("interrupted")]
     Cancelled {
@@ -290,7 +314,12 @@ impl Error {
             Self::Overtaken { .. } => {
                 "run it again: what is stored already is not stored twice".into()
             }
-            Self::Refused { hint, .. } => hint.clone(),
+            Self::Refused { hint, .. } | Self::Untouched { hint, .. } => hint.clone(),
+            Self::RolledBack { source } => return source.hint(),
+            Self::RollbackFailed { .. } => {
+                "do not change the folder by hand: what was in it is kept in its staging folder"
+                    .into()
+            }
             Self::Cancelled { .. } => return None,
             Self::Local { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => {
@@ -316,6 +345,7 @@ impl Error {
             Self::RepositoryMissing { .. } => 10,
             Self::Busy { .. } => 11,
             Self::WrongKey { .. } | Self::KeyNeeded { .. } | Self::KeyRemoved { .. } => 12,
+            Self::RolledBack { source } => source.exit_code(),
             Self::Cancelled { signal } => 128 + signal.unwrap_or(2).clamp(1, 64) as u8,
             _ => 1,
         }

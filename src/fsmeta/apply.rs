@@ -224,7 +224,11 @@ fn set_xattrs(_target: Target<'_>, xattrs: &[Xattr]) -> Vec<(Vec<u8>, io::Result
     xattrs.iter().map(refuse).collect()
 }
 
-fn set_times(target: Target<'_>, mtime: Time, atime: Option<Time>) -> io::Result<()> {
+/// Sets the times of an entry; `None` leaves the last access.
+///
+/// # Errors
+/// What the system says.
+pub fn set_times(target: Target<'_>, mtime: Time, atime: Option<Time>) -> io::Result<()> {
     let timespec =
         |time: Time| Timespec { tv_sec: time.secs, tv_nsec: time.nanos as rustix::fs::Nsecs };
     let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };

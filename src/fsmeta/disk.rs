@@ -77,6 +77,47 @@ pub fn forget_cached(file: &File) {
     let _ = file;
 }
 
+/// Names the mount that an open file or folder is in: only within one can entries be renamed. Two
+/// mounts of one file system are two, where the system tells them apart.
+///
+/// # Errors
+/// What the system says.
+#[cfg(target_os = "linux")]
+pub fn mount_of(fd: impl AsFd) -> io::Result<(u64, u64)> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    let dev = super::stat_fd(&fd)?.dev;
+    // Before Linux 5.8 there is no number, and in a sandbox perhaps no such call.
+    let mount = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        .ok()
+        .filter(|statx| statx.stx_mask & StatxFlags::MNT_ID.bits() != 0)
+        .map_or(0, |statx| statx.stx_mnt_id);
+    Ok((dev, mount))
+}
+
+/// Names the file system that an open file or folder is in.
+///
+/// # Errors
+/// What the system says.
+#[cfg(not(target_os = "linux"))]
+pub fn mount_of(fd: impl AsFd) -> io::Result<(u64, u64)> {
+    Ok((super::stat_fd(&fd)?.dev, 0))
+}
+
+/// Keeps others from an open file or folder until it is closed, if they ask in the same way.
+/// Returns whether nobody else had it.
+///
+/// # Errors
+/// What the system says.
+pub fn try_lock(fd: impl AsFd, is_shared: bool) -> io::Result<bool> {
+    use rustix::fs::FlockOperation::{NonBlockingLockExclusive, NonBlockingLockShared};
+    let how = if is_shared { NonBlockingLockShared } else { NonBlockingLockExclusive };
+    match rustix::fs::flock(fd, how) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether this process may do what only root may.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

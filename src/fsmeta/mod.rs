@@ -27,13 +27,17 @@ mod xattr;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Aspect, Metadata, Target, Unapplied, apply, clear_protection, prepare_flags};
+pub use apply::{
+    Aspect, Metadata, Target, Unapplied, apply, clear_protection, prepare_flags, set_times,
+};
 pub use create::{
     create_dir_at, create_file_at, create_special_at, create_symlink_at, hard_link_at,
     make_dirs_beneath, open_dir_beneath, open_file_to_write_at, punch_hole, remove_dir_at,
     remove_file_at, rename_at, rename_new_at, set_len,
 };
-pub use disk::{Space, allocate, forget_cached, is_root, space, sync_file_system};
+pub use disk::{
+    Space, allocate, forget_cached, is_root, mount_of, space, sync_file_system, try_lock,
+};
 pub use flags::{FLAGS_KEPT, read_flags};
 pub use here::{host_name, user_name};
 pub use holes::{DataRanges, data_ranges, data_ranges_in};

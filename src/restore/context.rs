@@ -15,7 +15,8 @@ use super::renamed::Renamed;
 use super::selection::Selection;
 use super::target::Target;
 use crate::error::{Error, Result, StorageErrorKind};
-use crate::repository::Repository;
+use crate::fsmeta;
+use crate::repository::{Repository, Snapshot};
 use crate::runtime::Runtime;
 
 pub(super) struct Context<'r> {
@@ -56,6 +57,37 @@ impl Stop {
     /// Takes the error out.
     pub(super) fn take(&self) -> Option<Error> {
         self.error.lock().take()
+    }
+}
+
+/// Repository, snapshot, options and surroundings of a restore.
+pub(super) type Given<'r, 's> = (&'r Repository, &'s Snapshot, &'r RestoreOptions, &'r Runtime);
+
+impl<'r> Context<'r> {
+    /// For a restore of what is selected into an open target.
+    pub(super) fn new(
+        (repository, snapshot, options, runtime): Given<'r, '_>,
+        selection: Selection,
+        target: Target,
+        arbiter: Arbiter<'r>,
+    ) -> Self {
+        let ledger = Ledger::new(runtime.progress.clone(), selection.subtree(), options.verify);
+        let protected = Protected::new(repository, snapshot, options, &ledger);
+        Self {
+            repository,
+            options,
+            runtime,
+            selection,
+            target,
+            protected,
+            arbiter,
+            renamed: Renamed::new(options.verify),
+            ledger,
+            owners: Owners::new(options.owner),
+            leaders: Leaders::default(),
+            is_root: fsmeta::is_root(),
+            stop: Stop::default(),
+        }
     }
 }
 

@@ -51,6 +51,12 @@ impl Deletions {
         self.roots.iter().any(|root| is_within(path, root))
     }
 
+    /// Whether an entry with this path, or something in it, could not be read when the snapshot
+    /// was made.
+    pub(super) fn is_unread(&self, path: &[u8]) -> bool {
+        self.unread.iter().any(|unread| is_within(unread, path) || is_within(path, unread))
+    }
+
     /// Removes what is in a folder of the target and not among `names`.
     pub(super) fn clean(&self, ctx: &Context<'_>, closed: &ClosedDir, names: &Names) {
         let dir = &closed.dir;
@@ -87,8 +93,7 @@ impl Deletions {
             }
             let path = closed.dir.join(&name);
             let full = ctx.selection.absolute(&path);
-            let is_unread = |unread: &Vec<u8>| is_within(unread, &full) || is_within(&full, unread);
-            if self.unread.iter().any(is_unread) {
+            if self.is_unread(&full) {
                 continue;
             }
             let is_dir = match fsmeta::stat_at(&dir, &name) {
@@ -238,7 +243,8 @@ impl Names {
         self.kept.insert(name.into());
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
@@ -247,7 +253,8 @@ impl Names {
         &self.bytes[start..self.ends[at]]
     }
 
-    fn contains(&self, name: &[u8]) -> bool {
+    /// Whether this is one of them.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
         if self.kept.contains(name) {
             return true;
         }

@@ -43,6 +43,7 @@ mod room;
 mod selected;
 mod selection;
 mod target;
+pub mod transaction;
 mod verify;
 mod window;
 mod worker;
@@ -57,13 +58,8 @@ use std::thread;
 use crossbeam_channel::unbounded;
 
 use arbiter::Arbiter;
-use attributes::Owners;
-use context::{Context, Stop, is_loss};
-use ledger::Ledger;
-use links::Leaders;
+use context::{Context, is_loss};
 use plan::Planner;
-use protected::Protected;
-use renamed::Renamed;
 use room::open_existing;
 use selection::Selection;
 use target::Target;
@@ -122,24 +118,13 @@ pub fn restore(
         let open = fsmeta::open_dir_at(fd, b".", OpenDir::Path);
         protected::refuse_within(repository, &options.target, open)?;
     }
-    let ledger = Ledger::new(runtime.progress.clone(), selection.subtree(), options.verify);
-    let protected = Protected::new(repository, snapshot, options, &ledger);
-    let ctx = Context {
-        repository,
-        options,
-        runtime,
-        selection,
-        target,
-        protected,
-        arbiter,
-        renamed: Renamed::new(options.verify),
-        ledger,
-        owners: Owners::new(options.owner),
-        leaders: Leaders::default(),
-        is_root: fsmeta::is_root(),
-        stop: Stop::default(),
-    };
-    run(&ctx, snapshot, &from)?;
+    let ctx = Context::new((repository, snapshot, options, runtime), selection, target, arbiter);
+    restore_to(ctx, snapshot, &from)
+}
+
+/// Restores what is selected, from the entry `from` down, into an open target.
+fn restore_to(ctx: Context<'_>, snapshot: &Snapshot, from: &[u8]) -> Result<RestoreReport> {
+    run(&ctx, snapshot, from)?;
     Ok(ctx.ledger.into_report())
 }
 

@@ -187,10 +187,11 @@ impl<'c, 'r> Planner<'c, 'r> {
     fn visit_dir(&mut self, entry: &Entry, relative: &[u8], included: bool) -> Next {
         let attributes = self.attributes(entry);
         self.window.weight += 2 * relative.len() + 256 + attributes.weight();
+        let is_finished = self.ctx.selection.finishes(&entry.path, included);
         self.levels.push(Level {
             path: relative.into(),
             included,
-            attributes: Some(attributes),
+            attributes: is_finished.then_some(attributes),
             made: Made::NotYet,
             names: self.deletions.may_delete_in(&entry.path).then(Names::default),
         });

@@ -136,7 +136,8 @@ impl Estimate<'_> {
             }
             let there = dir.as_ref().and_then(|(_, fd)| fd.as_ref());
             let there = there.map_or(0, |fd| taken_up(fd, name));
-            let bytes = self.written(&entry)?.next_multiple_of(self.block);
+            let bytes = written(self.repository, self.options.sparse, &entry)?;
+            let bytes = bytes.next_multiple_of(self.block);
             needed = needed.saturating_add(bytes.saturating_sub(there));
         }
         Ok(needed)
@@ -146,35 +147,38 @@ impl Estimate<'_> {
         let target = self.target.as_ref()?;
         fsmeta::open_dir_beneath(target.as_fd(), folder, OpenDir::Path).ok()
     }
+}
 
-    /// Bytes that a file takes up: those of its holes only if they are filled.
-    fn written(&self, entry: &Entry) -> Result<u64> {
-        let has_holes = match self.options.sparse {
-            SparsePolicy::AsRecorded => entry.sparse,
-            SparsePolicy::Always => true,
-            SparsePolicy::Never => false,
-        };
-        // Sizes come from the manifest, and no file system has longer files.
-        let size = entry.size.min(1 << 62);
-        let listed = matches!(entry.content, Content::List { .. } | Content::None);
-        let pieces: Vec<Piece> = match &entry.content {
-            _ if !has_holes => return Ok(size),
-            Content::Pieces(pieces) => pieces.clone(),
-            _ if !listed => return Ok(size),
-            _ => Vec::new(),
-        };
-        let mut bytes = 0_u64;
-        let listed = listed.then(|| Pieces::new(self.repository, entry)).into_iter().flatten();
-        for piece in pieces.into_iter().map(Ok).chain(listed) {
-            match piece {
-                Ok(Piece::Chunk(_, len)) => bytes += u64::from(len),
-                Ok(Piece::Hole(_)) => {}
-                Err(error) if super::context::is_loss(&error) => return Ok(bytes),
-                Err(error) => return Err(error),
-            }
+/// Bytes that a file takes up: those of its holes only if they are filled.
+///
+/// # Errors
+/// What reading its list of pieces fails with; what is lost of that counts nothing.
+pub(super) fn written(repository: &Repository, sparse: SparsePolicy, entry: &Entry) -> Result<u64> {
+    let has_holes = match sparse {
+        SparsePolicy::AsRecorded => entry.sparse,
+        SparsePolicy::Always => true,
+        SparsePolicy::Never => false,
+    };
+    // Sizes come from the manifest, and no file system has longer files.
+    let size = entry.size.min(1 << 62);
+    let listed = matches!(entry.content, Content::List { .. } | Content::None);
+    let pieces: Vec<Piece> = match &entry.content {
+        _ if !has_holes => return Ok(size),
+        Content::Pieces(pieces) => pieces.clone(),
+        _ if !listed => return Ok(size),
+        _ => Vec::new(),
+    };
+    let mut bytes = 0_u64;
+    let listed = listed.then(|| Pieces::new(repository, entry)).into_iter().flatten();
+    for piece in pieces.into_iter().map(Ok).chain(listed) {
+        match piece {
+            Ok(Piece::Chunk(_, len)) => bytes += u64::from(len),
+            Ok(Piece::Hole(_)) => {}
+            Err(error) if super::context::is_loss(&error) => return Ok(bytes),
+            Err(error) => return Err(error),
         }
-        Ok(bytes.min(size))
     }
+    Ok(bytes.min(size))
 }
 
 /// Bytes that the file under a name takes up, 0 if there is none.

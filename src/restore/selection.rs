@@ -1,7 +1,8 @@
 //! Which entries of a snapshot are restored, and where they go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use super::links::{LeaderKey, Leaders};
 use super::options::RestoreOptions;
 use crate::error::{Error, Result};
 use crate::model::entry::{is_valid_path, is_within};
@@ -17,6 +18,52 @@ pub(super) struct Selection {
     /// What is asked for by its path.
     paths: BTreeSet<Vec<u8>>,
     exclude: Excludes,
+    only: Option<Only>,
+}
+
+/// Exactly what is restored, decided before: what a transaction has no use for stays out.
+#[derive(Debug, Default)]
+pub(super) struct Only {
+    /// With all that is in them.
+    wanted: Paths,
+    /// Folders that are made only to hold what is wanted, but made for good.
+    made: Paths,
+    /// Folders that lead to something wanted.
+    leading: Paths,
+    /// Left out, wherever they are.
+    left_out: Paths,
+}
+
+/// Paths, by hash.
+type Paths = HashSet<LeaderKey>;
+
+impl Only {
+    /// Adds an entry with all that is in it.
+    pub(super) fn want(&mut self, path: &[u8]) {
+        let ends = (0..path.len()).rev().filter(|at| path[*at] == b'/');
+        for end in ends {
+            // What leads to a folder that was added before was added with it.
+            if !self.leading.insert(Leaders::key(&path[..end])) {
+                break;
+            }
+        }
+        self.wanted.insert(Leaders::key(path));
+    }
+
+    /// Adds a folder that is made for what is wanted in it.
+    pub(super) fn make(&mut self, path: &[u8]) {
+        self.made.insert(Leaders::key(path));
+    }
+
+    /// Leaves out an entry that is no folder.
+    pub(super) fn leave_out(&mut self, path: &[u8]) {
+        self.left_out.insert(Leaders::key(path));
+    }
+
+    /// Whether there is nothing to restore.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wanted.is_empty() && self.made.is_empty()
+    }
 }
 
 impl Selection {
@@ -36,7 +83,13 @@ impl Selection {
             include: compile(&options.include, &options.iinclude)?,
             paths: options.paths.iter().map(|path| valid_path(path)).collect::<Result<_>>()?,
             exclude: compile(&options.exclude, &options.iexclude)?,
+            only: None,
         })
+    }
+
+    /// The same, but that only what was decided before is asked for.
+    pub(super) fn only(self, only: Only) -> Self {
+        Self { only: Some(only), ..self }
     }
 
     /// The folder of the snapshot that becomes the target; of a subtree that is a file, the
@@ -78,10 +131,16 @@ impl Selection {
     /// Whether an entry, and what is in it, is left out.
     pub(super) fn excludes(&self, path: &[u8], is_dir: bool) -> bool {
         self.exclude.exclude(path, name(path), is_dir)
+            || self.only.as_ref().is_some_and(|only| {
+                !only.left_out.is_empty() && only.left_out.contains(&Leaders::key(path))
+            })
     }
 
     /// Whether an entry is asked for, in a folder that is asked for or not.
     pub(super) fn includes(&self, path: &[u8], is_dir: bool, folder_included: bool) -> bool {
+        if let Some(only) = &self.only {
+            return folder_included || only.wanted.contains(&Leaders::key(path));
+        }
         folder_included
             || (self.include.is_empty() && self.paths.is_empty())
             || self.paths.contains(path)
@@ -90,6 +149,10 @@ impl Selection {
 
     /// Whether something in a folder that is not asked for itself may be.
     pub(super) fn may_lead_on(&self, folder: &[u8]) -> bool {
+        if let Some(only) = &self.only {
+            let key = Leaders::key(folder);
+            return only.leading.contains(&key) || only.made.contains(&key);
+        }
         if !self.include.is_empty() || folder.is_empty() {
             return true;
         }
@@ -105,17 +168,28 @@ impl Selection {
     /// Whether a folder, or one that it is in, is asked for by name.
     pub(super) fn is_within_included(&self, folder: &[u8]) -> bool {
         let ends = (0..folder.len()).filter(|at| folder[*at] == b'/').chain([folder.len()]);
-        ends.into_iter().any(|end| {
-            let path = &folder[..end];
-            !path.is_empty()
-                && (self.paths.contains(path) || self.include.exclude(path, name(path), true))
-        })
+        self.only.is_none()
+            && ends.into_iter().any(|end| {
+                let path = &folder[..end];
+                !path.is_empty()
+                    && (self.paths.contains(path) || self.include.exclude(path, name(path), true))
+            })
+    }
+
+    /// Whether a folder gets its metadata, if it is made.
+    pub(super) fn finishes(&self, folder: &[u8], included: bool) -> bool {
+        let is_made = |only: &Only| only.made.contains(&Leaders::key(folder));
+        included || self.only.as_ref().is_none_or(is_made)
     }
 
     /// Whether everything is restored.
     pub(super) fn is_everything(&self) -> bool {
         let Self { subtree, include, paths, exclude, .. } = self;
-        subtree.is_empty() && include.is_empty() && paths.is_empty() && exclude.is_empty()
+        self.only.is_none()
+            && subtree.is_empty()
+            && include.is_empty()
+            && paths.is_empty()
+            && exclude.is_empty()
     }
 }
 
@@ -124,9 +198,17 @@ fn subtree(options: &RestoreOptions) -> Result<Vec<u8>> {
 }
 
 fn valid_path(given: &[u8]) -> Result<Vec<u8>> {
+    Ok(trim(given)?.to_vec())
+}
+
+/// A path in a snapshot as it stands there.
+///
+/// # Errors
+/// [`Error::Usage`] if none can be like that.
+pub(super) fn trim(given: &[u8]) -> Result<&[u8]> {
     let trimmed = trim_slashes(given);
     if is_valid_path(trimmed) {
-        return Ok(trimmed.to_vec());
+        return Ok(trimmed);
     }
     Err(Error::usage_hint(
         format!("`{}` is no path in a snapshot", escape_bytes(given)),

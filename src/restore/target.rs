@@ -42,8 +42,7 @@ impl Target {
     /// # Errors
     /// [`Error::Local`]; [`Error::Usage`] if it is something else than a folder.
     pub(super) fn open(path: &Path, dry_run: bool) -> Result<Self> {
-        let mut target =
-            Self { path: path.to_path_buf(), fd: None, was_empty: true, is_plain: true };
+        let target = Self { path: path.to_path_buf(), fd: None, was_empty: true, is_plain: true };
         match fs::metadata(path) {
             Ok(found) if !found.is_dir() => {
                 return Err(Error::usage_hint(
@@ -59,7 +58,21 @@ impl Target {
             Err(error) => return Err(Error::local("open", path, error)),
         }
         let dir = File::open(path).map_err(|error| Error::local("open", path, error))?;
-        let read = |error| Error::local("read", path, error);
+        target.describe(dir)
+    }
+
+    /// An open folder as the target; `path` is its name for people.
+    ///
+    /// # Errors
+    /// [`Error::Local`].
+    pub(super) fn of(path: &Path, dir: File) -> Result<Self> {
+        Self { path: path.to_path_buf(), fd: None, was_empty: true, is_plain: true }.describe(dir)
+    }
+
+    fn describe(self, dir: File) -> Result<Self> {
+        let mut target = self;
+        let path = target.path.clone();
+        let read = |error| Error::local("read", &path, error);
         fsmeta::read_dir_names(&dir, &mut Vec::new(), |_, _| target.was_empty = false)
             .map_err(read)?;
         let inherited = |name: &[u8]| name == b"system.posix_acl_default";
@@ -92,6 +105,14 @@ impl Target {
     /// What the system says: a symbolic link on the way is an error.
     pub(super) fn open_dir(&self, path: &[u8], purpose: OpenDir) -> io::Result<OwnedFd> {
         fsmeta::open_dir_beneath(self.fd()?, path, purpose)
+    }
+
+    /// The path of the target without symbolic links.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if it is gone.
+    pub(super) fn absolute(&self) -> Result<PathBuf> {
+        fs::canonicalize(&self.path).map_err(|error| Error::local("open", &self.path, error))
     }
 
     /// A path of the target for people.

@@ -1,1 +1,5 @@
 //! Transactional restores into the live tree.
+
+mod exact;
+mod faults;
+mod whole;
