@@ -14,6 +14,7 @@ pub mod history;
 mod place;
 pub mod progress;
 mod rewrite;
+pub mod schedule;
 
 pub use backup::{
     BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, LIST_DEFAULT,

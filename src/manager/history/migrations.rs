@@ -2,7 +2,7 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] = &[RUNS];
+pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -30,4 +30,26 @@ CREATE TABLE runs (
 ) STRICT;
 CREATE INDEX runs_by_time ON runs (repo_id, started_ms);
 CREATE INDEX runs_by_schedule ON runs (repo_id, schedule_id, started_ms);
+";
+
+/// One row for each schedule: its definition as JSON, and how far it is (`manager::schedule`).
+///
+/// `running` names who works on a run of it, and is NULL while nobody does.
+const SCHEDULES: &str = "
+CREATE TABLE schedules (
+    repo_id         TEXT NOT NULL,
+    schedule_id     TEXT NOT NULL,
+    created_ms      INTEGER NOT NULL,
+    definition      TEXT NOT NULL,
+    changes         INTEGER NOT NULL,
+    settled_ms      INTEGER NOT NULL,
+    failed_attempts INTEGER NOT NULL,
+    retry_ms        INTEGER,
+    running         TEXT,
+    started_ms      INTEGER,
+    ended_ms        INTEGER,
+    succeeded_ms    INTEGER,
+    error           TEXT,
+    PRIMARY KEY (repo_id, schedule_id)
+) STRICT;
 ";

@@ -1,0 +1,75 @@
+//! Which scheduler a run belongs to, and whether that one still works on it.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::manager::history::{Presence, ProcessMark};
+
+/// The schedulers of this process.
+static ALIVE: Mutex<Option<HashSet<u64>>> = Mutex::new(None);
+
+/// No number is given twice.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Names a scheduler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    process: ProcessMark,
+    /// Which one of this process.
+    number: u64,
+}
+
+/// Keeps the mark of a scheduler alive.
+pub(super) struct Life(Mark);
+
+impl Life {
+    /// A new mark.
+    pub(super) fn new() -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        ALIVE.lock().get_or_insert_default().insert(number);
+        Self(Mark { process: ProcessMark::own(), number })
+    }
+
+    pub(super) fn mark(&self) -> &Mark {
+        &self.0
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Some(alive) = ALIVE.lock().as_mut() {
+            alive.remove(&self.0.number);
+        }
+    }
+}
+
+/// Whether the scheduler of a mark may still work on what it took. One of another machine or
+/// container, of which that cannot be told, may.
+pub(super) fn is_alive(mark: &Mark) -> bool {
+    match mark.process.presence() {
+        Presence::Gone => false,
+        Presence::Unknown => true,
+        Presence::Here if mark.process == ProcessMark::own() => {
+            ALIVE.lock().as_ref().is_some_and(|alive| alive.contains(&mark.number))
+        }
+        Presence::Here => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_lives_as_long_as_its_scheduler() {
+        let (first, second) = (Life::new(), Life::new());
+        assert_ne!(first.mark(), second.mark());
+        let mark = first.mark().clone();
+        assert!(is_alive(&mark) && is_alive(second.mark()));
+        drop(first);
+        assert!(!is_alive(&mark) && is_alive(second.mark()));
+    }
+}
