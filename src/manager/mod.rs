@@ -3,7 +3,8 @@
 //! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy()`] and
 //! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one;
 //! [`export_bundle`] and [`import_bundle`] carry them there in one file.
-//! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes.
+//! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes;
+//! [`schedule`] repeats backups.
 
 mod backup;
 mod bundle;
@@ -18,7 +19,8 @@ pub mod schedule;
 
 pub use backup::{
     BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, LIST_DEFAULT,
-    ManagerOptions, RunningBackup, VerificationDetails, check_deletable, check_history,
+    ManagerOptions, NewSchedule, NextRun, RunningBackup, VerificationDetails, check_deletable,
+    check_history,
 };
 pub use bundle::{
     BundleOptions, BundleReport, ImportedBundle, OpenBundle, export_bundle, import_bundle,

@@ -62,6 +62,13 @@ impl BackupManager {
         self.run(request, BackupStatus::InProgress)
     }
 
+    /// Lists a backup that was refused before it began as failed.
+    pub(in crate::manager) fn list_refused(&self, request: &BackupRequest, error: &Error) {
+        let id = BackupId(request.runtime.random.bytes());
+        let mut run = self.remember(&new_run(id, request, BackupStatus::InProgress));
+        run.finish(&RunEnd::Failed(error.in_full()));
+    }
+
     /// Makes a backup; with `status` pending, one that is listed already and waits for its turn.
     pub(super) fn run(
         &self,

@@ -63,11 +63,7 @@ impl BackupManager {
     ///
     /// # Errors
     /// As [`BackupManager::schedule_backup_with`].
-    pub fn schedule_backup(
-        &self,
-        timing: impl Into<Timing>,
-        max_retries: u32,
-    ) -> Result<String> {
+    pub fn schedule_backup(&self, timing: impl Into<Timing>, max_retries: u32) -> Result<String> {
         let new = NewSchedule { max_retries, ..NewSchedule::new(timing) };
         Ok(self.schedule_backup_with(&new)?.schedule_id)
     }

@@ -48,7 +48,8 @@ impl Calendar {
                     Some(name) => zone(name)?,
                     None => TimeZone::system(),
                 };
-                let is_distance = cron.pattern.hours.from_wildcard || cron.pattern.minutes.from_wildcard;
+                let is_distance =
+                    cron.pattern.hours.from_wildcard || cron.pattern.minutes.from_wildcard;
                 let calendar = Self(When::Cron { cron: Box::new(cron), time_zone, is_distance });
                 // Whatever comes at all comes within 8 years (29 February around 2100).
                 if calendar.next_after(EXAMPLE, EXAMPLE).is_none() {

@@ -25,7 +25,7 @@ pub struct ScheduleState {
     /// How the last run went.
     pub last: LastRun,
     /// How often the schedule was changed.
-    pub changes: u64,
+    pub changes: i64,
 }
 
 /// A run that goes on.

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 
 use jiff::tz::TimeZone;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::log::LogKind;
 use crate::fsmeta::{host_name, user_name};
-use crate::manager::BackupManager;
+use crate::manager::{BackupManager, check_history};
 use crate::model::{Age, BackupId, BackupSchedule};
 use crate::repository::{Author, Snapshot};
 use crate::retention::{Candidate, GroupBy, RetentionPolicy, Setting, plan};
@@ -28,7 +28,7 @@ pub fn schedule_tag(schedule_id: &str) -> String {
 /// forgotten.
 ///
 /// # Errors
-/// [`Error::History`] if records of the repository are missing or cannot be read: nothing is
+/// [`Error::History`](crate::error::Error::History) if records of the repository are missing or cannot be read: nothing is
 /// forgotten on the word of the others. The storage's.
 pub fn forget_old(
     manager: &BackupManager,
@@ -41,12 +41,7 @@ pub fn forget_old(
     let policy = RetentionPolicy { retention_days: Some(days), ..keep.clone() };
     let repository = manager.repository();
     let list = repository.snapshots()?;
-    list.check_history(false)?;
-    if let Some(first) = list.bad.first() {
-        // It may say that a snapshot is pinned.
-        let others = list.bad.len() - 1;
-        return Err(Error::History { what: first.to_string(), others });
-    }
+    check_history(&list, false)?;
     let tag = schedule_tag(&schedule.schedule_id);
     let is_own = |snapshot: &Snapshot| snapshot.body.tags.contains(&tag);
     let candidates = Candidate::all_of(&list);

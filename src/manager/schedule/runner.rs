@@ -172,10 +172,8 @@ impl Runner {
             // Whoever was broken off by a restart of the machine did not fail: there is one more
             // attempt, even for a schedule without repetitions.
             let may_retry = attempt <= state.schedule.max_retries.max(1);
-            let ended = Ended::Failed {
-                error: BROKEN_OFF.into(),
-                retry_ms: may_retry.then_some(now_ms),
-            };
+            let ended =
+                Ended::Failed { error: BROKEN_OFF.into(), retry_ms: may_retry.then_some(now_ms) };
             self.tell_failed(id, attempt, &ended);
             self.save(id.clone(), attempt, ended);
         }
@@ -243,8 +241,7 @@ impl Runner {
                 Ended::Stopped
             }
             Err(error) => {
-                let again =
-                    attempt <= run.state.schedule.max_retries && is_worth_retrying(&error);
+                let again = attempt <= run.state.schedule.max_retries && is_worth_retrying(&error);
                 let random = &self.manager.options().runtime.random;
                 let delay_ms = || self.options.retry.delay_ms(attempt, random);
                 let retry_ms = again.then(|| self.now_ms().saturating_add(delay_ms()));

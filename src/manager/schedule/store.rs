@@ -72,7 +72,7 @@ impl<'d> Store<'d> {
             "SELECT {COLUMNS} FROM schedules WHERE repo_id = ?1 ORDER BY created_ms, schedule_id"
         );
         self.database.with(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
+            let mut statement = connection.prepare(&sql)?;
             let states = statement.query_map([&self.repo_id], read_state)?;
             // What no version of this program wrote is no schedule.
             states.filter_map(Result::transpose).collect()
@@ -230,15 +230,7 @@ impl<'d> Store<'d> {
                      retry_ms = COALESCE(retry_ms, ?4), ended_ms = ?5, error = ?6, \
                      succeeded_ms = CASE WHEN ?7 THEN ?5 ELSE succeeded_ms END \
                      WHERE repo_id = ?1 AND schedule_id = ?2",
-                    params![
-                        self.repo_id,
-                        schedule_id,
-                        failed,
-                        retry_ms,
-                        now_ms,
-                        error,
-                        is_success
-                    ],
+                    params![self.repo_id, schedule_id, failed, retry_ms, now_ms, error, is_success],
                 )
                 .map(|_| ())
         })

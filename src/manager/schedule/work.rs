@@ -41,12 +41,15 @@ pub(super) fn backup_work(manager: &BackupManager, keep: &RetentionPolicy, min_a
     let (manager, keep) = (manager.clone(), keep.clone());
     Arc::new(move |assignment| {
         let schedule = &assignment.schedule;
-        check_encryption(&manager, schedule)?;
         let mut request = manager.request(schedule.backup_type);
         request.options.tags.push(schedule_tag(&schedule.schedule_id));
         request.schedule_id = Some(schedule.schedule_id.clone());
         request.retries = assignment.attempt.saturating_sub(1);
         request.runtime.cancel = assignment.cancel.clone();
+        if let Err(error) = check_encryption(&manager, schedule) {
+            manager.list_refused(&request, &error);
+            return Err(error);
+        }
         let report = manager.create_backup_with(&request)?;
         let backup_id = report.snapshot.map(|snapshot| snapshot.id);
         let mut done = Done { backup_id, ..Done::default() };
