@@ -74,11 +74,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let out = Arc::new(Output::new(global.json, global.quiet, global.verbose, global.no_color));
     let cancel = CancelToken::default();
     signals::install(cancel.clone(), Arc::clone(&out));
-    let result = Wire::new(&cli.global.bandwidth, cancel.clone()).and_then(|wire| {
-        let context = Context { global: cli.global, out: Arc::clone(&out), cancel, wire };
-        let finish = cli.command.run(&context).map_err(|error| ended_by(&context.cancel, error))?;
-        out.flush().map(|()| finish)
-    });
+    let result = Wire::new(&cli.global.bandwidth, Arc::clone(&out.requests), cancel.clone())
+        .and_then(|wire| {
+            let context = Context { global: cli.global, out: Arc::clone(&out), cancel, wire };
+            let finish =
+                cli.command.run(&context).map_err(|error| ended_by(&context.cancel, error))?;
+            out.flush().map(|()| finish)
+        });
+    if out.verbose {
+        tell_requests(&out);
+    }
     match result {
         Ok(finish) => finish.exit_code().into(),
         Err(error) if output::is_broken_pipe(&error) => EXIT_BROKEN_PIPE.into(),
@@ -89,6 +94,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             error.exit_code().into()
         }
     }
+}
+
+/// Says what was asked of storage, if anything was.
+fn tell_requests(out: &Output) {
+    let used = out.requests.used();
+    if used.requests() == 0 {
+        return;
+    }
+    let line = match out.json {
+        true => serde_json::json!({ "message_type": "storage", "storage": used }).to_string(),
+        false => format!("storage   {}", wire::shown(&used)),
+    };
+    out.to_stderr(&line);
 }
 
 /// What ended a command: a transfer that was given up because of a signal is not the reason.

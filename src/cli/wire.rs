@@ -1,15 +1,19 @@
 //! What stands between every command and its storage.
 
-use crate::error::Result;
-use crate::runtime::CancelToken;
-use crate::storage::throttle::{Pace, ThrottleHandle, throttled};
-use crate::storage::{self, Location, SharedStorage};
+use std::sync::Arc;
 
 use super::args::BandwidthArgs;
+use super::output::{count, plural};
+use crate::error::Result;
+use crate::model::format_bytes;
+use crate::runtime::CancelToken;
+use crate::storage::throttle::{Pace, ThrottleHandle, throttled};
+use crate::storage::{self, CountStorage, Location, RequestCounter, SharedStorage, StorageUse};
 
-/// Limits of bandwidth over all storages that a command uses.
+/// Limits of bandwidth, and a count of requests, over all storages that a command uses.
 pub(crate) struct Wire {
     throttle: ThrottleHandle,
+    counter: Arc<RequestCounter>,
     cancel: CancelToken,
 }
 
@@ -18,10 +22,14 @@ impl Wire {
     ///
     /// # Errors
     /// [`Error::Usage`](crate::error::Error::Usage) for what is no rate or no plan.
-    pub(crate) fn new(args: &BandwidthArgs, cancel: CancelToken) -> Result<Self> {
+    pub(crate) fn new(
+        args: &BandwidthArgs,
+        counter: Arc<RequestCounter>,
+        cancel: CancelToken,
+    ) -> Result<Self> {
         let throttle = ThrottleHandle::new(args.limits()?);
         throttle.set_plan(args.plan()?);
-        Ok(Self { throttle, cancel })
+        Ok(Self { throttle, counter, cancel })
     }
 
     /// As [`storage::open`].
@@ -35,9 +43,32 @@ impl Wire {
     }
 
     fn wrap(&self, storage: SharedStorage) -> SharedStorage {
-        match self.throttle.is_in_use() {
+        let storage = match self.throttle.is_in_use() {
             true => throttled(storage, Pace::new(self.throttle.clone(), self.cancel.clone())),
             false => storage,
+        };
+        Arc::new(CountStorage::new(storage, Arc::clone(&self.counter)))
+    }
+}
+
+/// What was asked of storage, in one line.
+pub(crate) fn shown(used: &StorageUse) -> String {
+    let parts = [
+        format!("{} ({})", plural(used.puts, "write"), format_bytes(used.uploaded_bytes)),
+        format!(
+            "{} ({})",
+            plural(used.gets + used.ranges, "read"),
+            format_bytes(used.downloaded_bytes)
+        ),
+        plural(used.heads, "look"),
+        plural(used.lists, "listing"),
+        plural(used.deletes, "delete"),
+    ];
+    let mut text = format!("{}: {}", plural(used.requests(), "request"), parts.join(", "));
+    for (number, what) in [(used.errors, "failed"), (used.retries, "repeated")] {
+        if number > 0 {
+            text.push_str(&format!("; {} {what}", count(number)));
         }
     }
+    text
 }

@@ -4,8 +4,8 @@
 //! talks to; nothing in this module knows what the bytes mean.
 //!
 //! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`bundle`] (one file that is
-//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], [`throttle`], and for
-//! tests [`record`] and [`fault`]. [`conformance`] says what all of them must do. [`location`] gets
+//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], [`throttle`],
+//! [`count`], and for tests [`record`] and [`fault`]. [`conformance`] says what all of them must do. [`location`] gets
 //! from what people write to one of them.
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
@@ -13,6 +13,7 @@
 pub mod bundle;
 #[doc(hidden)]
 pub mod conformance;
+pub mod count;
 mod failure;
 pub mod fault;
 pub mod local;
@@ -33,6 +34,7 @@ use crate::error::StorageError;
 
 pub use self::opendal::OpendalStorage;
 pub use bundle::{BundleStorage, BundleWriter};
+pub use count::{CountStorage, RequestCounter, StorageUse};
 pub use fault::FaultStorage;
 pub use local::LocalStorage;
 pub use location::{Location, clean_unfinished, create, open};

@@ -5,8 +5,10 @@
 //! changes nothing. A `CreateOnce` write whose answer got lost would find its own object in the
 //! way, so it fails and its caller decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::count::RequestCounter;
 use super::{ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::StorageError;
 use crate::runtime::{CancelToken, Random};
@@ -42,18 +44,25 @@ pub struct RetryStorage {
     cancel: CancelToken,
     random: Random,
     wait: Box<Wait>,
+    counter: Option<Arc<RequestCounter>>,
 }
 
 impl RetryStorage {
     /// Wraps `inner`. Once `cancel` is set, nothing is repeated and waits end: the call returns
     /// its last error, and the caller's own look at the token says why.
     pub fn new(inner: SharedStorage, policy: RetryPolicy, cancel: CancelToken) -> Self {
-        Self { inner, policy, cancel, random: Random::os(), wait: Box::new(sleep) }
+        let wait = Box::new(sleep);
+        Self { inner, policy, cancel, random: Random::os(), wait, counter: None }
     }
 
     /// Waits with `wait` instead of sleeping.
     pub fn with_wait(self, wait: impl Fn(Duration, &CancelToken) + Send + Sync + 'static) -> Self {
         Self { wait: Box::new(wait), ..self }
+    }
+
+    /// Tells `counter` of each repetition.
+    pub fn counting(self, counter: Arc<RequestCounter>) -> Self {
+        Self { counter: Some(counter), ..self }
     }
 
     fn repeat<T>(
@@ -73,6 +82,9 @@ impl RetryStorage {
             let share = 0.5 + self.random.next_u64() as f64 / u64::MAX as f64 / 2.0;
             (self.wait)(wait.mul_f64(share), &self.cancel);
             wait = (wait * 2).min(self.policy.wait_max);
+            if let Some(counter) = &self.counter {
+                counter.repeats();
+            }
         }
         call()
     }

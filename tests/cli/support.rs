@@ -119,6 +119,8 @@ impl Person {
             (r"folders  \d+ new, \d+ changed, \d+ unmodified", "folders  <numbers>"),
             (r"(?m)^new       /[^\n]*\n", ""),
             (r"\b(head +|head code +)([a-z]+ ){7}[a-z]+", "$1<words>"),
+            (r#","storage":\{[^}]*\}"#, r#","storage":{...}"#),
+            (r"(?m)^storage   [^\n]*$", "storage   <requests>"),
             (r"\b[0-9a-f]{64}\b", "<64 digits>"),
             (r"\b[0-9a-f]{32}\b", "<32 digits>"),
             (r"\b[0-9a-f]{8}\b", "<digits>"),

@@ -1,4 +1,4 @@
-//! Limits of bandwidth.
+//! Limits of bandwidth, and what a run asks of storage.
 
 use std::time::{Duration, Instant};
 
@@ -52,4 +52,33 @@ fn limits_that_are_none_are_refused() {
     let said = person.said(command.env("LARDER_BANDWIDTH", "sometimes 1M").output().expect("runs"));
     assert_eq!(said.code, 2, "{said}");
     assert!(said.stderr.contains("LARDER_BANDWIDTH: `sometimes 1M`"), "{said}");
+}
+
+/// Scripts find the requests in every summary, people with `-v`.
+#[test]
+fn requests_are_told() {
+    let person = person_with_data();
+    let said = person.raw("-r repo --json snapshot data");
+    let last = said.lines().last().expect("a line");
+    let summary: serde_json::Value = serde_json::from_str(last).expect("an object");
+    let used = &summary["storage"];
+    assert!(used["puts"].as_u64() >= Some(4), "session, packs, index, snapshot: {summary}");
+    assert!(used["uploaded_bytes"].as_u64() > Some(500), "{summary}");
+    assert!(used["lists"].as_u64() > Some(3), "{summary}");
+    assert_eq!((&used["errors"], &used["retries"]), (&0.into(), &0.into()), "{summary}");
+
+    let said = person.run("-r repo snapshots");
+    assert!(!said.stderr.contains("storage   "), "{said}");
+    let output = person.command("-r repo -v snapshots").output().expect("runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.starts_with("storage   ")).expect("a line");
+    assert!(line.contains(" requests: 0 writes (0 B), ") && line.contains(" listings"), "{line}");
+
+    let output = person.command("-r repo -v --json ls latest").output().expect("runs");
+    let last = String::from_utf8_lossy(&output.stderr).lines().last().map(str::to_owned);
+    let message: serde_json::Value =
+        serde_json::from_str(&last.expect("a line")).expect("an object");
+    assert_eq!(message["message_type"], "storage");
+    assert!(message["storage"]["gets"].as_u64() > Some(0), "{message}");
+    assert!(person.run("--json -v completions bash").stderr.is_empty(), "no storage, no word");
 }

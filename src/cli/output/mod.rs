@@ -11,16 +11,21 @@ mod visible;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use indicatif::MultiProgress;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::storage::{RequestCounter, StorageUse};
 
 pub(crate) use human::{count, iso_ms, iso_ns, local_ms, local_ns, plural, ratio};
 pub(crate) use table::{Align, Table};
 pub(crate) use visible::visible;
+
+/// The type of the message that ends a run.
+const SUMMARY: &str = "summary";
 
 /// Stands for standard output in errors.
 const STDOUT_NAME: &str = "standard output";
@@ -44,6 +49,8 @@ pub(crate) struct Output {
     inks: bool,
     /// Whether standard error may be coloured.
     color: bool,
+    /// What the run asked of storage so far: a part of every summary.
+    pub(crate) requests: Arc<RequestCounter>,
     /// The bars on the screen: whatever else is printed there goes above them.
     bars: Mutex<Option<MultiProgress>>,
 }
@@ -61,6 +68,7 @@ impl Output {
             quiet,
             verbose,
             color: wanted && !json && io::stderr().is_terminal(),
+            requests: Arc::default(),
             bars: Mutex::new(None),
         }
     }
@@ -89,13 +97,15 @@ impl Output {
         )
     }
 
-    /// Writes one object of a stream, with its `message_type` first.
+    /// Writes one object of a stream, with its `message_type` first; in a `summary`, what was asked
+    /// of storage is last.
     pub(crate) fn message(
         &self,
         message_type: &'static str,
         fields: &impl Serialize,
     ) -> Result<()> {
-        self.object(&Message { message_type, fields })
+        let storage = (message_type == SUMMARY).then(|| self.requests.used());
+        self.object(&Message { message_type, fields, storage })
     }
 
     /// Writes raw bytes of the result.
@@ -216,6 +226,8 @@ struct Message<'a, T: Serialize> {
     message_type: &'static str,
     #[serde(flatten)]
     fields: &'a T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage: Option<StorageUse>,
 }
 
 fn checked(result: io::Result<()>) -> Result<()> {
