@@ -201,8 +201,8 @@ fn password_from_file(path: &Path, out: &Output) -> Result<Zeroizing<String>> {
 }
 
 /// What may hold a password that a command must not see.
-const PASSWORD_VARIABLES: [&str; 3] =
-    ["LARDER_PASSWORD", "LARDER_TO_PASSWORD", "LARDER_LIKE_PASSWORD"];
+const PASSWORD_VARIABLES: [&str; 4] =
+    ["LARDER_PASSWORD", "LARDER_TO_PASSWORD", "LARDER_FROM_PASSWORD", "LARDER_LIKE_PASSWORD"];
 
 /// Runs `command` in a shell, so that it may use quotes, variables and pipes.
 fn password_from_command(command: &str) -> Result<Zeroizing<String>> {

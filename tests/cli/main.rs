@@ -5,6 +5,7 @@
 
 mod backup;
 mod basics;
+mod bundles;
 mod copy;
 mod export;
 mod forget;

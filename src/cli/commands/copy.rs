@@ -12,8 +12,8 @@ use crate::cli::Finish;
 use crate::cli::args::{SecretArgs, parse_location};
 use crate::cli::author::author;
 use crate::cli::context::Context;
-use crate::cli::output::plural;
 use crate::cli::output::progress::{Display, Job};
+use crate::cli::output::{Output, plural};
 use crate::cli::secrets::SecretSource;
 use crate::cli::select::warn_of_bad;
 use crate::codec::Compression;
@@ -136,13 +136,16 @@ pub(super) fn run(args: &CopyArgs, context: &Context) -> Result<Finish> {
     display.finish();
     let report = report?;
     tell(&report, args.dry_run, context)?;
-    let is_left =
-        |one: &Copied| matches!(one.outcome, CopyOutcome::Damaged(_) | CopyOutcome::InDoubt);
     Ok(Finish::with_failed(report.snapshots.iter().filter(|one| is_left(one)).count() as u64))
 }
 
+/// Whether it should be there now and is not.
+pub(super) fn is_left(one: &Copied) -> bool {
+    matches!(one.outcome, CopyOutcome::Damaged(_) | CopyOutcome::InDoubt)
+}
+
 #[derive(Serialize)]
-struct CopiedJson {
+pub(super) struct CopiedJson {
     original_id: String,
     /// `copied`, `would_copy`, `already_there`, `forgotten_there`, `in_doubt`, `damaged`.
     outcome: &'static str,
@@ -164,7 +167,7 @@ struct Summary {
 }
 
 impl CopiedJson {
-    fn new(one: &Copied) -> Self {
+    pub(super) fn new(one: &Copied) -> Self {
         let (outcome, id, error) = match &one.outcome {
             CopyOutcome::Copied(copy) => ("copied", Some(copy.id), None),
             CopyOutcome::WouldCopy => ("would_copy", None, None),
@@ -207,26 +210,7 @@ fn tell(report: &CopyReport, dry_run: bool, context: &Context) -> Result<()> {
             },
         );
     }
-    for one in &report.snapshots {
-        let id = one.original.id.short();
-        match &one.outcome {
-            CopyOutcome::Copied(copy) => {
-                out.note(format!("snapshot {id} copied as {}", copy.id.short()))?;
-            }
-            CopyOutcome::WouldCopy => out.note(format!("snapshot {id} would be copied"))?,
-            CopyOutcome::AlreadyThere(_) => {}
-            CopyOutcome::ForgottenThere(there) => out.note(format!(
-                "snapshot {id} was copied as {}, which is forgotten there",
-                there.short()
-            ))?,
-            CopyOutcome::InDoubt => {
-                out.warn(&format!("snapshot {id} is quarantined or suspect, and was not copied"));
-            }
-            CopyOutcome::Damaged(error) => {
-                out.warn(&format!("snapshot {id} was not copied: {error}"));
-            }
-        }
-    }
+    report.snapshots.iter().try_for_each(|one| tell_outcome(one, out))?;
     let count = plural(copied as u64, "snapshot");
     let before = if skipped == 0 { String::new() } else { format!(", {skipped} there already") };
     if dry_run {
@@ -240,6 +224,29 @@ fn tell(report: &CopyReport, dry_run: bool, context: &Context) -> Result<()> {
             format_bytes(added.plain_bytes),
             format_bytes(added.stored_bytes)
         ))?;
+    }
+    Ok(())
+}
+
+/// Says what became of a snapshot, unless it was there before.
+pub(super) fn tell_outcome(one: &Copied, out: &Output) -> Result<()> {
+    let id = one.original.id.short();
+    match &one.outcome {
+        CopyOutcome::Copied(copy) => {
+            out.note(format!("snapshot {id} copied as {}", copy.id.short()))?;
+        }
+        CopyOutcome::WouldCopy => out.note(format!("snapshot {id} would be copied"))?,
+        CopyOutcome::AlreadyThere(_) => {}
+        CopyOutcome::ForgottenThere(there) => out.note(format!(
+            "snapshot {id} was copied as {}, which is forgotten there",
+            there.short()
+        ))?,
+        CopyOutcome::InDoubt => {
+            out.warn(&format!("snapshot {id} is quarantined or suspect, and was not copied"));
+        }
+        CopyOutcome::Damaged(error) => {
+            out.warn(&format!("snapshot {id} was not copied: {error}"));
+        }
     }
     Ok(())
 }

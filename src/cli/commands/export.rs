@@ -8,12 +8,14 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
+use super::bundle::{self, ExportBundle, ToSecretArgs};
 use super::dump::Warnings;
-use super::shared::{FilterArgs, words};
+use super::shared::{FilterArgs, resolve, words};
 use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::plural;
 use crate::cli::output::progress::{Display, Job};
+use crate::cli::select::warn_of_bad;
 use crate::error::{Error, Result};
 use crate::manager::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
 use crate::model::{escape_bytes, format_bytes};
@@ -26,21 +28,33 @@ Examples:
   larder export 4f1c:home/ann/photos -o photos.zip
   larder export --at '3 days ago' --host web --format tar.zst
   larder export latest:srv/www --format tar.zst -o - | ssh web 'tar --zstd -xf - -C /srv/www'
+  larder export 4f1c 9b20 -o carry.larder --to-password-file its-password
+  larder export --all --host web -o carry.larder
 
 A zip archive opens on every system, but has no place for hard links (they become copies), extended
 attributes, ACLs and devices. A tar.zst has all but sockets: `tar --zstd -xpf`. Neither is encrypted:
 what was backed up lies in the file in the open, so only you may read it (mode 0600). Keep it where
 you would keep the files themselves.
 
+A bundle (.larder) holds whole snapshots as they are stored: encrypted, each piece once, with a
+password or key file of its own. It opens as a repository that is only read (`larder -r carry.larder
+restore latest --target here`), and `larder import` brings its snapshots into another one.
+
 What cannot be read is named, the rest is exported, and the exit code is 3.";
 
-/// Write a snapshot as a zip or tar.zst archive
+/// Write snapshots as one file: a zip or tar.zst archive, or a bundle
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
     /// Snapshot: an id or its first digits, `latest`, `latest~2`, `ID:path/in/it`
-    #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present = "at")]
-    snapshot: Option<OsString>,
+    ///
+    /// Several go into bundles only, and bundles take no paths.
+    #[arg(value_name = "SNAPSHOT[:PATH]", required_unless_present_any = ["at", "all"])]
+    snapshots: Vec<OsString>,
+
+    /// All snapshots that fit the filters, into a bundle
+    #[arg(long, conflicts_with_all = ["snapshots", "at"])]
+    all: bool,
 
     /// Kind of archive; without it, what the name of the file says, else tar.zst
     #[arg(long, value_name = "KIND", value_parser = words::<ExportFormat>(&["zip", "tar.zst", "larder"]))]
@@ -54,12 +68,15 @@ pub(crate) struct ExportArgs {
     #[arg(long)]
     force: bool,
 
-    /// How hard to compress: 0 to 9 for zip, 1 to 22 for tar.zst
+    /// How hard to compress: 0 to 9 for zip, 1 to 22 for tar.zst and bundles
     #[arg(long, value_name = "LEVEL")]
     level: Option<u32>,
 
     #[command(flatten)]
     filter: FilterArgs,
+
+    #[command(flatten)]
+    secret: ToSecretArgs,
 }
 
 pub(super) fn run(args: ExportArgs, context: &Context) -> Result<Finish> {
@@ -81,8 +98,13 @@ pub(super) fn run(args: ExportArgs, context: &Context) -> Result<Finish> {
         }
         _ => ExportFormat::TarZst,
     };
+    if format == ExportFormat::Larder {
+        return export_bundle(&args, is_stream, context);
+    }
+    check_archive(&args)?;
     let repository = context.open_indexed()?;
-    let chosen = args.filter.choose(args.snapshot.as_deref(), &repository, &context.out)?;
+    let name = args.snapshots.first().map(OsString::as_os_str);
+    let chosen = args.filter.choose(name, &repository, &context.out)?;
     let snapshot = &chosen.snapshot;
     let mut request = ExportRequest {
         subtree: chosen.path.unwrap_or_default(),
@@ -106,6 +128,49 @@ pub(super) fn run(args: ExportArgs, context: &Context) -> Result<Finish> {
     let report = report?;
     tell(&snapshot.id.to_string(), &report, context)?;
     Ok(Finish::with_failed(report.failed))
+}
+
+/// Refuses what only bundles can do.
+fn check_archive(args: &ExportArgs) -> Result<()> {
+    if args.all || args.snapshots.len() > 1 {
+        return Err(Error::usage_hint(
+            "an archive holds one snapshot",
+            "export them one by one, or all into a bundle: `--format larder`",
+        ));
+    }
+    if args.secret.is_given() {
+        return Err(Error::usage_hint(
+            "archives are not encrypted, and take no password or key file",
+            "only bundles are: `--format larder`",
+        ));
+    }
+    Ok(())
+}
+
+fn export_bundle(args: &ExportArgs, is_stream: bool, context: &Context) -> Result<Finish> {
+    if is_stream {
+        return Err(Error::usage_hint(
+            "a bundle is no stream",
+            "write it to a file with `--output FILE`",
+        ));
+    }
+    let repository = context.open_indexed()?;
+    let list = repository.snapshots()?;
+    warn_of_bad(&list, &context.out);
+    let filter = args.filter.filter()?;
+    let snapshots = if args.all {
+        filter.fitting(&list).collect()
+    } else if args.snapshots.is_empty() {
+        vec![filter.newest(&list)?]
+    } else {
+        resolve(&args.snapshots, list.snapshots.iter(), &filter)?
+    };
+    let name = |snapshot: &&&_| export_name(snapshot, ExportFormat::Larder);
+    let named = snapshots.last().as_ref().map(name).unwrap_or_default();
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(named));
+    let bundle =
+        ExportBundle { path: &path, secret: &args.secret, level: args.level, replace: args.force };
+    bundle::export(&bundle, &repository, &snapshots, context)
 }
 
 fn tell(snapshot_id: &str, report: &ExportReport, context: &Context) -> Result<()> {
@@ -132,9 +197,7 @@ fn tell(snapshot_id: &str, report: &ExportReport, context: &Context) -> Result<(
         path.display(),
         format_bytes(report.archive_bytes),
     ))?;
-    if report.format != ExportFormat::Larder {
-        out.note("  it is not encrypted: only you can read it, keep it so")?;
-    }
+    out.note("  it is not encrypted: only you can read it, keep it so")?;
     if report.left_out > 0 {
         out.warn(&format!("{} left out, see above", plural(report.left_out, "entry")));
     }

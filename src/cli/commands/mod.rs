@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bundle;
 mod check;
 mod completions;
 mod copy;
@@ -10,6 +11,7 @@ mod find;
 mod forget;
 mod forget_shown;
 mod history;
+mod import;
 mod key;
 mod kit;
 mod ls;
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     History(history::HistoryArgs),
     Dump(dump::DumpArgs),
     Export(Box<export::ExportArgs>),
+    Import(Box<import::ImportArgs>),
     Restore(Box<restore::RestoreArgs>),
     Forget(Box<forget::ForgetArgs>),
     Prune(prune::PruneArgs),
@@ -81,6 +84,7 @@ impl Command {
             Self::History(args) => history::run(&args, context),
             Self::Dump(args) => dump::run(&args, context),
             Self::Export(args) => export::run(*args, context),
+            Self::Import(args) => import::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Forget(args) => forget::run(&args, context),
             Self::Prune(args) => prune::run(&args, context),

@@ -1,5 +1,7 @@
 //! Snapshots into a new bundle.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,6 +71,7 @@ pub fn export_bundle(
     }
     let suite = suite(from, unlocks)?;
     check_place(from, path, options)?;
+    make_folder(path)?;
     let writer = Arc::new(BundleWriter::create(path, runtime)?);
     let to = make(from, &writer, unlocks, suite, options, runtime)?;
     let copying = CopyOptions {
@@ -91,6 +94,18 @@ pub fn export_bundle(
         Suite::Aes256 => Encryption::Aes256,
     };
     Ok(BundleReport { path: path.into(), len, encryption, snapshots })
+}
+
+/// Makes the folder of the bundle if it is missing.
+fn make_folder(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| Error::local("create", folder, error))
 }
 
 /// How the bundle is sealed: never less than its source, unless somebody says so.

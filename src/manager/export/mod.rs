@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::BackupManager;
 use super::place::is_in_repository;
+use super::{BundleOptions, export_bundle};
 use crate::error::{Error, Result};
 use crate::model::BackupId;
 use crate::repository::{Repository, Snapshot};
@@ -41,7 +42,7 @@ pub struct ExportRequest {
     pub path: Option<PathBuf>,
     /// Whether a file that is there may be replaced.
     pub replace: bool,
-    /// How hard to compress: 0 to 9 for zip, 1 to 22 for tar.zst; `None` picks.
+    /// How hard to compress: 0 to 9 for zip, 1 to 22 for tar.zst and bundles; `None` picks.
     pub level: Option<u32>,
     /// Clock, cancel token and progress.
     pub runtime: Runtime,
@@ -117,7 +118,47 @@ impl BackupManager {
                 folder.join(export_name(snapshot, request.format))
             }
         };
+        if request.format == ExportFormat::Larder {
+            return self.export_as_bundle(snapshot, path, request);
+        }
         export(repository, snapshot, &ExportRequest { path: Some(path), ..request.clone() })
+    }
+
+    /// Sealed with [`ManagerOptions::bundle_unlocks`](super::ManagerOptions::bundle_unlocks).
+    fn export_as_bundle(
+        &self,
+        snapshot: &Snapshot,
+        path: PathBuf,
+        request: &ExportRequest,
+    ) -> Result<ExportReport> {
+        if !request.subtree.is_empty() {
+            return Err(Error::usage_hint(
+                "a bundle holds whole snapshots",
+                "export all of it, or a part as zip or tar.zst",
+            ));
+        }
+        let mut options = BundleOptions { replace: request.replace, ..BundleOptions::default() };
+        if let Some(level) = request.level {
+            options.compression = level.to_string().parse().map_err(Error::usage)?;
+        }
+        let unlocks = &self.options().bundle_unlocks;
+        let report = export_bundle(
+            self.repository(),
+            &[snapshot],
+            &path,
+            unlocks,
+            &options,
+            &request.runtime,
+        )?;
+        Ok(ExportReport {
+            path: Some(path),
+            format: request.format,
+            entries: snapshot.body.entries,
+            bytes: snapshot.body.bytes,
+            archive_bytes: report.len,
+            failed: 0,
+            left_out: 0,
+        })
     }
 }
 
@@ -227,8 +268,8 @@ fn write(
         }
         ExportFormat::Larder => {
             return Err(Error::usage_hint(
-                "this version writes no bundles",
-                "choose `zip` or `tar.zst`; `larder copy` copies snapshots into a repository",
+                "a bundle is no archive: it has keys of its own",
+                "make it with `export_bundle` or `BackupManager::export_backup`",
             ));
         }
     }
