@@ -51,7 +51,7 @@ fn bundles_are_made_of_snapshots() {
         assert_eq!(said.code, code, "{line}: {said}");
     }
     assert!(!person.path("two.larder").exists() && !person.path("two.zip").exists());
-    let said = person.ok(&format!("{HOME} --json export latest --format larder {word}"));
+    let said = person.raw(&format!("{HOME} --json export latest --format larder {word}"));
     let summary: serde_json::Value =
         serde_json::from_str(said.lines().last().expect("a line")).expect("an object");
     assert_eq!((&summary["format"], &summary["encryption"]), (&"larder".into(), &"aes256".into()));
