@@ -156,7 +156,11 @@ pub(crate) fn key_file_of(repository: RepoId) -> Result<PathBuf> {
     Ok(folders()?.config_dir().join(format!("larder/keys/{repository}.key")))
 }
 
-fn folders() -> Result<impl BaseStrategy> {
+/// The folders of this user.
+///
+/// # Errors
+/// [`Error::Usage`] if the user has no home folder.
+pub(crate) fn folders() -> Result<impl BaseStrategy> {
     etcetera::choose_base_strategy().map_err(|_| {
         Error::usage_hint(
             "this user has no home folder, so there is no default repository",

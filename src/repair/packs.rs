@@ -87,6 +87,19 @@ pub enum PackState {
     Unreadable,
 }
 
+impl PackState {
+    /// The word used on screens and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Damaged => "damaged",
+            Self::Returned => "returned",
+            Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// Repairs packs. Those that turn out to be whole are left alone.
 ///
 /// # Errors

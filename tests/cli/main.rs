@@ -14,6 +14,7 @@ mod kit;
 mod prune;
 mod quickstart;
 mod reading;
+mod recover;
 mod repair;
 mod repo;
 mod restore;

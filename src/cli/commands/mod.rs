@@ -20,6 +20,7 @@ mod pin;
 mod policy;
 mod prune;
 mod quickstart;
+mod recover;
 mod rekey;
 mod repair;
 mod repo;
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Export(Box<export::ExportArgs>),
     Import(Box<import::ImportArgs>),
     Restore(Box<restore::RestoreArgs>),
+    Recover(Box<recover::RecoverArgs>),
     Forget(Box<forget::ForgetArgs>),
     Prune(prune::PruneArgs),
     Undelete(undelete::UndeleteArgs),
@@ -86,6 +88,7 @@ impl Command {
             Self::Export(args) => export::run(*args, context),
             Self::Import(args) => import::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
+            Self::Recover(args) => recover::run(&args, context),
             Self::Forget(args) => forget::run(&args, context),
             Self::Prune(args) => prune::run(&args, context),
             Self::Undelete(args) => undelete::run(&args, context),

@@ -148,6 +148,11 @@ impl Output {
         self.above_bars(|| to_stderr(line));
     }
 
+    /// Writes a question to standard error, for an answer on the same line.
+    pub(crate) fn prompt(&self, question: &str) {
+        let _ = io::stderr().lock().write_all(question.as_bytes());
+    }
+
     /// Prints something that may share a screen with the bars.
     pub(crate) fn above_bars(&self, print: impl FnOnce()) {
         let bars = self.bars.lock().clone();

@@ -116,7 +116,7 @@ impl From<OverwriteArg> for Overwrite {
 
 /// Whose restored files are.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum OwnerArg {
+pub(crate) enum OwnerArg {
     /// The user and group of the recorded names, or numbers where a name is unknown
     ByName,
     /// The recorded numbers

@@ -4,7 +4,7 @@ mod args;
 mod ask;
 mod shown;
 
-pub(crate) use args::RestoreArgs;
+pub(crate) use args::{OwnerArg, RestoreArgs};
 
 use std::time::Instant;
 

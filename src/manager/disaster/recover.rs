@@ -1,0 +1,207 @@
+//! Does what a plan says, step by step, and remembers which are done.
+
+use std::path::PathBuf;
+
+use super::damage::{DamageReport, LostIn, explain};
+use super::plan::{RecoverPlan, RecoverStep, shown};
+use super::report::{RecoverReport, StepReport};
+use super::state::{RecoverState, StepDone};
+use crate::error::{Error, Result};
+use crate::repository::{Repository, Snapshot, SnapshotList};
+use crate::restore::{OwnerPolicy, RestoreOptions, RestoreReport, restore};
+use crate::runtime::Runtime;
+use crate::tree::{Manifest, SnapshotFilter, SnapshotName};
+
+/// How a recovery goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoverOptions {
+    /// The folder below which the full paths are made again.
+    pub target: PathBuf,
+    /// Reads everything that was restored again and compares it with the snapshot.
+    pub verify: bool,
+    /// Whose the restored files are.
+    pub owner: OwnerPolicy,
+}
+
+/// What is told while a recovery goes on.
+#[derive(Debug)]
+pub enum RecoverEvent<'a> {
+    /// A step begins: its number from 1, of how many.
+    Begins(usize, usize, &'a RecoverStep),
+    /// It ended, now or in an earlier run.
+    Ended(&'a StepReport),
+    /// Something is lost, and it is looked for what damaged packs held.
+    LooksForDamage,
+}
+
+/// Restores what `state` says is not done yet, and saves it in the target after each step.
+///
+/// Damage stops nothing: what is lost is in the report, with the packs that held it. Steps that
+/// lack something are tried again by the next run.
+///
+/// # Errors
+/// [`Error::Usage`] for a plan of another repository, [`Error::NotFound`] for a snapshot or path
+/// of the plan that is not there (before anything is written), and those of
+/// [`restore`](crate::restore::restore()): then the next run goes on.
+pub fn recover(
+    repository: &Repository,
+    list: &SnapshotList,
+    state: &mut RecoverState,
+    options: &RecoverOptions,
+    runtime: &Runtime,
+    tell: &mut dyn FnMut(&RecoverEvent<'_>),
+) -> Result<RecoverReport> {
+    let jobs = jobs(repository, list, &state.plan, options)?;
+    let target = &options.target;
+    std::fs::create_dir_all(target).map_err(|error| Error::local("create", target, error))?;
+    state.save(target)?;
+    let mut report = RecoverReport {
+        repository: repository.id().to_string(),
+        location: repository.location().to_owned(),
+        target: target.clone(),
+        begun_ms: state.begun_ms,
+        ended_ms: 0,
+        resumed: !state.done.is_empty(),
+        verified: options.verify,
+        head: None,
+        notes: state.plan.notes.clone(),
+        steps: Vec::new(),
+        damage: None,
+    };
+    let steps = state.plan.steps.clone();
+    for (number, (step, job)) in steps.iter().zip(&jobs).enumerate() {
+        let done = match state.done(number) {
+            Some(done) => StepReport::of_earlier(number, step, job.target.clone(), done),
+            None => {
+                tell(&RecoverEvent::Begins(number + 1, steps.len(), step));
+                let restored = restore(repository, job.snapshot, &job.options, runtime)?;
+                let now_ms = runtime.clock.now_ms();
+                if restored.is_complete() {
+                    state.done.push(done_now(number, step, &restored, now_ms));
+                    state.save(target)?;
+                }
+                StepReport::of_now(number, step, job.target.clone(), restored, now_ms)
+            }
+        };
+        tell(&RecoverEvent::Ended(&done));
+        report.steps.push(done);
+    }
+    if report.failed() > 0 {
+        tell(&RecoverEvent::LooksForDamage);
+        match damage(repository, list, &jobs, &report, runtime) {
+            Ok(found) => report.damage = Some(found),
+            Err(error @ Error::Cancelled { .. }) => return Err(error),
+            // What was restored, and what was not, is known without it.
+            Err(error) => {
+                report.notes.push(format!("which packs are damaged is not known: {error}"))
+            }
+        }
+    }
+    report.ended_ms = runtime.clock.now_ms();
+    Ok(report)
+}
+
+fn done_now(step: usize, what: &RecoverStep, report: &RestoreReport, now_ms: i64) -> StepDone {
+    StepDone {
+        step,
+        snapshot: what.snapshot.clone(),
+        files: report.files,
+        bytes: report.bytes,
+        verified: report.verified,
+        ended_ms: now_ms,
+    }
+}
+
+/// A step, made out.
+struct Job<'l> {
+    snapshot: &'l Snapshot,
+    target: PathBuf,
+    options: RestoreOptions,
+}
+
+/// Finds all that the plan names, so that a mistake in its last step shows before the first.
+fn jobs<'l>(
+    repository: &Repository,
+    list: &'l SnapshotList,
+    plan: &RecoverPlan,
+    options: &RecoverOptions,
+) -> Result<Vec<Job<'l>>> {
+    if plan.repository != repository.id() {
+        return Err(Error::usage_hint(
+            format!("the plan is one of repository {}", plan.repository.short()),
+            format!("this is {}: give its location with `-r`", repository.id().short()),
+        ));
+    }
+    plan.steps.iter().map(|step| job(repository, list, step, options)).collect()
+}
+
+fn job<'l>(
+    repository: &Repository,
+    list: &'l SnapshotList,
+    step: &RecoverStep,
+    options: &RecoverOptions,
+) -> Result<Job<'l>> {
+    let hosts = if step.host.is_empty() { Vec::new() } else { vec![step.host.clone()] };
+    let filter = SnapshotFilter { hosts, ..SnapshotFilter::default() };
+    let snapshot = SnapshotName::parse(step.snapshot.as_bytes())?.find(list, &filter)?;
+    let target = match &step.target {
+        Some(folder) => options.target.join(folder),
+        None => options.target.clone(),
+    };
+    let paths = step.manifest_paths();
+    let mut include = Vec::new();
+    for path in paths.iter().filter(|path| !path.is_empty()) {
+        // Where the manifest itself is damaged, the restore says so.
+        if let Ok(None) = Manifest::of(snapshot).find(repository, path) {
+            return Err(Error::NotFound { what: "path", name: shown(path) });
+        }
+        include.extend(pattern(path));
+    }
+    // One path that no pattern can say, or the root: everything, rather than too little.
+    if include.len() < paths.len() {
+        include.clear();
+    }
+    let exclude = step
+        .exclude
+        .iter()
+        .filter_map(|path| pattern(&crate::tree::clean_path(&crate::model::unescape(path))));
+    let options = RestoreOptions {
+        target: target.clone(),
+        include,
+        exclude: exclude.collect(),
+        verify: options.verify,
+        owner: options.owner,
+        ..RestoreOptions::default()
+    };
+    Ok(Job { snapshot, target, options })
+}
+
+/// The pattern that fits this path and what is in it; `None` for the root, and for names that are
+/// no text.
+fn pattern(path: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(path).ok().filter(|text| !text.is_empty())?;
+    let mut pattern = String::from("/");
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\' | '!') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    Some(pattern)
+}
+
+fn damage(
+    repository: &Repository,
+    list: &SnapshotList,
+    jobs: &[Job<'_>],
+    report: &RecoverReport,
+    runtime: &Runtime,
+) -> Result<DamageReport> {
+    let lost: Vec<LostIn<'_>> = report
+        .steps
+        .iter()
+        .filter(|step| step.failed > 0)
+        .map(|step| LostIn { snapshot: jobs[step.number].snapshot, failures: &step.failures })
+        .collect();
+    explain(repository, list, &lost, runtime)
+}
