@@ -304,7 +304,9 @@ impl Error {
             Self::NotFound { what: "snapshot", .. } => "`larder snapshots` lists them".into(),
             Self::NotFound { what: "backup", .. } => "`larder backups` lists them".into(),
             Self::NotFound { what: "key", .. } => "`larder key list` lists them".into(),
-            Self::NotFound { what: "schedule", .. } => "`larder schedule list` lists them".into(),
+            Self::NotFound { what: "schedule", .. } => {
+                "`BackupManager::schedules` lists them".into()
+            }
             Self::NotFound { what: "path", .. } => "`larder ls SNAPSHOT` lists the paths".into(),
             Self::NotFound { .. } => "run `larder check` to see what is hit".into(),
             Self::Ambiguous { .. } => "give more characters of the id".into(),

@@ -23,25 +23,32 @@ pub(super) struct Mark {
 }
 
 /// Keeps the mark of a scheduler alive.
-pub(super) struct Life(Mark);
+pub(super) struct Life {
+    mark: Mark,
+    /// The same as it is stored.
+    text: String,
+}
 
 impl Life {
     /// A new mark.
     pub(super) fn new() -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         ALIVE.lock().get_or_insert_default().insert(number);
-        Self(Mark { process: ProcessMark::own(), number })
+        let mark = Mark { process: ProcessMark::own(), number };
+        let text = serde_json::to_string(&mark).expect("plain data");
+        Self { mark, text }
     }
 
-    pub(super) fn mark(&self) -> &Mark {
-        &self.0
+    /// The mark, as it is stored.
+    pub(super) fn mark(&self) -> &str {
+        &self.text
     }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
         if let Some(alive) = ALIVE.lock().as_mut() {
-            alive.remove(&self.0.number);
+            alive.remove(&self.mark.number);
         }
     }
 }
@@ -67,9 +74,9 @@ mod tests {
     fn a_mark_lives_as_long_as_its_scheduler() {
         let (first, second) = (Life::new(), Life::new());
         assert_ne!(first.mark(), second.mark());
-        let mark = first.mark().clone();
-        assert!(is_alive(&mark) && is_alive(second.mark()));
+        let mark: Mark = serde_json::from_str(first.mark()).expect("as it was stored");
+        assert!(is_alive(&mark) && is_alive(&second.mark));
         drop(first);
-        assert!(!is_alive(&mark) && is_alive(second.mark()));
+        assert!(!is_alive(&mark) && is_alive(&second.mark));
     }
 }

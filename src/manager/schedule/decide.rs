@@ -29,12 +29,14 @@ pub struct ScheduleState {
 }
 
 /// A run that goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// Since when, milliseconds since 1970.
     pub since_ms: i64,
     /// Whether somebody still works on it. Otherwise its process was broken off.
     pub is_alive: bool,
+    /// Names who took it: only that one's run is ended with it.
+    pub mark: String,
 }
 
 /// How the last run of a schedule went.
@@ -89,7 +91,7 @@ pub fn due(states: &[ScheduleState], now_ms: i64) -> Decision {
     let mut decision = Decision::default();
     for state in states {
         let id = &state.schedule.schedule_id;
-        match state.running {
+        match &state.running {
             Some(Running { is_alive: true, .. }) => continue,
             Some(Running { is_alive: false, .. }) => {
                 decision.broken_off.push(id.clone());

@@ -45,6 +45,7 @@ struct Run {
 struct Unsaved {
     schedule_id: String,
     attempt: u32,
+    mark: String,
     ended: Ended,
 }
 
@@ -167,7 +168,9 @@ impl Runner {
         }
         for id in &decision.broken_off {
             let state = states.iter().find(|state| state.schedule.schedule_id == *id);
-            let Some(state) = state else { continue };
+            let Some((state, run)) = state.and_then(|s| Some((s, s.running.as_ref()?))) else {
+                continue;
+            };
             let attempt = state.failed_attempts.saturating_add(1);
             // Whoever was broken off by a restart of the machine did not fail: there is one more
             // attempt, even for a schedule without repetitions.
@@ -175,7 +178,7 @@ impl Runner {
             let ended =
                 Ended::Failed { error: BROKEN_OFF.into(), retry_ms: may_retry.then_some(now_ms) };
             self.tell_failed(id, attempt, &ended);
-            self.save(id.clone(), attempt, ended);
+            self.save(id.clone(), attempt, run.mark.clone(), ended);
         }
         if !(decision.ahead.is_empty() && decision.broken_off.is_empty()) {
             // What follows from it is for the next look.
@@ -250,21 +253,22 @@ impl Runner {
                 ended
             }
         };
-        self.save(schedule_id, attempt, ended);
+        let mark = self.life.mark().to_owned();
+        self.save(schedule_id, attempt, mark, ended);
     }
 
-    fn save(&mut self, schedule_id: String, attempt: u32, ended: Ended) {
-        let saved = self.store().end(&schedule_id, attempt, &ended, self.now_ms());
+    fn save(&mut self, schedule_id: String, attempt: u32, mark: String, ended: Ended) {
+        let saved = self.store().end(&schedule_id, attempt, &mark, &ended, self.now_ms());
         if let Err(error) = saved {
             self.warn(Some(&schedule_id), error.in_full());
-            self.unsaved.push(Unsaved { schedule_id, attempt, ended });
+            self.unsaved.push(Unsaved { schedule_id, attempt, mark, ended });
         }
     }
 
     /// Stores what could not be stored before.
     fn save_again(&mut self) {
-        for Unsaved { schedule_id, attempt, ended } in std::mem::take(&mut self.unsaved) {
-            self.save(schedule_id, attempt, ended);
+        for Unsaved { schedule_id, attempt, mark, ended } in std::mem::take(&mut self.unsaved) {
+            self.save(schedule_id, attempt, mark, ended);
         }
     }
 

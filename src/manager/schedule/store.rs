@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::alive::{Mark, is_alive};
+use super::alive::is_alive;
 use super::decide::{LastRun, Running, ScheduleState, Start};
 use super::mirror::Mirror;
 use crate::error::Result;
@@ -167,7 +167,7 @@ impl<'d> Store<'d> {
         Ok(changed > 0)
     }
 
-    /// Takes a run that is due for the process of `mark`. False if somebody else was faster, or
+    /// Takes a run that is due for the scheduler of `mark`. False if somebody else was faster, or
     /// changed the schedule meanwhile.
     ///
     /// # Errors
@@ -176,11 +176,10 @@ impl<'d> Store<'d> {
         &self,
         state: &ScheduleState,
         start: &Start,
-        mark: &Mark,
+        mark: &str,
         now_ms: i64,
     ) -> Result<bool> {
         let settled_ms = if start.is_regular { now_ms } else { state.settled_ms };
-        let mark = to_json(mark);
         let changed = self.database.with(|connection| {
             connection.execute(
                 "UPDATE schedules SET running = ?3, settled_ms = ?4, failed_attempts = ?5, \
@@ -204,7 +203,8 @@ impl<'d> Store<'d> {
         Ok(changed > 0)
     }
 
-    /// Says how attempt number `attempt` ended.
+    /// Says how attempt number `attempt` ended, if it is still that of `mark`: of a run that was
+    /// broken off several may say so, and the first of them may have started the next one.
     ///
     /// # Errors
     /// As [`Database::with`].
@@ -212,6 +212,7 @@ impl<'d> Store<'d> {
         &self,
         schedule_id: &str,
         attempt: u32,
+        mark: &str,
         ended: &Ended,
         now_ms: i64,
     ) -> Result<()> {
@@ -229,8 +230,17 @@ impl<'d> Store<'d> {
                      failed_attempts = CASE WHEN retry_ms IS NULL THEN ?3 ELSE 0 END, \
                      retry_ms = COALESCE(retry_ms, ?4), ended_ms = ?5, error = ?6, \
                      succeeded_ms = CASE WHEN ?7 THEN ?5 ELSE succeeded_ms END \
-                     WHERE repo_id = ?1 AND schedule_id = ?2",
-                    params![self.repo_id, schedule_id, failed, retry_ms, now_ms, error, is_success],
+                     WHERE repo_id = ?1 AND schedule_id = ?2 AND running = ?8",
+                    params![
+                        self.repo_id,
+                        schedule_id,
+                        failed,
+                        retry_ms,
+                        now_ms,
+                        error,
+                        is_success,
+                        mark,
+                    ],
                 )
                 .map(|_| ())
         })
@@ -282,6 +292,7 @@ fn read_state(row: &Row<'_>) -> rusqlite::Result<Option<ScheduleState>> {
     let running = running.map(|mark| Running {
         since_ms: started_ms.unwrap_or_default(),
         is_alive: serde_json::from_str(&mark).is_ok_and(|mark| is_alive(&mark)),
+        mark,
     });
     Ok(Some(ScheduleState {
         schedule,
@@ -301,4 +312,56 @@ fn read_state(row: &Row<'_>) -> rusqlite::Result<Option<ScheduleState>> {
 
 fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("plain data")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::manager::schedule::alive::Life;
+    use crate::manager::schedule::decide::{due, timestamp};
+    use crate::model::BackupStrategy;
+    use crate::runtime::TestClock;
+
+    /// Two schedulers find the same run due, or the same one broken off: one of them is heard.
+    #[test]
+    fn a_run_belongs_to_one_scheduler() {
+        let database = Database::new(None, Arc::new(TestClock::at_ms(0)));
+        let store = Store::new(&database, RepoId([1; 32]));
+        let schedule = BackupSchedule {
+            schedule_id: "a".into(),
+            enabled: true,
+            interval_hours: 1,
+            backup_type: BackupStrategy::Incremental,
+            retention_days: 0,
+            max_retries: 1,
+            encryption_enabled: false,
+            created_at: timestamp(0),
+            cron: None,
+            time_zone: None,
+        };
+        store.add(&schedule, 0).expect("is added");
+        let now_ms = 3_600_000;
+        let states = store.all(now_ms).expect("is there");
+        let decision = due(&states, now_ms);
+        let (first, second) = (Life::new(), Life::new());
+        let claim = |life: &Life| {
+            store.claim(&states[0], &decision.start[0], life.mark(), now_ms).expect("asks")
+        };
+        assert_eq!([claim(&first), claim(&second), claim(&first)], [true, false, false]);
+        let running = || store.all(now_ms).expect("is there")[0].running.clone();
+        assert!(running().is_some_and(|run| run.is_alive && run.since_ms == now_ms));
+
+        let ended = Ended::Failed { error: "broken off".into(), retry_ms: None };
+        store.end("a", 1, second.mark(), &ended, now_ms).expect("is no error");
+        assert!(running().is_some(), "it is not its run");
+        drop(first);
+        assert!(running().is_some_and(|run| !run.is_alive));
+        let mark = running().expect("is there").mark;
+        store.end("a", 1, &mark, &ended, now_ms).expect("ends it");
+        assert_eq!(running(), None);
+        let other = Store::new(&database, RepoId([2; 32]));
+        assert_eq!(other.all(0).expect("has none"), []);
+    }
 }

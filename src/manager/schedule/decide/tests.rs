@@ -61,12 +61,13 @@ fn missed_runs_are_made_up_for_once() {
 #[test]
 fn runs_do_not_overlap_and_pauses_are_kept() {
     let mut running = state("a", None, 1);
-    running.running = Some(Running { since_ms: START_MS, is_alive: true });
+    let run = |is_alive| Some(Running { since_ms: START_MS, is_alive, mark: String::new() });
+    running.running = run(true);
     let mut paused = state("b", None, 1);
     paused.schedule.enabled = false;
     let decision = due(&[running.clone(), paused], START_MS + 9 * HOUR_MS);
     assert_eq!((starts(&decision), decision.wake_ms), (vec![], None));
-    running.running = Some(Running { since_ms: START_MS, is_alive: false });
+    running.running = run(false);
     assert_eq!(due(&[running], START_MS).broken_off, ["a"]);
 }
 
