@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::links::Leaders;
 use super::options::RestoreOptions;
 use super::protected::Protected;
+use super::rehearse::Rehearsal;
 use super::renamed::Renamed;
 use super::selection::Selection;
 use super::target::Target;
@@ -31,6 +32,8 @@ pub(super) struct Context<'r> {
     pub(super) ledger: Ledger,
     pub(super) owners: Owners,
     pub(super) leaders: Leaders,
+    /// Nothing is made: it is only tried what could be.
+    pub(super) rehearsal: Option<Rehearsal>,
     pub(super) is_root: bool,
     pub(super) stop: Stop,
 }
@@ -85,6 +88,7 @@ impl<'r> Context<'r> {
             ledger,
             owners: Owners::new(options.owner),
             leaders: Leaders::default(),
+            rehearsal: None,
             is_root: fsmeta::is_root(),
             stop: Stop::default(),
         }

@@ -21,11 +21,10 @@ impl Worker<'_, '_> {
         if file.has_failed() {
             return self.discard(file);
         }
-        if self.ctx.options.dry_run {
-            return self.ctx.ledger.file(outcome(file), &file.path(), file.size);
-        }
         let lost = file.take_lost();
-        if let Err(error) = self.complete(file, open, lost.is_some()) {
+        if !self.ctx.options.dry_run
+            && let Err(error) = self.complete(file, open, lost.is_some())
+        {
             file.fail(self.ctx, "restore", error);
             return self.discard(file);
         }

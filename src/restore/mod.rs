@@ -37,6 +37,7 @@ mod options;
 mod plan;
 mod protected;
 mod read;
+mod rehearse;
 mod renamed;
 mod report;
 mod room;
@@ -51,6 +52,7 @@ mod write;
 
 pub use conflict::{Asker, Conflict, ConflictSide, Resolution};
 pub use options::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
+pub use rehearse::{VerifyBefore, rehearse};
 pub use report::{FAILURES_KEPT, RestoreFailure, RestoreReport, UnappliedSummary};
 
 use std::thread;
@@ -60,6 +62,7 @@ use crossbeam_channel::unbounded;
 use arbiter::Arbiter;
 use context::{Context, is_loss};
 use plan::Planner;
+use rehearse::Rehearsal;
 use room::open_existing;
 use selection::Selection;
 use target::Target;
@@ -90,6 +93,16 @@ pub fn restore(
     options: &RestoreOptions,
     runtime: &Runtime,
 ) -> Result<RestoreReport> {
+    start(repository, snapshot, options, None, runtime)
+}
+
+fn start(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    rehearsal: Option<Rehearsal>,
+    runtime: &Runtime,
+) -> Result<RestoreReport> {
     runtime.cancel.check()?;
     runtime.progress.phase(Phase::Planning);
     let mut selection = Selection::new(options)?;
@@ -108,9 +121,32 @@ pub fn restore(
     if selection.is_everything() {
         runtime.progress.expect(snapshot.body.entries, snapshot.body.bytes);
     }
+    let target = match rehearsal {
+        Some(_) => Target::nowhere(),
+        None => open_target(repository, snapshot, options, &selection, &from, runtime)?,
+    };
+    let ctx = Context::new((repository, snapshot, options, runtime), selection, target, arbiter);
+    restore_to(Context { rehearsal, ..ctx }, snapshot, &from)
+}
+
+/// Restores what is selected, from the entry `from` down, into an open target.
+fn restore_to(ctx: Context<'_>, snapshot: &Snapshot, from: &[u8]) -> Result<RestoreReport> {
+    run(&ctx, snapshot, from)?;
+    Ok(ctx.ledger.into_report())
+}
+
+/// Opens the target, if it may be and has room.
+fn open_target(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    selection: &Selection,
+    from: &[u8],
+    runtime: &Runtime,
+) -> Result<Target> {
     protected::refuse_within(repository, &options.target, open_existing(&options.target))?;
     if !options.ignore_room && !options.dry_run {
-        room::check(repository, snapshot, options, &selection, &from, &runtime.cancel)?;
+        room::check(repository, snapshot, options, selection, from, &runtime.cancel)?;
     }
     let target = Target::open(&options.target, options.dry_run)?;
     if let Ok(fd) = target.fd() {
@@ -118,14 +154,7 @@ pub fn restore(
         let open = fsmeta::open_dir_at(fd, b".", OpenDir::Path);
         protected::refuse_within(repository, &options.target, open)?;
     }
-    let ctx = Context::new((repository, snapshot, options, runtime), selection, target, arbiter);
-    restore_to(ctx, snapshot, &from)
-}
-
-/// Restores what is selected, from the entry `from` down, into an open target.
-fn restore_to(ctx: Context<'_>, snapshot: &Snapshot, from: &[u8]) -> Result<RestoreReport> {
-    run(&ctx, snapshot, from)?;
-    Ok(ctx.ledger.into_report())
+    Ok(target)
 }
 
 /// What is at a path of the snapshot. A folder, if that cannot be said because its page is lost.
@@ -147,7 +176,8 @@ fn run(ctx: &Context<'_>, snapshot: &Snapshot, from: &[u8]) -> Result<()> {
         || cpus.max(ctx.repository.storage().concurrency()),
         std::num::NonZeroUsize::get,
     );
-    ctx.runtime.progress.phase(Phase::Restoring);
+    let phase = ctx.rehearsal.as_ref().map_or(Phase::Restoring, Rehearsal::phase);
+    ctx.runtime.progress.phase(phase);
     thread::scope(|scope| {
         let (sender, jobs) = unbounded();
         let workers: Vec<_> = (0..threads.clamp(1, THREADS_MAX))

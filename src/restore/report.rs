@@ -32,7 +32,7 @@ pub struct RestoreReport {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Bytes that were written.
+    /// Bytes that were written, or would be.
     pub bytes_written: u64,
     /// Entries that were read again and compared.
     pub verified: u64,

@@ -84,6 +84,11 @@ impl Target {
         Ok(target)
     }
 
+    /// One that is never made.
+    pub(super) fn nowhere() -> Self {
+        Self { path: PathBuf::new(), fd: None, was_empty: true, is_plain: true }
+    }
+
     /// The target itself as a folder.
     pub(super) fn root(&self) -> Dir {
         let exists = self.fd.is_some();

@@ -10,6 +10,7 @@ use super::finish::finish_dir;
 use super::hardlinks::LinkTask;
 use super::levels::ClosedDir;
 use super::plan::Planner;
+use super::rehearse::Rehearsal;
 use super::worker::{Job, SmallTask};
 use crate::error::Result;
 use crate::fsmeta::OpenDir;
@@ -79,8 +80,13 @@ impl Planner<'_, '_> {
     fn dispatch(&mut self, mut window: Window) -> Result<Dispatched> {
         let (done, all_done) = bounded(0);
         self.compare(&mut window)?;
-        if self.ctx.options.dry_run {
-            self.skip_writing(&mut window);
+        match &self.ctx.rehearsal {
+            Some(Rehearsal::Places { damage, recovered }) => {
+                self.look_at_places(&mut window, damage, recovered)?;
+            }
+            Some(Rehearsal::Bytes) => {}
+            None if self.ctx.options.dry_run => self.skip_writing(&mut window),
+            None => {}
         }
         self.dispatch_parts(&mut window, &done);
         // In a dry run, files finish here that were left out above.
@@ -151,18 +157,23 @@ impl Planner<'_, '_> {
 
     /// In a dry run, what would be written counts as written.
     fn skip_writing(&mut self, window: &mut Window) {
-        let mut skip = |file: &Arc<FileTask>, len| {
+        let mut skip = |file: &Arc<FileTask>, len, written| {
             file.touch();
             self.ctx.ledger.bytes_done(len);
+            self.ctx.ledger.bytes_written(written);
             self.release(file);
         };
         for Part { file, piece, .. } in std::mem::take(&mut window.parts) {
-            skip(&file, piece.len());
+            skip(&file, piece.len(), stored_len(&piece));
         }
         for task in std::mem::take(&mut window.small) {
             match task {
-                SmallTask::Bytes(file, bytes) => skip(&file, bytes.len() as u64),
-                SmallTask::Part(part) => skip(&part.file, part.piece.len()),
+                SmallTask::Bytes(file, bytes) => {
+                    skip(&file, bytes.len() as u64, bytes.len() as u64);
+                }
+                SmallTask::Part(part) => {
+                    skip(&part.file, part.piece.len(), stored_len(&part.piece));
+                }
                 other => window.small.push(other),
             }
         }
@@ -228,5 +239,13 @@ impl Window {
         let part = Part { file: Arc::clone(file), offset, piece };
         self.weight += size_of::<LocatedPart>() + size_of::<Part>();
         if in_doubt { &mut self.compare } else { &mut self.parts }.push(part);
+    }
+}
+
+/// Bytes of a piece that are written as bytes.
+fn stored_len(piece: &Piece) -> u64 {
+    match piece {
+        Piece::Chunk(_, len) => u64::from(*len),
+        Piece::Hole(_) => 0,
     }
 }

@@ -12,6 +12,10 @@ use crate::fsmeta;
 impl Worker<'_, '_> {
     /// Writes bytes that were checked.
     pub(super) fn write(&mut self, file: &Arc<FileTask>, offset: u64, bytes: &[u8]) {
+        if self.ctx.options.dry_run {
+            self.ctx.ledger.bytes_done(bytes.len() as u64);
+            return self.part_done(file, None);
+        }
         let mut open = None;
         if !file.has_failed() {
             let written = self.open(file).and_then(|opened| {
@@ -33,6 +37,10 @@ impl Worker<'_, '_> {
 
     pub(super) fn write_zeros(&mut self, part: &Part) {
         let (file, len) = (&part.file, part.piece.len());
+        if self.ctx.options.dry_run {
+            self.ctx.ledger.bytes_done(len);
+            return self.part_done(file, None);
+        }
         let mut open = None;
         if !file.has_failed() {
             let written = self.open(file).and_then(|opened| {
