@@ -1,6 +1,7 @@
 //! The library's front door, and operations that combine others.
 //!
-//! [`BackupManager`] makes, lists, deletes and verifies backups of one repository. [`copy()`] and
+//! [`BackupManager`] makes, lists, deletes and verifies backups of one repository;
+//! [`RecoveryManager`] finds the state to go back to and brings it back. [`copy()`] and
 //! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one;
 //! [`export_bundle`] and [`import_bundle`] carry them there in one file.
 //! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes;
@@ -14,6 +15,7 @@ mod export;
 pub mod history;
 mod place;
 pub mod progress;
+pub mod recovery;
 mod rewrite;
 pub mod schedule;
 
@@ -27,6 +29,10 @@ pub use bundle::{
 };
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
+pub use recovery::{
+    Hour, Point, PointPage, PointQuery, RecoveryManager, RecoveryPlan, RecoveryReport,
+    RecoveryRequest, RunningRecovery, TemplatePage,
+};
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub use conflict::{Asker, Conflict, ConflictSide, Resolution};
 pub use options::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
 pub use rehearse::{VerifyBefore, rehearse};
 pub use report::{FAILURES_KEPT, RestoreFailure, RestoreReport, UnappliedSummary};
+pub use room::{Room, room_for};
 
 use std::thread;
 

@@ -70,6 +70,38 @@ pub(super) fn open_existing(target: &Path) -> io::Result<OwnedFd> {
     Err(missing)
 }
 
+/// The room that a restore needs, and that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the target will take up more than now, at most.
+    pub needed: u64,
+    /// Bytes that its file system has for this user.
+    pub available: u64,
+}
+
+/// The room that the restore needs which `options` describe. Reads the manifest of what is asked
+/// for, and looks at what the target has of it.
+///
+/// # Errors
+/// [`Error::Usage`] for options that make no sense, [`Error::Local`] if the target cannot be
+/// looked at, and what reading the manifest fails with; parts of it that are lost count nothing.
+pub fn room_for(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    cancel: &CancelToken,
+) -> Result<Room> {
+    let mut selection = Selection::new(options)?;
+    let from = selection.subtree().to_vec();
+    if super::find_path(repository, snapshot, &from)? != FileKind::Dir {
+        selection.widen_to_parent();
+    }
+    let space = space_of(&options.target)?;
+    let estimate = Estimate::new(repository, options, &space);
+    let needed = estimate.needed(snapshot, &selection, &from, cancel)?;
+    Ok(Room { needed, available: space.available })
+}
+
 /// Fails if there is no room for what a restore is going to write.
 ///
 /// # Errors
@@ -89,12 +121,7 @@ pub(super) fn check(
     if at_most <= space.available {
         return Ok(());
     }
-    let estimate = Estimate {
-        repository,
-        options,
-        block: space.block.max(1),
-        target: open_existing(&options.target).ok().filter(|_| options.target.is_dir()),
-    };
+    let estimate = Estimate::new(repository, options, &space);
     require(&options.target, estimate.needed(snapshot, selection, from, cancel)?)
 }
 
@@ -107,7 +134,12 @@ struct Estimate<'r> {
     target: Option<OwnedFd>,
 }
 
-impl Estimate<'_> {
+impl<'r> Estimate<'r> {
+    fn new(repository: &'r Repository, options: &'r RestoreOptions, space: &Space) -> Self {
+        let target = open_existing(&options.target).ok().filter(|_| options.target.is_dir());
+        Self { repository, options, block: space.block.max(1), target }
+    }
+
     /// Bytes that files will take up beyond what is there now. What is removed or gets shorter
     /// does not count: the new is there before the old is gone.
     fn needed(
