@@ -12,6 +12,7 @@ use super::secrets::SecretSource;
 use super::wire::Wire;
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::repo::RepoRecord;
+use crate::manager::{BackupManager, ManagerOptions};
 use crate::model::RepoId;
 use crate::repository::{OpenOptions, Repository, Unlock};
 use crate::runtime::{CancelToken, Runtime};
@@ -114,6 +115,26 @@ impl Context {
             self.out.warn(&format!("a part of the index cannot be used: {error}"));
         }
         Ok(repository)
+    }
+
+    /// A manager of an open repository, with the history of this machine.
+    ///
+    /// # Errors
+    /// As [`BackupManager::open`].
+    pub(crate) fn manager(&self, repository: Repository) -> Result<BackupManager> {
+        let options = ManagerOptions {
+            state_dir: self.open_options().state_dir,
+            runtime: self.quiet_runtime(),
+            ..ManagerOptions::default()
+        };
+        BackupManager::open(repository, options)
+    }
+
+    /// Says what is wrong with the history of this machine, if anything is.
+    pub(crate) fn warn_of_history(&self, manager: &BackupManager) {
+        for warning in manager.database().take_warnings() {
+            self.out.warn(&warning);
+        }
     }
 
     /// Where this machine keeps its part of a repository.

@@ -85,6 +85,28 @@ impl BackupStatus {
     }
 }
 
+impl BackupStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::InProgress, Self::Completed, Self::Failed];
+}
+
+/// Its name.
+impl std::fmt::Display for BackupStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Reads its name.
+impl std::str::FromStr for BackupStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|status| status.as_str() == text);
+        found.ok_or_else(|| format!("`{text}` is not pending, in_progress, completed or failed"))
+    }
+}
+
 /// How a repository seals what it stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -43,6 +43,10 @@ impl SegmentCache {
         Some(Arc::clone(segment))
     }
 
+    fn clear(&self) {
+        *self.0.lock() = CacheState::default();
+    }
+
     fn put(&self, key: SegmentKey, segment: &Arc<Vec<u8>>) {
         let mut state = self.0.lock();
         state.tick += 1;
@@ -79,6 +83,12 @@ impl Repository {
     /// The storage's; bad index objects are returned, not failed on.
     pub fn load_index(&self) -> Result<Vec<Error>> {
         Ok(self.index.load(&self.storage)?.bad)
+    }
+
+    /// Lets go of what was read and is kept in memory: what is read next comes from storage, as it
+    /// is there now.
+    pub fn forget_read(&self) {
+        self.segments.clear();
     }
 
     /// A private folder for temporary files, if this machine keeps an index of the repository.

@@ -27,6 +27,7 @@ pub use options::{CheckOptions, ReadData, Subset};
 pub use report::{CheckReport, Checked, Finding, Severity};
 
 use crate::error::{Error, Result};
+use crate::model::ObjectHash;
 pub use crate::repository::Damage;
 use crate::repository::{Repository, Snapshot, pack_name};
 use crate::runtime::{Phase, Runtime};
@@ -44,6 +45,8 @@ pub fn check(
 ) -> Result<CheckReport> {
     // What is missing in the index must be seen, not made up for.
     repository.forbid_recovery();
+    // What others of this process read before was sound then.
+    repository.forget_read();
     let collector = Collector::new(options.findings_max);
     if let Some(warning) = repository.storage().warning() {
         let hint = "import what is left of it into a repository: `larder import`";
@@ -77,10 +80,16 @@ pub fn check(
     if !some_only && hits.snapshots.is_empty() && damage.pages.is_empty() && !damage.lost_chunks {
         packs::soften_unneeded(&damage.missing_packs, &damage.distrusted_packs, &collector);
     }
-    let names = damage.bad_packs.iter().map(|(hash, pack_type)| pack_name(*pack_type, *hash));
-    let mut bad_packs: Vec<String> = names.collect();
-    bad_packs.sort();
-    Ok(CheckReport { bad_packs, damage, ..collector.into_report(hits) })
+    let names = |is_meant: &dyn Fn(&ObjectHash) -> bool| {
+        let meant = damage.bad_packs.iter().filter(|(hash, _)| is_meant(hash));
+        let mut names: Vec<String> =
+            meant.map(|(hash, pack_type)| pack_name(*pack_type, *hash)).collect();
+        names.sort();
+        names
+    };
+    let bad_packs = names(&|_| true);
+    let bad_used_packs = names(&|hash| some_only && used.contains(hash));
+    Ok(CheckReport { bad_packs, bad_used_packs, damage, ..collector.into_report(hits) })
 }
 
 /// The snapshots that were asked for, newest first.

@@ -30,6 +30,9 @@ pub struct CheckReport {
     /// Names of packs that are there and hold other bytes than they should, whether that costs
     /// anything or not.
     pub bad_packs: Vec<String>,
+    /// Those of them that the snapshots which were asked for are stored in; empty if all were.
+    #[serde(skip)]
+    pub bad_used_packs: Vec<String>,
     /// The damage itself, for whoever repairs it.
     #[serde(skip)]
     pub damage: Damage,
@@ -256,6 +259,7 @@ impl Collector {
             warnings: state.warnings,
             left_out: state.left_out,
             hits,
+            bad_used_packs: Vec::new(),
             bad_packs: Vec::new(),
             damage: Damage::default(),
         }

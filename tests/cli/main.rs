@@ -19,6 +19,7 @@ mod repair;
 mod repo;
 mod restore;
 mod rewrite;
+mod runs;
 #[allow(dead_code)]
 mod support;
 mod versions;

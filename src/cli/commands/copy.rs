@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::forget::check_history;
 use super::shared::{FilterArgs, resolve};
 use crate::cli::Finish;
 use crate::cli::args::{SecretArgs, parse_location};
@@ -18,7 +17,7 @@ use crate::cli::secrets::SecretSource;
 use crate::cli::select::warn_of_bad;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
-use crate::manager::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
+use crate::manager::{Copied, CopyOptions, CopyOutcome, CopyReport, check_history, copy};
 use crate::model::format_bytes;
 use crate::repository::{Repository, Snapshot};
 

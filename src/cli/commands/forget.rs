@@ -18,7 +18,7 @@ use crate::cli::context::Context;
 use crate::cli::output::plural;
 use crate::cli::select::warn_of_bad;
 use crate::error::{Error, Result};
-use crate::format::log::LogKind;
+use crate::manager::{BackupManager, DeleteOptions, check_deletable, check_history};
 use crate::model::{Age, format_duration};
 use crate::repository::{Repository, Snapshot, SnapshotList};
 use crate::retention::{Candidate, GroupBy, MIN_AGE, Setting, plan};
@@ -42,9 +42,6 @@ have forged it. Such are shown, and `larder quarantine --clear ID` says that one
 
 Forgetting deletes nothing. `larder prune`, or `--prune`, does: it marks what is not needed, and a
 run some days later deletes it.";
-
-/// Most snapshots that one record names.
-const NAMED_MAX: usize = 10_000;
 
 /// How far the clocks of this machine and of storage may be apart without a word, milliseconds.
 const CLOCKS_APART_MS: u64 = 10 * 60 * 1000;
@@ -128,7 +125,8 @@ pub(super) fn run(args: &ForgetArgs, context: &Context) -> Result<Finish> {
         ));
     }
     let filter = args.which.filter()?;
-    let repository = context.open()?;
+    let manager = context.manager(context.open()?)?;
+    let repository = manager.repository();
     let list = repository.snapshots()?;
     warn_of_bad(&list, &context.out);
     check_history(&list, args.how.accept_history)?;
@@ -138,39 +136,28 @@ pub(super) fn run(args: &ForgetArgs, context: &Context) -> Result<Finish> {
         false => repository.trusted_snapshots(true, &author(), &context.quiet_runtime())?,
     };
     if args.snapshots.is_empty() {
-        by_policy(args, &filter, &repository, &list, context)?;
+        by_policy(args, &filter, &manager, &list, context)?;
     } else {
-        by_name(args, &filter, &repository, &list, context)?;
+        by_name(args, &filter, &manager, &list, context)?;
     }
     if args.prune && args.dry_run {
         context.out.note("`larder prune --dry-run` says what a prune would do now")?;
     } else if args.prune {
-        prune_shown(&repository, &args.how.options(context), context)?;
+        prune_shown(repository, &args.how.options(context), context)?;
     }
     Ok(Finish::Done)
-}
-
-/// A record that is hidden or unreadable may be the pin of a snapshot that is about to go.
-pub(super) fn check_history(list: &SnapshotList, accept: bool) -> Result<()> {
-    list.check_history(accept)?;
-    match list.bad.first() {
-        Some(first) if !accept => {
-            Err(Error::History { what: first.to_string(), others: list.bad.len() - 1 })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn by_policy(
     args: &ForgetArgs,
     filter: &SnapshotFilter,
-    repository: &Repository,
+    manager: &BackupManager,
     list: &SnapshotList,
     context: &Context,
 ) -> Result<()> {
     let policy = args.policy.policy(list, filter)?;
     let setting = Setting {
-        now_ms: now_ms(repository, list, args.dry_run, context)?,
+        now_ms: now_ms(manager.repository(), list, args.dry_run, context)?,
         time_zone: TimeZone::system(),
         min_age: args.min_age.unwrap_or(MIN_AGE),
         group_by: args.group_by.unwrap_or_default(),
@@ -187,54 +174,20 @@ fn by_policy(
     warn_of_uncounted(&candidates, context);
     let forgotten: Vec<&Snapshot> = plan.forgotten().map(|gone| snapshots[gone.at]).collect();
     let kept = snapshots.len() - forgotten.len();
-    finish(args, &forgotten, Some(kept), &policy.to_string(), repository, list, context)
+    finish(args, &forgotten, Some(kept), &policy.to_string(), manager, list, context)
 }
 
 fn by_name(
     args: &ForgetArgs,
     filter: &SnapshotFilter,
-    repository: &Repository,
+    manager: &BackupManager,
     list: &SnapshotList,
     context: &Context,
 ) -> Result<()> {
     let named = resolve(&args.snapshots, list.snapshots.iter(), filter)?;
-    if let Some(pinned) = named.iter().find(|snapshot| snapshot.pinned) {
-        let id = pinned.id.short();
-        return Err(Error::usage_hint(
-            format!("snapshot {id} is pinned; nothing was forgotten"),
-            format!("`larder unpin {id}` lets go of it"),
-        ));
-    }
-    if !args.allow_empty {
-        check_series_left(&named, list)?;
-    }
+    check_deletable(&named, list, args.allow_empty)?;
     show_named(&named, &context.out)?;
-    finish(args, &named, None, "by name", repository, list, context)
-}
-
-/// Refuses to forget the last good snapshots of a series.
-fn check_series_left(named: &[&Snapshot], list: &SnapshotList) -> Result<()> {
-    let is_named = |other: &Snapshot| named.iter().any(|snapshot| snapshot.record == other.record);
-    let candidates = Candidate::all_of(list);
-    for snapshot in named {
-        let is_of_series = |other: &Snapshot| {
-            other.host == snapshot.host && other.body.roots == snapshot.body.roots
-        };
-        let is_left = list.snapshots.iter().zip(&candidates).any(|(other, candidate)| {
-            is_of_series(other) && !is_named(other) && candidate.counts()
-        });
-        if !is_left {
-            let roots = crate::cli::select::shown_roots(snapshot).join(", ");
-            return Err(Error::usage_hint(
-                format!(
-                    "no good snapshot of {roots} of host {} would be left; nothing was forgotten",
-                    crate::model::escape_bytes(snapshot.host.as_bytes())
-                ),
-                "give `--allow-empty` if that is what you want",
-            ));
-        }
-    }
-    Ok(())
+    finish(args, &named, None, "by name", manager, list, context)
 }
 
 /// The time by storage's clock. A dry run writes nothing, so it asks this machine's, and what
@@ -306,17 +259,14 @@ fn finish(
     forgotten: &[&Snapshot],
     kept: Option<usize>,
     reason: &str,
-    repository: &Repository,
+    manager: &BackupManager,
     list: &SnapshotList,
     context: &Context,
 ) -> Result<()> {
     let out = &context.out;
     if !args.dry_run {
-        let runtime = context.quiet_runtime();
-        for part in forgotten.chunks(NAMED_MAX) {
-            let author = author();
-            repository.append_about(LogKind::Forget, part, reason, &author, list, &runtime)?;
-        }
+        let options = DeleteOptions { reason: reason.into(), ..DeleteOptions::default() };
+        manager.delete_snapshots(forgotten, list, &options)?;
     }
     if out.json {
         let forgotten = forgotten.iter().map(|snapshot| snapshot.id.to_string()).collect();

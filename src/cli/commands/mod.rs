@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod backups;
 mod bundle;
 mod check;
 mod completions;
@@ -29,6 +30,7 @@ mod rewrite;
 mod shared;
 mod snapshot;
 mod snapshots;
+mod stats;
 mod undelete;
 
 use clap::Subcommand;
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "backup")]
     Snapshot(Box<snapshot::SnapshotArgs>),
     Snapshots(snapshots::SnapshotsArgs),
+    Backups(backups::BackupsArgs),
+    Stats(stats::StatsArgs),
     Ls(ls::LsArgs),
     Find(Box<find::FindArgs>),
     Diff(diff::DiffArgs),
@@ -80,6 +84,8 @@ impl Command {
             Self::Kit(args) => kit::run(&args, context),
             Self::Snapshot(args) => snapshot::run(*args, context),
             Self::Snapshots(args) => snapshots::run(&args, context),
+            Self::Backups(args) => backups::run(&args, context),
+            Self::Stats(args) => stats::run(&args, context),
             Self::Ls(args) => ls::run(&args, context),
             Self::Find(args) => find::run(*args, context),
             Self::Diff(args) => diff::run(&args, context),

@@ -67,12 +67,14 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
     }
     let mut options = BackupOptions { sources, ..BackupOptions::default() };
     options.walk.exclude_ids = snapshot::own_cache(&repository, context);
-    let report = snapshot::backup_shown(&repository, &options, context)?;
+    let manager = context.manager(repository)?;
+    let repository = manager.repository();
+    let report = snapshot::backup_shown(&manager, options, context)?;
     snapshot::tell(&report, false, context)?;
-    let files = needs_kit(&repository)?.then_some(files);
+    let files = needs_kit(repository)?.then_some(files);
     if let Some(files) = &files {
         // After the backup, so that the kit has its head code and no backup has the kit.
-        let made = kit::make(&repository, &KitOptions::default(), files, context)?;
+        let made = kit::make(repository, &KitOptions::default(), files, context)?;
         if out.json {
             kit::tell(&made, files, context)?;
         }
@@ -81,7 +83,7 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
     let ids = report.snapshot.as_ref().map(|snapshot| vec![snapshot.id]);
     let options =
         CheckOptions { read_data: ReadData::All, snapshots: ids, ..CheckOptions::default() };
-    let checked = check::check_shown(&repository, &options, context)?;
+    let checked = check::check_shown(repository, &options, context)?;
     check::tell(&checked, context)?;
     if !checked.is_clean() {
         return Ok(Finish::Damaged);

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::forget::check_history;
 use super::shared::{FilterArgs, resolve};
 use crate::cli::Finish;
 use crate::cli::author::author;
@@ -16,7 +15,7 @@ use crate::cli::output::progress::{Display, Job};
 use crate::cli::select::warn_of_bad;
 use crate::cli::time::parse_start;
 use crate::error::Result;
-use crate::manager::{RewriteOptions, Rewritten, TagChange, rewrite};
+use crate::manager::{RewriteOptions, Rewritten, TagChange, check_history, rewrite};
 use crate::model::format_bytes;
 use crate::repository::Snapshot;
 use crate::source::WalkOptions;

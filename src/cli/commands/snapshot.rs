@@ -12,13 +12,14 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::shared::{size, strategy};
-use crate::archive::{BackupOptions, BackupReport, BackupStats, StdinSource, backup};
+use crate::archive::{BackupOptions, BackupReport, BackupStats, StdinSource};
 use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
 use crate::cli::output::{count, plural};
 use crate::codec::Compression;
 use crate::error::{Error, Result};
+use crate::manager::{BackupManager, BackupRequest};
 use crate::model::entry::is_valid_path;
 use crate::model::{BackupStrategy, format_bytes, format_duration};
 use crate::repository::{HeadCode, Repository};
@@ -167,10 +168,11 @@ pub(super) fn run(args: SnapshotArgs, context: &Context) -> Result<Finish> {
     let mut options = args.options()?;
     let repository = context.open()?;
     options.walk.exclude_ids = own_cache(&repository, context);
-    let report = backup_shown(&repository, &options, context)?;
+    let manager = context.manager(repository)?;
+    let report = backup_shown(&manager, options, context)?;
     tell(&report, dry_run, context)?;
     if !dry_run {
-        super::repo::nag(&repository, context)?;
+        super::repo::nag(manager.repository(), context)?;
     }
     Ok(Finish::with_failed(report.stats.errors))
 }
@@ -184,15 +186,18 @@ pub(super) fn tell(report: &BackupReport, dry_run: bool, context: &Context) -> R
     }
 }
 
-/// Backs up with progress on the screen.
+/// Backs up with progress on the screen. The history of this machine shows how it went.
 pub(super) fn backup_shown(
-    repository: &Repository,
-    options: &BackupOptions,
+    manager: &BackupManager,
+    options: BackupOptions,
     context: &Context,
 ) -> Result<BackupReport> {
     let display = Display::start(&context.out, Job::Backup);
-    let report = backup(repository, options, &context.runtime(&display));
+    let runtime = context.runtime(&display);
+    let request = BackupRequest { options, runtime, ..BackupRequest::default() };
+    let report = manager.create_backup_with(&request);
     display.finish();
+    context.warn_of_history(manager);
     report
 }
 

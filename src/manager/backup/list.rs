@@ -7,6 +7,7 @@ use super::BackupManager;
 use super::record::{of_run, of_snapshot};
 use crate::error::{Error, Result};
 use crate::model::{Backup, BackupId, BackupStatus, BackupStrategy};
+use crate::repository::SnapshotList;
 
 /// Backups in a list if nothing else is said.
 pub const LIST_DEFAULT: usize = 50;
@@ -62,6 +63,15 @@ impl BackupManager {
     /// # Errors
     /// [`Error::Usage`] for a page token that no page gave; the storage's.
     pub fn list_backups_with(&self, query: &BackupQuery) -> Result<BackupPage> {
+        Ok(self.list_with_log(query)?.0)
+    }
+
+    /// As [`BackupManager::list_backups_with`], with the log that the list was made from: it tells
+    /// what may be missing.
+    ///
+    /// # Errors
+    /// As [`BackupManager::list_backups_with`].
+    pub fn list_with_log(&self, query: &BackupQuery) -> Result<(BackupPage, SnapshotList)> {
         let after = query.page_token.as_deref().map(Place::parse).transpose()?;
         let known = self.known()?;
         let encryption = self.encryption();
@@ -78,7 +88,7 @@ impl BackupManager {
         let is_more = fitting.len() > limit;
         fitting.truncate(limit);
         let next_page = fitting.last().filter(|_| is_more).map(|last| Place::of(last).to_text());
-        Ok(BackupPage { backups: fitting, next_page, total })
+        Ok((BackupPage { backups: fitting, next_page, total }, known.list))
     }
 }
 

@@ -4,7 +4,7 @@ use super::BackupManager;
 use super::record::timestamp;
 use crate::error::Result;
 use crate::model::{BackupStats, BackupStatus};
-use crate::repository::Snapshot;
+use crate::repository::{Snapshot, SnapshotList};
 
 impl BackupManager {
     /// How many backups there are, how large they are, how long they took and how often they failed.
@@ -12,6 +12,15 @@ impl BackupManager {
     /// # Errors
     /// The storage's.
     pub fn get_backup_stats(&self) -> Result<BackupStats> {
+        Ok(self.stats_with_log()?.0)
+    }
+
+    /// As [`BackupManager::get_backup_stats`], with the log that they were made from: it tells what
+    /// may be missing.
+    ///
+    /// # Errors
+    /// As [`BackupManager::get_backup_stats`].
+    pub fn stats_with_log(&self) -> Result<(BackupStats, SnapshotList)> {
         let known = self.known()?;
         for error in self.repository().load_index()? {
             tracing::warn!("a part of the index cannot be used: {error}");
@@ -22,7 +31,7 @@ impl BackupManager {
         let (completed, failed) = (snapshots.len() as u64 + known.deleted, failed as u64);
         let ended = completed + failed;
         let times = || snapshots.iter().map(Snapshot::time_ms);
-        Ok(BackupStats {
+        let stats = BackupStats {
             total_backups: snapshots.len() as u64,
             total_size: snapshots.iter().map(|snapshot| snapshot.body.bytes).sum(),
             oldest_backup: times().min().map(timestamp),
@@ -31,7 +40,8 @@ impl BackupManager {
             success_rate: if ended == 0 { 1.0 } else { completed as f64 / ended as f64 },
             failed_backups: failed,
             stored_size: index.data_bytes + index.meta_bytes,
-        })
+        };
+        Ok((stats, known.list))
     }
 }
 

@@ -31,7 +31,7 @@ pub struct VerificationDetails {
     /// Damaged files that are counted in `lost` and not listed.
     pub files_left_out: u64,
     /// All that is not as it should be in what was looked at, worst first. If `lost` is `None`, no
-    /// file of this backup needs it.
+    /// file of this backup needs it: it can be restored all the same.
     pub findings: Vec<Finding>,
     /// Why it is not valid, in one line; `None` if it is.
     pub reason: Option<String>,
@@ -42,8 +42,8 @@ impl BackupManager {
     /// it, all pages of its manifest are sound, and every chunk that they name, read and decoded,
     /// is what its id says.
     ///
-    /// Damage is no error: `false` and the details say what is lost. What only other backups need
-    /// plays no part in the result.
+    /// Damage is no error: `false` and the details say what is lost. A stored object of this backup
+    /// that was changed where no file needs it counts, too; what only other backups use does not.
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) if there is no completed backup of this id; the storage's where it could
@@ -91,6 +91,8 @@ impl BackupManager {
             details.reason.get_or_insert_with(|| "its stored record was changed".into());
         } else if let Some(lost) = &details.lost {
             details.reason = Some(lost_text(lost));
+        } else if let Some(pack) = report.bad_used_packs.first() {
+            details.reason = Some(format!("`{pack}` is damaged, but no file needs what is lost"));
         }
         Ok((details.reason.is_none(), details))
     }

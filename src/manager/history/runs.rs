@@ -267,15 +267,7 @@ fn read(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<Option<Run>> {
     let Some(backup_id) = BackupId::from_hex(&id) else { return Ok(None) };
     let Ok(strategy) = strategy.parse() else { return Ok(None) };
     let status: String = row.get(4)?;
-    let known = [
-        BackupStatus::Pending,
-        BackupStatus::InProgress,
-        BackupStatus::Completed,
-        BackupStatus::Failed,
-    ];
-    let Some(status) = known.into_iter().find(|known| known.as_str() == status) else {
-        return Ok(None);
-    };
+    let Ok(status) = status.parse() else { return Ok(None) };
     let process: ProcessMark = json(row, 13)?;
     let mut run = Run {
         backup_id,
