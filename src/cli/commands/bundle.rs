@@ -6,7 +6,6 @@ use clap::Args;
 use serde::Serialize;
 
 use super::copy::{CopiedJson, is_left, tell_outcome};
-use super::forget::check_history;
 use super::shared::resolve;
 use crate::cli::Finish;
 use crate::cli::args::SecretArgs;
@@ -19,7 +18,9 @@ use crate::cli::select::warn_of_bad;
 use crate::codec::Compression;
 use crate::crypto::Suite;
 use crate::error::{Error, Result};
-use crate::manager::{BundleOptions, BundleReport, CopyOutcome, OpenBundle, export_bundle};
+use crate::manager::{
+    BundleOptions, BundleReport, CopyOutcome, OpenBundle, check_history, export_bundle,
+};
 use crate::model::{Encryption, escape_bytes, format_bytes};
 use crate::repository::{Repository, Snapshot, Unlock};
 use crate::storage::bundle::{BundleStorage, Trust};
