@@ -86,7 +86,7 @@ const THREADS_MAX: usize = 16;
 ///
 /// # Errors
 /// [`Error::Usage`] for options that make no sense, [`Error::NotFound`] for a subtree that the
-/// snapshot does not have, [`Error::Local`] if the target cannot be used or its disk is full,
+/// snapshot does not have, [`Error::Busy`] where an in-place restore is not at its end, [`Error::Local`] if the target cannot be used or its disk is full,
 /// [`Error::Cancelled`], and what storage says when it is out of reach.
 pub fn restore(
     repository: &Repository,
@@ -146,6 +146,7 @@ fn open_target(
     runtime: &Runtime,
 ) -> Result<Target> {
     protected::refuse_within(repository, &options.target, open_existing(&options.target))?;
+    transaction::refuse_unfinished(&options.target)?;
     if !options.ignore_room && !options.dry_run {
         room::check(repository, snapshot, options, selection, from, &runtime.cancel)?;
     }

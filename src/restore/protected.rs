@@ -12,7 +12,7 @@ use super::selection::name;
 use crate::error::{Error, Result};
 use crate::fsmeta::{self, OpenDir, Stat};
 use crate::repository::{Repository, Snapshot};
-use crate::source::{Excludes, FileId, WalkOptions};
+use crate::source::{Excludes, FileId, WalkOptions, is_staging_name};
 use crate::storage::Location;
 
 pub(super) struct Protected {
@@ -59,10 +59,12 @@ impl Protected {
         found
     }
 
-    /// Whether the entry with this path in the snapshot, and what is in it, stays.
+    /// Whether the entry with this path in the snapshot, and what is in it, stays: also what an
+    /// in-place restore works with.
     pub(super) fn covers(&self, path: &[u8], stat: &Stat) -> bool {
         self.everything
             || self.repository == Some(id(stat))
+            || (stat.is_dir() && is_staging_name(name(path)))
             || self.left_out.iter().any(|rules| rules.exclude(path, name(path), stat.is_dir()))
     }
 

@@ -28,6 +28,6 @@ pub use dir::DirHandle;
 pub use entry::{Failure, FailureKind, Item, WalkEntry};
 pub(crate) use excludes::Excludes;
 pub use list::{SourceListKind, read_source_list};
-pub use options::{FileId, WalkOptions};
+pub use options::{FileId, STAGING_PREFIX, WalkOptions, is_staging_name};
 pub use roots::SourcePath;
 pub use walk::Walk;

@@ -58,3 +58,13 @@ pub struct FileId {
     /// The inode in it.
     pub inode: u64,
 }
+
+/// How the names of the folders begin that an in-place restore works with; random hex digits
+/// follow. They are no part of the tree: no walk enters them.
+pub const STAGING_PREFIX: &str = ".larder-in-place-";
+
+/// Whether a folder of this name is what an in-place restore works with.
+pub fn is_staging_name(name: &[u8]) -> bool {
+    name.strip_prefix(STAGING_PREFIX.as_bytes())
+        .is_some_and(|id| !id.is_empty() && id.iter().all(u8::is_ascii_hexdigit))
+}

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fsmeta::{self, FileKind, Stat};
 
 use super::excludes::Excludes;
-use super::options::WalkOptions;
+use super::options::{WalkOptions, is_staging_name};
 
 /// All that decides what a walk leaves out.
 pub(super) struct Rules {
@@ -38,7 +38,8 @@ impl Rules {
         })
     }
 
-    /// Whether patterns or `.gitignore` files leave out the entry with this path and name.
+    /// Whether patterns or `.gitignore` files leave out the entry with this path and name, or it
+    /// is what an in-place restore works with.
     pub(super) fn exclude_path(
         &self,
         ignore: Option<&Arc<IgnoreFile>>,
@@ -47,6 +48,7 @@ impl Rules {
         is_dir: bool,
     ) -> bool {
         self.excludes.exclude(path, name, is_dir)
+            || (is_dir && is_staging_name(name))
             || ignore.is_some_and(|ignore| ignore.ignores(path, is_dir))
     }
 

@@ -2,4 +2,5 @@
 
 mod exact;
 mod faults;
+mod kill;
 mod whole;

@@ -27,6 +27,7 @@ mod repair;
 mod repo;
 mod restore;
 mod rewrite;
+mod rollback;
 mod shared;
 mod snapshot;
 mod snapshots;
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Import(Box<import::ImportArgs>),
     Restore(Box<restore::RestoreArgs>),
     Recover(Box<recover::RecoverArgs>),
+    Rollback(rollback::RollbackArgs),
     Forget(Box<forget::ForgetArgs>),
     Prune(prune::PruneArgs),
     Undelete(undelete::UndeleteArgs),
@@ -95,6 +97,7 @@ impl Command {
             Self::Import(args) => import::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Recover(args) => recover::run(&args, context),
+            Self::Rollback(args) => rollback::run(&args, context),
             Self::Forget(args) => forget::run(&args, context),
             Self::Prune(args) => prune::run(&args, context),
             Self::Undelete(args) => undelete::run(&args, context),

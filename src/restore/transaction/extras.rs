@@ -5,7 +5,6 @@
 //! other file systems.
 
 use super::action::{Action, Found, What};
-use super::staging::is_staging_name;
 use super::walk::{State, Walk};
 use crate::error::{Error, Result};
 use crate::fsmeta::{self, OpenDir, Stat};
@@ -57,7 +56,7 @@ impl Walk<'_, '_> {
         let dir = ctx.target.open_dir(&path, OpenDir::Read).map_err(local)?;
         let mut extra = Vec::new();
         fsmeta::read_dir_names(&dir, &mut Vec::new(), |name, _| {
-            if !names.contains(name) && !is_staging_name(name) {
+            if !names.contains(name) {
                 extra.push(name.to_vec());
             }
         })
@@ -172,9 +171,7 @@ impl Walk<'_, '_> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 found => found.map_err(local)?,
             };
-            if ctx.selection.excludes(&path, found.is_dir())
-                || ctx.protected.covers(&path, &found)
-                || is_staging_name(&name)
+            if ctx.selection.excludes(&path, found.is_dir()) || ctx.protected.covers(&path, &found)
             {
                 frame.stays = true;
             } else if !found.is_dir() {

@@ -58,6 +58,7 @@ use stage::{Staged, stage};
 use staging::Stagings;
 use switch::Switch;
 use unfinished::Remains;
+pub(super) use unfinished::refuse_unfinished;
 use walk::Walk;
 
 use super::arbiter::Arbiter;

@@ -48,10 +48,7 @@ pub(super) fn end(
     steps: &Steps,
     switched: Result<()>,
 ) -> Result<Vec<PathBuf>> {
-    let error = match switched {
-        Ok(()) => None,
-        Err(error) => Some(error),
-    };
+    let error = switched.err();
     let folders: Vec<PathBuf> =
         entry.folders().iter().map(|(path, _)| ctx.target.join(path)).collect();
     match take_back(ctx, options, entry, steps, error) {

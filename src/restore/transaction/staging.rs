@@ -29,8 +29,8 @@ use crate::model::{FileKind, Time};
 use crate::repository::{Repository, Snapshot};
 use crate::restore::target::{Target, split_path};
 use crate::runtime::Runtime;
+use crate::source::STAGING_PREFIX;
 
-const PREFIX: &[u8] = b".larder-in-place-";
 /// What a rollback may need to bring metadata back, whatever else it needs.
 const RESERVE_BYTES: u64 = 64 << 10;
 /// The same for each entry whose metadata changes: a block for its attributes.
@@ -39,18 +39,6 @@ const RESERVE_EACH: u64 = 4 << 10;
 /// Bytes that are set aside for undoing things in a staging folder.
 pub(super) fn reserve_bytes(place: &Place) -> u64 {
     RESERVE_BYTES + RESERVE_EACH * place.described
-}
-
-/// Whether an entry of this name is a staging folder.
-pub(super) fn is_staging_name(name: &[u8]) -> bool {
-    name.starts_with(PREFIX)
-}
-
-/// The id in the name of a staging folder.
-pub(super) fn id_of(name: &[u8]) -> Option<String> {
-    let id = name.strip_prefix(PREFIX)?;
-    let is_id = !id.is_empty() && id.iter().all(u8::is_ascii_hexdigit);
-    is_id.then(|| String::from_utf8_lossy(id).into_owned())
 }
 
 /// A staging folder.
@@ -85,7 +73,7 @@ impl Stagings {
         (options, runtime, steps): (&InPlaceOptions, &Runtime, &Steps),
     ) -> Result<Self> {
         let id = blake3::Hash::from_bytes(runtime.random.bytes()).to_hex()[..16].to_string();
-        let name = [PREFIX, id.as_bytes()].concat();
+        let name = [STAGING_PREFIX.as_bytes(), id.as_bytes()].concat();
         let local = |path: &[u8], error| Error::local("prepare", tree.join(path), error);
         let mut kept: Vec<KeptFolder> = Vec::new();
         let mut index = Vec::new();
@@ -135,7 +123,7 @@ impl Stagings {
 fn folders(kept: &[KeptFolder], id: &str) -> Vec<Folder> {
     let folder = |(path, above): &KeptFolder| {
         let (top, _) = split_path(path);
-        let name = format!("{}{id}", String::from_utf8_lossy(PREFIX));
+        let name = format!("{STAGING_PREFIX}{id}");
         Folder { top: ByteBuf::from(top), name, above: above.clone() }
     };
     kept.iter().map(folder).collect()

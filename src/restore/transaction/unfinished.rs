@@ -13,11 +13,11 @@ use super::journal::{self, Records};
 use super::options::Steps;
 use super::registry::{self, Entry, KeptFolder};
 use super::report::{InPlaceState, Unfinished};
-use super::staging::{id_of, is_staging_name};
 use super::undo::{Undone, undo};
 use crate::error::{Error, Result};
 use crate::fsmeta::{self, OpenDir};
 use crate::restore::target::{Target, split_path};
+use crate::source::{STAGING_PREFIX, is_staging_name};
 
 /// An in-place restore that did not come to its end.
 pub(super) struct Remains {
@@ -166,6 +166,26 @@ impl Remains {
     }
 }
 
+/// Fails if an in-place restore did not come to its end in a folder, or in one above it.
+///
+/// # Errors
+/// [`Error::Busy`].
+pub(in crate::restore) fn refuse_unfinished(target: &Path) -> Result<()> {
+    let Some(there) = target.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
+    let Ok(there) = std::fs::canonicalize(there) else { return Ok(()) };
+    match there.ancestors().find(|folder| !staging_names(folder).is_empty()) {
+        None => Ok(()),
+        Some(folder) => {
+            let folder = folder.display();
+            let what = format!(
+                "an in-place restore is not at its end in `{folder}`; if none is at work there, \
+                 `larder rollback {folder}` brings it there"
+            );
+            Err(Error::Busy { what })
+        }
+    }
+}
+
 /// Somebody else restores in place there.
 pub(super) fn busy(folder: &Path) -> Error {
     let what = format!("another in-place restore is at work in `{}`", folder.display());
@@ -181,9 +201,9 @@ pub(super) fn staging_names(folder: &Path) -> Vec<Vec<u8>> {
 
 /// What a staging folder that was found by its name tells of its restore.
 fn entry_of(folder: &Path) -> Result<Option<Entry>> {
-    let Some(id) = folder.file_name().and_then(|name| id_of(name.as_bytes())) else {
-        return Ok(None);
-    };
+    let name = folder.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    let Some(id) = name.strip_prefix(STAGING_PREFIX.as_bytes()) else { return Ok(None) };
+    let id = String::from_utf8_lossy(id).into_owned();
     let mut primary = folder.to_path_buf();
     if let Ok(lead) = std::fs::read(folder.join("primary")) {
         let lead = PathBuf::from(OsStr::from_bytes(&lead));

@@ -30,6 +30,11 @@ impl Exact {
         Self { tree: TreeCopy::of_folder(folder), inodes }
     }
 
+    /// Whether the folder is this tree.
+    pub(crate) fn is(&self, folder: &Path) -> bool {
+        *self == Self::of(folder)
+    }
+
     #[track_caller]
     pub(crate) fn assert_same(&self, folder: &Path, what: impl std::fmt::Display) {
         let now = Self::of(folder);
@@ -131,4 +136,9 @@ pub(crate) fn failing(fail_at: u64) -> (Hook, Arc<AtomicU64>) {
         _ => Ok(()),
     });
     (hook, steps)
+}
+
+/// Sets or clears a flag, where that is permitted.
+pub(crate) fn set_flags(path: &Path, change: &str) {
+    let _ = std::process::Command::new("chattr").arg(change).arg(path).output();
 }

@@ -16,10 +16,16 @@ Examples:
   larder restore --at 2026-11-01 --host web --target /tmp/back
   larder restore latest:etc --target /etc --overwrite if-changed --dry-run -v
   larder restore latest:srv --target /srv --delete --verify
+  larder restore latest:etc/nginx --in-place            wholly, or everything stays as it was
+  larder restore latest --in-place --delete --dry-run -v
 
 With `SNAPSHOT:PATH` the contents of PATH are put straight into the target; without `:PATH` the
 full source paths are made again below it. Files that cannot be restored are named, all others
-are restored, and the exit code is 3.";
+are restored, and the exit code is 3.
+
+With `--in-place` everything goes to where it came from, all or nothing: what is new is written
+beside the tree first and checked, then exchanged in one go. After an error, Ctrl-C, a crash or
+a full disk the tree is exactly as it was before: at once, or after `larder rollback`.";
 
 /// Bring files back from a snapshot
 #[derive(Args, Debug)]
@@ -30,8 +36,12 @@ pub(crate) struct RestoreArgs {
     pub(super) snapshot: Option<OsString>,
 
     /// Folder to restore into; made if it is not there
-    #[arg(short, long, value_name = "DIR")]
-    pub(super) target: PathBuf,
+    #[arg(short, long, value_name = "DIR", required_unless_present = "in_place")]
+    pub(super) target: Option<PathBuf>,
+
+    /// Restore to where it came from, wholly or not at all
+    #[arg(long, conflicts_with = "target")]
+    pub(super) in_place: bool,
 
     /// Restore only what fits the pattern (may be repeated)
     #[arg(short, long, value_name = "PATTERN")]
@@ -165,7 +175,7 @@ impl RestoreArgs {
     /// The same for the library; `subtree` was named with the snapshot.
     pub(super) fn options(&self, subtree: Option<Vec<u8>>, ask: Option<Asker>) -> RestoreOptions {
         RestoreOptions {
-            target: self.target.clone(),
+            target: self.target.clone().unwrap_or_default(),
             subtree,
             include: self.include.clone(),
             iinclude: self.iinclude.clone(),

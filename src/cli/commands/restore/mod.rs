@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod in_place;
 mod shown;
 
 pub(crate) use args::{OwnerArg, RestoreArgs};
@@ -24,6 +25,9 @@ pub(super) fn run(args: RestoreArgs, context: &Context) -> Result<Finish> {
     let asker = args.asks().then(|| ask::asker(context)).transpose()?;
     let repository = context.open()?;
     let chosen = args.filter.choose(args.snapshot.as_deref(), &repository, out)?;
+    if args.in_place {
+        return in_place::run(&args, chosen, asker, &repository, context);
+    }
     let options = args.options(chosen.path, asker);
     let start = Instant::now();
     let display = Display::start(out, Job::Restore);

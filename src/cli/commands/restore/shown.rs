@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::output::{count, plural};
+use crate::cli::output::{Output, count, plural};
 use crate::cli::select::shown_path;
 use crate::error::Result;
 use crate::model::{format_bytes, format_duration};
-use crate::restore::RestoreReport;
+use crate::restore::{RestoreReport, UnappliedSummary};
 
 /// The `summary` of a restore in JSON.
 #[derive(Serialize)]
@@ -51,7 +51,19 @@ pub(super) fn print(summary: &Summary<'_>, verify: bool, context: &Context) -> R
     if verify && !summary.dry_run {
         out.note(format!("  verified {} entries", count(report.verified)))?;
     }
-    for unapplied in &report.unapplied {
+    print_unapplied(&report.unapplied, out);
+    if report.failed > 0 {
+        out.warn(&format!(
+            "{} could not be restored wholly, see above",
+            plural(report.failed, "entry")
+        ));
+    }
+    Ok(())
+}
+
+/// Warns of what the system did not take.
+pub(super) fn print_unapplied(unapplied: &[UnappliedSummary], out: &Output) {
+    for unapplied in unapplied {
         out.warn(&format!(
             "the system did not take {} of {}, such as `{}`: {}",
             unapplied.aspect,
@@ -60,11 +72,4 @@ pub(super) fn print(summary: &Summary<'_>, verify: bool, context: &Context) -> R
             unapplied.reason,
         ));
     }
-    if report.failed > 0 {
-        out.warn(&format!(
-            "{} could not be restored wholly, see above",
-            plural(report.failed, "entry")
-        ));
-    }
-    Ok(())
 }
