@@ -9,6 +9,7 @@ use crate::fsmeta;
 use super::dir::DirHandle;
 use super::entry::{Failure, FailureKind, WalkEntry};
 use super::names::{NameKind, Names};
+use super::options::is_staging_name;
 use super::roots::RootNode;
 use super::rules::{IgnoreFile, Rules};
 use super::unit::{Scratch, Step, Unit};
@@ -138,6 +139,11 @@ impl Folder {
         steps: &mut Vec<Step>,
     ) -> Option<Arc<IgnoreFile>> {
         self.apply_markers(rules, fd, names, steps);
+        let is_dir = |name: &[u8], kind| match kind {
+            NameKind::Unknown => fsmeta::stat_at(fd, name).is_ok_and(|stat| stat.is_dir()),
+            kind => kind == NameKind::Dir,
+        };
+        names.retain(|name, kind| !is_staging_name(name) || !is_dir(name, kind));
         let mut own = None;
         if rules.options.git_ignore && names.contains(IgnoreFile::NAME) {
             let (file, problem) = match IgnoreFile::read(fd, &self.path, self.ignore.as_ref()) {
@@ -155,11 +161,7 @@ impl Folder {
         names.retain(|name, kind| {
             path.truncate(name_start);
             path.extend_from_slice(name);
-            let is_dir = match kind {
-                NameKind::Unknown => fsmeta::stat_at(fd, name).is_ok_and(|stat| stat.is_dir()),
-                kind => kind == NameKind::Dir,
-            };
-            !rules.exclude_path(ignore, &path, name, is_dir)
+            !rules.exclude_path(ignore, &path, name, is_dir(name, kind))
         });
         own
     }

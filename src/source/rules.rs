@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fsmeta::{self, FileKind, Stat};
 
 use super::excludes::Excludes;
-use super::options::{WalkOptions, is_staging_name};
+use super::options::WalkOptions;
 
 /// All that decides what a walk leaves out.
 pub(super) struct Rules {
@@ -38,8 +38,7 @@ impl Rules {
         })
     }
 
-    /// Whether patterns or `.gitignore` files leave out the entry with this path and name, or it
-    /// is what an in-place restore works with.
+    /// Whether patterns or `.gitignore` files leave out the entry with this path and name.
     pub(super) fn exclude_path(
         &self,
         ignore: Option<&Arc<IgnoreFile>>,
@@ -48,7 +47,6 @@ impl Rules {
         is_dir: bool,
     ) -> bool {
         self.excludes.exclude(path, name, is_dir)
-            || (is_dir && is_staging_name(name))
             || ignore.is_some_and(|ignore| ignore.ignores(path, is_dir))
     }
 

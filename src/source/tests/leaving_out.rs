@@ -102,6 +102,28 @@ fn names_that_are_not_text_are_left_out_too() {
     assert_eq!(tree.walk(&["d"], &options), ["d", "d/keep"]);
 }
 
+/// What an in-place restore works with is no part of the tree, if a backup runs meanwhile; a folder
+/// that only looks like it is.
+#[test]
+fn staging_folders_are_left_out() {
+    let tree = Tree::new(&[
+        "src/.larder-in-place-0123456789abcdef/new/a",
+        "src/deep/.larder-in-place-00/journal",
+        "src/.larder-in-place-notes/a",
+        "src/.larder-in-place-12",
+        "src/a",
+    ]);
+    let want = [
+        "src",
+        "src/.larder-in-place-12",
+        "src/.larder-in-place-notes",
+        "src/.larder-in-place-notes/a",
+        "src/a",
+        "src/deep",
+    ];
+    assert_eq!(tree.walk(&["src"], &WalkOptions::default()), want);
+}
+
 #[test]
 fn wrong_patterns_are_named() {
     for pattern in ["a[", "{a", "", "!", "/", "./x", "a/../b", "x\\", "[z-a]"] {

@@ -36,8 +36,7 @@ fn open(home: &Path) -> (Repository, Snapshot) {
     let location = Location::from_path(&home.join("repository")).expect("a location");
     let storage = larder::storage::open(&location).expect("opens");
     let runtime = Runtime::default();
-    let repository =
-        Repository::open(storage, &Unlock::Nothing, &OpenOptions::default(), &runtime);
+    let repository = Repository::open(storage, &Unlock::Nothing, &OpenOptions::default(), &runtime);
     let repository = repository.expect("opens");
     let snapshot = repository.snapshots().expect("lists").snapshots.pop().expect("a snapshot");
     (repository, snapshot)

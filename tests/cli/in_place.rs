@@ -1,0 +1,60 @@
+//! `restore --in-place` and `rollback`.
+
+use std::fs;
+
+use crate::support::{Person, person_with_data};
+
+fn person_with_snapshot() -> Person {
+    let person = person_with_data();
+    person.settle();
+    person.ok("-r repo snapshot data --host web");
+    person
+}
+
+/// `latest:` and the path of `name` in the home folder.
+fn latest(person: &Person, name: &str) -> String {
+    format!("latest:{}", person.path(name).display())
+}
+
+#[test]
+fn a_tree_is_restored_where_it_came_from() {
+    let person = person_with_snapshot();
+    person.write("data/letter.txt", "spoiled");
+    person.write("data/extra.txt", "not in the snapshot");
+    fs::remove_file(person.path("data/photos/sea.jpg")).expect("removes");
+    let source = latest(&person, "data");
+    let line = format!("-r repo restore {source} --in-place --delete");
+    insta::assert_snapshot!(person.run(&format!("{line} --dry-run -v")));
+    assert_eq!(fs::read(person.path("data/letter.txt")).expect("a file"), b"spoiled");
+    insta::assert_snapshot!(person.run(&format!("{line} --verify")));
+    assert_eq!(fs::read(person.path("data/letter.txt")).expect("a file"), b"Dear Ann,\n");
+    assert!(person.path("data/photos/sea.jpg").exists());
+    assert!(!person.path("data/extra.txt").exists());
+    insta::assert_snapshot!(person.run(&line));
+}
+
+#[test]
+fn a_target_and_in_place_exclude_each_other() {
+    let person = person_with_snapshot();
+    let said = person.run("-r repo restore latest --in-place --target back");
+    assert_eq!(said.code, 2, "{said}");
+    let said = person.run("-r repo restore latest");
+    assert_eq!(said.code, 2, "{said}");
+}
+
+/// What an in-place restore left that was killed before it had a journal.
+#[test]
+fn remains_are_listed_and_removed() {
+    let person = person_with_snapshot();
+    insta::assert_snapshot!(person.run("rollback"));
+    let staging = person.path("data/.larder-in-place-0123456789abcdef");
+    fs::create_dir_all(staging.join("new")).expect("makes");
+    fs::write(staging.join("new/half"), b"half").expect("writes");
+    let said = person.run(&format!("-r repo restore {} -t data", latest(&person, "data")));
+    assert_eq!(said.code, 11, "{said}");
+    assert!(said.stderr.contains("larder rollback"), "{said}");
+    insta::assert_snapshot!(person.run("rollback data --dry-run"));
+    assert!(staging.exists());
+    insta::assert_snapshot!(person.run("rollback data --json"));
+    assert!(!staging.exists());
+}
