@@ -12,9 +12,10 @@ use std::sync::Arc;
 use larder::archive::{BackupOptions, BackupReport, backup};
 use larder::crypto::{KeyFileSecret, RecoveryCode, Suite};
 use larder::format::{DRAFT, FORMAT_VERSION};
+use larder::manager::{BundleOptions, OpenBundle, export_bundle};
 use larder::model::BackupStrategy;
 use larder::repository::{
-    InitOptions, KdfCost, OpenOptions, Password, RekeyOptions, Repository, Snapshot, Unlock,
+    Author, InitOptions, KdfCost, OpenOptions, Password, RekeyOptions, Repository, Snapshot, Unlock,
 };
 use larder::restore::{RestoreOptions, restore};
 use larder::runtime::{Random, Runtime, TestClock};
@@ -147,6 +148,28 @@ fn they_are_restored() {
         assert!(report.expect("restores").is_complete());
         let copy = TreeCopy::of_folder(&options.target).to_json();
         assert_same(&copy, &expected["second"], name);
+    }
+}
+
+/// The bundle of the encrypted repository.
+fn bundle() -> PathBuf {
+    folder().join("encrypted.larder")
+}
+
+#[test]
+fn the_bundle_holds_what_was_there() {
+    let expected = expected();
+    for unlock in unlocks("encrypted", &expected) {
+        let bundle = OpenBundle::open(&bundle(), &[unlock], &Runtime::default()).expect("opens");
+        assert_eq!(bundle.damage, [""; 0]);
+        let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
+        let report = check(&bundle.repository, &options, &Runtime::default()).expect("checks");
+        assert_eq!(report.findings, []);
+        let snapshots = snapshots(&bundle.repository, "encrypted");
+        for (snapshot, tree) in snapshots.iter().zip(["first", "second"]) {
+            let copy = TreeCopy::of_snapshot(&bundle.repository, snapshot, Path::new(SOURCE));
+            assert_same(&copy.expect("reads").to_json(), &expected[tree], tree);
+        }
     }
 }
 
@@ -387,4 +410,21 @@ fn make_golden() {
     let text = serde_json::to_string_pretty(&expected).expect("JSON");
     fs::write(target.join("expected.json"), text + "\n").expect("writes");
     fs::remove_dir_all(source).expect("removes");
+    make_golden_bundle();
+}
+
+/// Makes the golden bundle of the encrypted repository that is there.
+#[test]
+#[ignore = "writes into fixtures/"]
+fn make_golden_bundle() {
+    let from = opened("encrypted").remove(0);
+    let snapshots = snapshots(&from, "encrypted");
+    let all: Vec<&Snapshot> = snapshots.iter().collect();
+    let options = BundleOptions {
+        author: Author { host: "pantry".into(), user: "cook".into() },
+        replace: true,
+        ..BundleOptions::default()
+    };
+    let unlocks = unlocks("encrypted", &expected());
+    export_bundle(&from, &all, &bundle(), &unlocks, &options, &runtime(77, 1)).expect("exports");
 }

@@ -131,7 +131,7 @@ fn a_bundle_opens_as_a_repository_that_is_only_read() {
     assert_eq!((report.copied(), report.failed()), (2, 0));
     assert_eq!(report.encryption, Encryption::Aes256);
     assert_eq!(report.len, path.metadata().expect("is there").len());
-    assert_eq!(files_in(&folder), [path.clone()]);
+    assert_eq!(files_in(&folder), std::slice::from_ref(&path));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("sets a mode");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).expect("sets a mode");
 
