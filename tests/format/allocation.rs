@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use larder::codec::{Codec, Decompressor};
+use larder::format::bundle::{BundleFooter, BundleHeader, BundleId, HEADER_LEN};
 use larder::format::config::Config;
 use larder::format::gc::{Fence, Mark};
 use larder::format::index::{Delta, DropList, PackTable, RunDirectory};
@@ -15,6 +16,10 @@ use larder::format::page::{decode_inner, decode_leaf, decode_xattrs};
 use larder::format::record::decode;
 use larder::format::repo::RepoRecord;
 use larder::format::session::{Session, SessionEnd};
+use larder::model::ObjectHash;
+use larder::runtime::Runtime;
+use larder::storage::bundle::{BundleStorage, BundleWriter, Existing, Trust};
+use larder::storage::{PutMode, Storage};
 use proptest::prelude::*;
 
 use crate::counting::Counting;
@@ -233,4 +238,61 @@ proptest! {
     fn any_bytes_stay_bounded(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         check(&bytes);
     }
+}
+
+/// A bundle of very many objects costs a hundred bytes or so for each, to read as to write.
+#[test]
+fn objects_of_a_bundle_take_little_memory() {
+    const OBJECTS: usize = 20_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("a.larder");
+    let written = most_held(|| {
+        let writer = BundleWriter::create(&path, &Runtime::default()).expect("creates");
+        for number in 0..OBJECTS as u32 {
+            let bytes = number.to_le_bytes();
+            let hash = blake3::hash(&bytes).to_hex();
+            let name = format!("data/{}/{hash}", &hash[..2]);
+            writer.put(&name, &[&bytes], PutMode::Content).expect("puts");
+        }
+        writer.finish(Existing::Keep).expect("finishes");
+    });
+    let read = most_held(|| {
+        let bundle = BundleStorage::open(&path, "x".into(), Trust::Looks).expect("opens");
+        assert_eq!(bundle.expect("a bundle").objects(), OBJECTS);
+    });
+    for (what, held) in [("write", written), ("read", read)] {
+        let each = held.saturating_sub(2 << 20) / OBJECTS;
+        assert!(each < 150, "{each} bytes for each object to {what}");
+    }
+}
+
+/// Files that claim to be huge, and are mostly holes.
+#[test]
+fn bundles_that_claim_much_take_little() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("a.larder");
+    let id = BundleId([1; 16]);
+    let len: u64 = 1 << 42;
+    let file = std::fs::File::create(&path).expect("a file");
+    std::os::unix::fs::FileExt::write_all_at(
+        &file,
+        &BundleHeader { id, created_ms: 0 }.encode(),
+        0,
+    )
+    .expect("writes");
+    let footer = BundleFooter {
+        id,
+        directory_offset: HEADER_LEN as u64,
+        directory_len: len - 160,
+        objects: u64::MAX,
+        directory_hash: ObjectHash([0; 32]),
+    };
+    std::os::unix::fs::FileExt::write_all_at(&file, &footer.encode(), len - 96).expect("writes");
+    let held = most_held(|| {
+        let bundle = BundleStorage::open(&path, "x".into(), Trust::Looks).expect("opens");
+        let bundle = bundle.expect("it begins like one");
+        assert_eq!(bundle.objects(), 0);
+        assert!(bundle.warning().is_some());
+    });
+    assert!(held < HELD_MIN, "{held} bytes");
 }

@@ -19,9 +19,17 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// A name to look for: whichever way the other one is kept, equal names are equal.
-    fn plain(name: &str) -> Self {
-        Self { stem: name.into(), is_hash_named: false, hash: ObjectHash([0; ObjectHash::LEN]) }
+    /// A name to look for: whichever way the other one is kept, equal names are equal. Taken apart
+    /// if it can be, as most others are: so they are compared without their digits.
+    fn wanted(name: &str) -> Self {
+        let parts = name.len().checked_sub(HEX_LEN).and_then(|at| name.split_at_checked(at));
+        match parts.and_then(|(stem, hex)| Some((stem, ObjectHash::from_hex(hex)?))) {
+            Some((stem, hash)) => Self { stem: stem.into(), is_hash_named: true, hash },
+            None => {
+                let hash = ObjectHash([0; ObjectHash::LEN]);
+                Self { stem: name.into(), is_hash_named: false, hash }
+            }
+        }
     }
 
     fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
@@ -46,10 +54,15 @@ impl Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.stem == other.stem && self.is_hash_named && other.is_hash_named {
-            return self.hash.cmp(&other.hash);
+        let (a, b) = (self.stem.as_bytes(), other.stem.as_bytes());
+        let shared = a.len().min(b.len());
+        match a[..shared].cmp(&b[..shared]) {
+            Ordering::Equal if a.len() == b.len() && self.is_hash_named && other.is_hash_named => {
+                self.hash.cmp(&other.hash)
+            }
+            Ordering::Equal => self.bytes().skip(shared).cmp(other.bytes().skip(shared)),
+            decided => decided,
         }
-        self.bytes().cmp(other.bytes())
     }
 }
 
@@ -141,18 +154,18 @@ impl Catalog {
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        self.objects.remove(&Name::plain(name));
+        self.objects.remove(&Name::wanted(name));
     }
 
     /// Where an object is, and the hash of its bytes.
     pub(super) fn find(&self, name: &str) -> Option<(Place, ObjectHash)> {
-        let (name, place) = self.objects.get_key_value(&Name::plain(name))?;
+        let (name, place) = self.objects.get_key_value(&Name::wanted(name))?;
         Some((*place, name.hash))
     }
 
     /// Calls `found` for all objects below a folder, sorted by name.
     pub(super) fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) {
-        for (name, place) in self.objects.range(Name::plain(prefix)..) {
+        for (name, place) in self.objects.range(Name::wanted(prefix)..) {
             let name = name.text();
             if !name.starts_with(prefix) {
                 break;

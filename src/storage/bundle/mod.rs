@@ -35,6 +35,9 @@ use crate::model::ObjectHash;
 
 pub use self::write::{BundleWriter, Existing};
 
+/// Bytes of an object that are read at a time, if all of it is wanted.
+const PIECE_LEN: u64 = 4 << 20;
+
 /// Whether an open file begins or ends as bundles do.
 pub fn is_bundle(file: &File) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && read::looks(file, meta.len()))
@@ -171,9 +174,13 @@ fn read_whole(
         return Err(too_long(location, name, place.len, len_max));
     }
     let mut bytes = buffer(location, name, place.len)?;
-    // In memory, so it is no longer than that.
-    bytes.resize(place.len as usize, 0);
-    read_range(file, location, name, place, 0, &mut bytes)?;
+    // Piece by piece, so that no memory is touched for what is not there.
+    while (bytes.len() as u64) < place.len {
+        let at = bytes.len();
+        let now = (place.len - at as u64).min(PIECE_LEN) as usize;
+        bytes.resize(at + now, 0);
+        read_range(file, location, name, place, at as u64, &mut bytes[at..])?;
+    }
     Ok(bytes)
 }
 

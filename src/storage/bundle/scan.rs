@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
 use super::catalog::{Catalog, Place};
 use crate::format::bundle::{BundleId, HEADER_LEN, OBJECT_HEADER_LEN, OBJECT_MAGIC, ObjectHeader};
 use crate::storage::name::check_name;
@@ -62,7 +65,14 @@ impl Scanner<'_> {
     fn search(&self, mut at: u64) -> Option<u64> {
         let mut window = Vec::new();
         while at < self.file_len {
-            let len = (self.file_len - at).min(WINDOW as u64) as usize;
+            // A file that is mostly holes, by accident or on purpose, is not read for days.
+            at = match rustix::fs::seek(self.file, SeekFrom::Data(at)) {
+                Ok(data) => data.max(at),
+                Err(Errno::NXIO) => return None,
+                Err(_) => at,
+            };
+            let Some(left) = self.file_len.checked_sub(at) else { return None };
+            let len = left.min(WINDOW as u64) as usize;
             window.resize(len, 0);
             if self.file.read_exact_at(&mut window, at).is_err() {
                 // Whatever can be read around the bad place.
