@@ -5,7 +5,7 @@
 //! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one;
 //! [`export_bundle`] and [`import_bundle`] carry them there in one file.
 //! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes;
-//! [`schedule`] repeats backups.
+//! [`schedule`] repeats backups. The [guide] has an example for each method.
 
 mod backup;
 mod bundle;
@@ -34,6 +34,10 @@ pub use recovery::{
     RecoveryRequest, RunningRecovery, TemplatePage,
 };
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};
+
+pub mod guide {
+    #![doc = include_str!("guide.md")]
+}
 
 #[cfg(test)]
 mod tests;
