@@ -30,8 +30,8 @@ pub use bundle::{
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
 pub use recovery::{
-    Hour, Point, PointPage, PointQuery, RecoveryManager, RecoveryPlan, RecoveryReport,
-    RecoveryRequest, RunningRecovery, TemplatePage,
+    FoundPoint, Hour, InPlaceRecovery, Point, PointPage, PointQuery, RecoveryManager, RecoveryPlan,
+    RecoveryReport, RecoveryRequest, RunningRecovery, TemplatePage,
 };
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};
 

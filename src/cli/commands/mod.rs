@@ -32,6 +32,7 @@ mod shared;
 mod snapshot;
 mod snapshots;
 mod stats;
+mod timeline;
 mod undelete;
 
 use clap::Subcommand;
@@ -56,6 +57,7 @@ pub(crate) enum Command {
     Find(Box<find::FindArgs>),
     Diff(diff::DiffArgs),
     History(history::HistoryArgs),
+    Timeline(timeline::TimelineArgs),
     Dump(dump::DumpArgs),
     Export(Box<export::ExportArgs>),
     Import(Box<import::ImportArgs>),
@@ -92,6 +94,7 @@ impl Command {
             Self::Find(args) => find::run(*args, context),
             Self::Diff(args) => diff::run(&args, context),
             Self::History(args) => history::run(&args, context),
+            Self::Timeline(args) => timeline::run(&args, context),
             Self::Dump(args) => dump::run(&args, context),
             Self::Export(args) => export::run(*args, context),
             Self::Import(args) => import::run(&args, context),

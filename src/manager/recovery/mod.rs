@@ -6,6 +6,7 @@
 //! [`RecoveryManager::restore`] does it.
 
 mod at;
+mod in_place;
 mod plan;
 mod points;
 mod request;
@@ -14,6 +15,8 @@ mod running;
 mod templates;
 mod timeline;
 
+pub use at::FoundPoint;
+pub use in_place::InPlaceRecovery;
 pub use plan::RecoveryPlan;
 pub use points::{PointPage, PointQuery};
 pub use request::{Point, RecoveryReport, RecoveryRequest};

@@ -7,7 +7,7 @@ use super::points::time_of;
 use super::{RecoveryManager, RecoveryRequest};
 use crate::error::Result;
 use crate::model::BackupId;
-use crate::restore::{RestoreOptions, restore, room_for};
+use crate::restore::{RestoreOptions, RestoreReport, restore, room_for};
 
 /// What a recovery would do, as the target is now. Entries are files, folders, links and all else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct RecoveryPlan {
     pub room_needed: u64,
     /// Bytes that its file system has for this user.
     pub room_available: u64,
+    /// The same as a report, with what cannot be restored by name.
+    #[serde(skip)]
+    pub report: RestoreReport,
 }
 
 impl RecoveryPlan {
@@ -58,10 +61,10 @@ impl RecoveryManager {
     /// # Errors
     /// As [`RecoveryManager::restore`], but that the lack of room is part of the plan.
     pub fn plan(&self, request: &RecoveryRequest) -> Result<RecoveryPlan> {
-        let snapshot = self.choose(&request.point)?;
+        let runtime = self.runtime_of(request);
+        let snapshot = self.choose(&request.point, &runtime)?;
         let options = RestoreOptions { dry_run: true, ..self.options_of(request)? };
         let repository = self.manager.repository();
-        let runtime = self.runtime_of(request);
         let report = restore(repository, &snapshot, &options, &runtime)?;
         let room = room_for(repository, &snapshot, &options, &runtime.cancel)?;
         Ok(RecoveryPlan {
@@ -80,6 +83,7 @@ impl RecoveryManager {
             bytes_to_write: report.bytes_written,
             room_needed: room.needed,
             room_available: room.available,
+            report,
         })
     }
 }

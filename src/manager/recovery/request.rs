@@ -4,15 +4,18 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::BackupId;
+use crate::repository::Snapshot;
 use crate::restore::{RestoreOptions, RestoreReport, VerifyBefore};
 use crate::runtime::Runtime;
 use crate::tree::SnapshotFilter;
 
 /// Which state files are brought back to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Point {
     /// That of this backup.
     Backup(BackupId),
+    /// That of this snapshot, which is at hand.
+    Snapshot(Box<Snapshot>),
     /// That of this time: the newest recovery point that is not later.
     At {
         /// The time.

@@ -26,9 +26,9 @@ impl RecoveryManager {
     /// progress, and nothing was touched); [`Error::Local`] if the target cannot be used or has no
     /// room; [`Error::Cancelled`]; the storage's.
     pub fn restore(&self, request: &RecoveryRequest) -> Result<RecoveryReport> {
-        let snapshot = self.choose(&request.point)?;
-        let options = self.options_of(request)?;
         let runtime = self.runtime_of(request);
+        let snapshot = self.choose(&request.point, &runtime)?;
+        let options = self.options_of(request)?;
         let verified = self.rehearse(&snapshot, &options, request, &runtime)?;
         if verified.failed > 0 {
             return Err(refusal(&snapshot, &verified));
@@ -50,9 +50,10 @@ impl RecoveryManager {
     /// # Errors
     /// As [`RecoveryManager::restore`], but for all about the target and about damage.
     pub fn verify(&self, request: &RecoveryRequest) -> Result<RestoreReport> {
-        let snapshot = self.choose(&request.point)?;
+        let runtime = self.runtime_of(request);
+        let snapshot = self.choose(&request.point, &runtime)?;
         let options = self.options_of(request)?;
-        self.rehearse(&snapshot, &options, request, &self.runtime_of(request))
+        self.rehearse(&snapshot, &options, request, &runtime)
     }
 
     fn rehearse(
@@ -83,7 +84,8 @@ impl RecoveryManager {
     }
 }
 
-fn refusal(snapshot: &Snapshot, verified: &RestoreReport) -> Error {
+/// Says that something is lost, and that nothing was done therefore.
+pub(super) fn refusal(snapshot: &Snapshot, verified: &RestoreReport) -> Error {
     let mut names: Vec<String> = verified
         .failures
         .iter()

@@ -1,12 +1,15 @@
 //! What `larder restore` takes.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use crate::cli::commands::shared::FilterArgs;
-use crate::restore::{Asker, Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
+use crate::error::Result;
+use crate::restore::{Asker, Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy, VerifyBefore};
+use crate::tree::parse_path;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +17,7 @@ Examples:
   larder restore latest:home/ann/work --target ~/work   the contents of one folder
   larder restore 4f1c --target . --include '*.txt'
   larder restore --at 2026-11-01 --host web --target /tmp/back
+  larder restore latest --only /etc/fstab --only /home/ann --target /tmp/back --verify-first
   larder restore latest:etc --target /etc --overwrite if-changed --dry-run -v
   larder restore latest:srv --target /srv --delete --verify
   larder restore latest:etc/nginx --in-place            wholly, or everything stays as it was
@@ -59,6 +63,10 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "PATTERN")]
     pub(super) iexclude: Vec<String>,
 
+    /// Restore only this file or folder, as `larder ls` shows it (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub(super) only: Vec<OsString>,
+
     /// What to do with files that are there already
     #[arg(long, value_name = "WHEN", default_value = "always")]
     pub(super) overwrite: OverwriteArg,
@@ -70,6 +78,18 @@ pub(crate) struct RestoreArgs {
     /// Say what would be done, but change nothing
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
+
+    /// Find out first whether all that is asked for can be restored, and else restore nothing:
+    /// `structure` looks whether everything is there, `data` reads it all
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "data"
+    )]
+    pub(super) verify_first: Option<VerifyFirstArg>,
 
     /// Start even if the target seems to have too little room
     #[arg(long)]
@@ -89,6 +109,24 @@ pub(crate) struct RestoreArgs {
 
     #[command(flatten)]
     pub(super) filter: FilterArgs,
+}
+
+/// What is verified before a restore.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum VerifyFirstArg {
+    /// All pages are read, and all chunks are in packs that are there
+    Structure,
+    /// Every byte is read and compared with its id
+    Data,
+}
+
+impl From<VerifyFirstArg> for VerifyBefore {
+    fn from(arg: VerifyFirstArg) -> Self {
+        match arg {
+            VerifyFirstArg::Structure => Self::Structure,
+            VerifyFirstArg::Data => Self::Data,
+        }
+    }
 }
 
 /// When an existing file is written over.
@@ -173,15 +211,24 @@ impl RestoreArgs {
     }
 
     /// The same for the library; `subtree` was named with the snapshot.
-    pub(super) fn options(&self, subtree: Option<Vec<u8>>, ask: Option<Asker>) -> RestoreOptions {
-        RestoreOptions {
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::error::Error::Usage) for what is no path in a snapshot.
+    pub(super) fn options(
+        &self,
+        subtree: Option<Vec<u8>>,
+        ask: Option<Asker>,
+    ) -> Result<RestoreOptions> {
+        let paths = self.only.iter().map(|path| parse_path(path.as_bytes()));
+        let paths = paths.collect::<Result<_>>()?;
+        Ok(RestoreOptions {
             target: self.target.clone().unwrap_or_default(),
             subtree,
             include: self.include.clone(),
             iinclude: self.iinclude.clone(),
             exclude: self.exclude.clone(),
             iexclude: self.iexclude.clone(),
-            paths: Vec::new(),
+            paths,
             overwrite: self.overwrite.into(),
             ignore_room: self.no_room_check,
             ask,
@@ -191,6 +238,6 @@ impl RestoreArgs {
             sparse: self.sparse.into(),
             owner: self.owner.into(),
             threads: None,
-        }
+        })
     }
 }

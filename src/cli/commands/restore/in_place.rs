@@ -1,22 +1,18 @@
 //! `larder restore --in-place`: wholly or not at all.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::args::RestoreArgs;
 use super::shown::print_unapplied;
 use crate::cli::Finish;
-use crate::cli::commands::shared::Chosen;
 use crate::cli::context::Context;
-use crate::cli::output::progress::{Display, Job};
+use crate::cli::output::progress::Display;
 use crate::cli::output::{count, plural};
 use crate::error::Result;
+use crate::manager::{RecoveryManager, RecoveryRequest};
 use crate::model::{format_bytes, format_duration};
-use crate::repository::Repository;
-use crate::restore::Asker;
-use crate::restore::transaction::{InPlaceOptions, InPlaceReport, restore_in_place};
+use crate::restore::transaction::InPlaceReport;
 
 /// The `summary` of an in-place restore in JSON.
 #[derive(Serialize)]
@@ -24,67 +20,38 @@ struct Summary<'a> {
     snapshot_id: String,
     in_place: bool,
     dry_run: bool,
+    verified_before: u64,
     seconds: f64,
     #[serde(flatten)]
     report: &'a InPlaceReport,
 }
 
+/// Restores in place what `request` asks for, shown on `display`.
 pub(super) fn run(
-    args: &RestoreArgs,
-    chosen: Chosen,
-    ask: Option<Asker>,
-    repository: &Repository,
+    manager: &RecoveryManager,
+    request: &RecoveryRequest,
+    display: Display,
     context: &Context,
 ) -> Result<Finish> {
     let out = &context.out;
-    let options = options(args, chosen.path, ask, context.open_options().state_dir);
     let start = Instant::now();
-    let display = Display::start(out, Job::Restore);
-    let runtime = context.runtime(&display);
-    let report = restore_in_place(repository, &chosen.snapshot, &options, &runtime);
+    let done = manager.restore_in_place(request);
     display.finish();
-    let report = report?;
+    let done = done?;
     let summary = Summary {
-        snapshot_id: chosen.snapshot.id.to_string(),
+        snapshot_id: done.backup_id.to_string(),
         in_place: true,
-        dry_run: options.dry_run,
+        dry_run: request.restore.dry_run,
+        verified_before: done.verified_before,
         seconds: start.elapsed().as_secs_f64(),
-        report: &report,
+        report: &done.restored,
     };
     if out.json {
         out.message("summary", &summary)?;
     } else {
-        print(&summary, options.verify, context)?;
+        print(&summary, request.restore.verify, context)?;
     }
     Ok(Finish::Done)
-}
-
-fn options(
-    args: &RestoreArgs,
-    subtree: Option<Vec<u8>>,
-    ask: Option<Asker>,
-    state_dir: Option<PathBuf>,
-) -> InPlaceOptions {
-    let plain = args.options(subtree, ask);
-    InPlaceOptions {
-        subtree: plain.subtree,
-        include: plain.include,
-        iinclude: plain.iinclude,
-        exclude: plain.exclude,
-        iexclude: plain.iexclude,
-        paths: plain.paths,
-        overwrite: plain.overwrite,
-        ask: plain.ask,
-        delete: plain.delete,
-        dry_run: plain.dry_run,
-        verify: plain.verify,
-        ignore_room: plain.ignore_room,
-        sparse: plain.sparse,
-        owner: plain.owner,
-        threads: plain.threads,
-        state_dir,
-        ..InPlaceOptions::default()
-    }
 }
 
 fn print(summary: &Summary<'_>, verify: bool, context: &Context) -> Result<()> {
@@ -115,6 +82,9 @@ fn print(summary: &Summary<'_>, verify: bool, context: &Context) -> Result<()> {
     out.note(format!("  entries  {}", parts.join(", ")))?;
     if !summary.dry_run {
         out.note(format!("  written  {}", format_bytes(report.bytes_written)))?;
+    }
+    if summary.verified_before > 0 {
+        out.note(format!("  verified {} entries first", count(summary.verified_before)))?;
     }
     if verify && !summary.dry_run {
         out.note(format!("  verified {} entries", count(report.verified)))?;

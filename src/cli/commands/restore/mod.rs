@@ -10,46 +10,100 @@ pub(crate) use args::{OwnerArg, RestoreArgs};
 use std::time::Instant;
 
 use crate::cli::Finish;
+use crate::cli::commands::shared::{Chosen, snapshot_name};
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
-use crate::cli::select::roots;
-use crate::error::Result;
+use crate::cli::select::{roots, warn_of_bad};
+use crate::error::{Error, Result};
+use crate::manager::{Point, RecoveryManager, RecoveryRequest};
 use crate::model::entry::is_within;
 use crate::repository::Snapshot;
-use crate::restore::{RestoreOptions, restore};
+use crate::restore::{RestoreOptions, VerifyBefore};
 
-use shown::Summary;
+use shown::{Done, Room, Summary};
 
 pub(super) fn run(args: RestoreArgs, context: &Context) -> Result<Finish> {
     let out = &context.out;
     let asker = args.asks().then(|| ask::asker(context)).transpose()?;
-    let repository = context.open()?;
-    let chosen = args.filter.choose(args.snapshot.as_deref(), &repository, out)?;
-    if args.in_place {
-        return in_place::run(&args, chosen, asker, &repository, context);
-    }
-    let options = args.options(chosen.path, asker);
+    let manager = RecoveryManager::new(context.manager(context.open()?)?);
+    let chosen = choose(&args, &manager, context)?;
+    let options = args.options(chosen.path, asker)?;
     let start = Instant::now();
     let display = Display::start(out, Job::Restore);
     if let Some((entries, bytes)) = expected(&chosen.snapshot, &options) {
         display.progress().estimate(entries, bytes);
     }
-    let report = restore(&repository, &chosen.snapshot, &options, &context.runtime(&display));
+    let point = Point::Snapshot(Box::new(chosen.snapshot));
+    let request = RecoveryRequest {
+        verify_before: args.verify_first.map_or(VerifyBefore::None, VerifyBefore::from),
+        runtime: Some(context.runtime(&display)),
+        ..RecoveryRequest::new(point, options)
+    };
+    if args.in_place {
+        return in_place::run(&manager, &request, display, context);
+    }
+    let done = recover(&manager, &request);
     display.finish();
-    let report = report?;
+    let done = done?;
     let summary = Summary {
-        snapshot_id: chosen.snapshot.id.to_string(),
-        target: options.target.display().to_string(),
-        dry_run: options.dry_run,
+        target: request.restore.target.display().to_string(),
+        dry_run: request.restore.dry_run,
         seconds: start.elapsed().as_secs_f64(),
-        report: &report,
+        done: &done,
     };
     if out.json {
         out.message("summary", &summary)?;
     } else {
-        shown::print(&summary, args.verify, context)?;
+        shown::print(&summary, &request, context)?;
     }
-    Ok(Finish::with_failed(report.failed))
+    Ok(Finish::with_failed(done.report.failed))
+}
+
+fn recover(manager: &RecoveryManager, request: &RecoveryRequest) -> Result<Done> {
+    if !request.restore.dry_run {
+        let report = manager.restore(request)?;
+        return Ok(Done {
+            snapshot_id: report.backup_id.to_string(),
+            verified_before: report.verified_before,
+            room: None,
+            report: report.restored,
+        });
+    }
+    let verified = manager.verify(request)?;
+    let plan = manager.plan(request)?;
+    let mut report = plan.report;
+    // What is lost is seen by both, where both look at it.
+    report.failed = report.failed.max(verified.failed);
+    Ok(Done {
+        snapshot_id: plan.backup_id.to_string(),
+        verified_before: verified.created,
+        room: Some(Room { needed: plan.room_needed, available: plan.room_available }),
+        report,
+    })
+}
+
+/// The snapshot that is meant: by its name, or by a time alone.
+fn choose(args: &RestoreArgs, manager: &RecoveryManager, context: &Context) -> Result<Chosen> {
+    let filter = args.filter.filter()?;
+    let name = args.snapshot.as_deref().map(snapshot_name).transpose()?;
+    let list = manager.manager().repository().snapshots()?;
+    warn_of_bad(&list, &context.out);
+    let by_time = || manager.find_point(&Point::Newest { filter: filter.clone() });
+    let Some(name) = name else {
+        let found = by_time()?;
+        if let Some(warning) = found.warning() {
+            context.out.warn(&warning);
+        }
+        return Ok(Chosen { snapshot: found.snapshot, path: None });
+    };
+    match name.find(&list, &filter) {
+        Ok(snapshot) => Ok(Chosen { snapshot: snapshot.clone(), path: name.path }),
+        // Says since when there is something.
+        Err(error @ Error::NotFound { .. }) if filter.until_ms.is_some() => {
+            Err(by_time().err().unwrap_or(error))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What a restore of all sources will take, where only the folders above them are left out.
@@ -57,6 +111,7 @@ fn expected(snapshot: &Snapshot, options: &RestoreOptions) -> Option<(u64, u64)>
     let folder = options.subtree.as_deref()?;
     let patterns = [&options.include, &options.iinclude, &options.exclude, &options.iexclude];
     let is_all = patterns.iter().all(|patterns| patterns.is_empty())
+        && options.paths.is_empty()
         && roots(snapshot).iter().all(|root| is_within(root, folder));
     is_all.then_some((snapshot.body.entries, snapshot.body.bytes))
 }
