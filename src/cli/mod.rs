@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod entry;
 mod errors;
+mod help;
 mod output;
 mod secrets;
 mod select;

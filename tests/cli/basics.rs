@@ -36,7 +36,21 @@ fn manual_pages_come_one_or_all() {
     person.ok("man --output pages");
     let pages = std::fs::read_dir(person.path("pages")).expect("the folder is made").count();
     assert!(pages >= 3, "{pages} pages");
+    let page = person.path("pages/larder-runbook-lost-machine.7");
+    let page = std::fs::read_to_string(page).expect("a page");
+    assert_eq!(person.ok("man runbook lost-machine"), page);
     let said = person.run("man nonsense");
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("no command `nonsense`"), "{said}");
+}
+
+#[test]
+fn runbooks_are_listed_and_printed() {
+    let person = Person::new();
+    insta::assert_snapshot!(person.ok("runbook"));
+    let text = person.ok("runbook lost-machine");
+    assert!(text.starts_with("THE COMPUTER IS LOST\n") && text.contains("\n    larder recover"));
+    assert!(person.ok("runbook lost-machine --markdown").contains("```sh\n"));
+    assert_eq!(person.ok("runbook ransomware --man"), person.ok("man runbook ransomware"));
+    assert_eq!(person.run("runbook nonsense").code, 2);
 }

@@ -4,3 +4,4 @@ mod kit;
 mod machine;
 mod plan;
 mod recovery;
+mod runbook;

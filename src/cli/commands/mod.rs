@@ -28,6 +28,7 @@ mod repo;
 mod restore;
 mod rewrite;
 mod rollback;
+mod runbook;
 mod shared;
 mod snapshot;
 mod snapshots;
@@ -74,6 +75,7 @@ pub(crate) enum Command {
     Copy(Box<copy::CopyArgs>),
     Check(check::CheckArgs),
     Repair(repair::RepairArgs),
+    Runbook(runbook::RunbookArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -111,6 +113,7 @@ impl Command {
             Self::Rewrite(args) => rewrite::run(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Repair(args) => repair::run(args, context),
+            Self::Runbook(args) => runbook::run(&args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(&args, context),
         }

@@ -132,7 +132,20 @@ fn jobs<'l>(
             format!("this is {}: give its location with `-r`", repository.id().short()),
         ));
     }
-    plan.steps.iter().map(|step| job(repository, list, step, options)).collect()
+    let jobs: Vec<Job<'_>> = plan
+        .steps
+        .iter()
+        .map(|step| job(repository, list, step, options))
+        .collect::<Result<_>>()?;
+    let mut targets = jobs.iter().map(|job| &job.target).chain([&options.target]);
+    if let Some(target) = targets.find(|target| repository.contains_path(target)) {
+        return Err(Error::usage_hint(
+            format!("the target `{}` lies in the repository itself", target.display()),
+            "restore to another folder: files among the stored data would be in its way",
+        ));
+    }
+    drop(targets);
+    Ok(jobs)
 }
 
 fn job<'l>(

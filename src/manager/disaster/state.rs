@@ -2,9 +2,11 @@
 //! whatever happened to the machine meanwhile.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::plan::RecoverPlan;
@@ -60,20 +62,14 @@ impl RecoverState {
     /// The recovery that was begun in `target`, if any.
     ///
     /// # Errors
-    /// [`Error::Local`] if its file cannot be read, [`Error::Usage`] if it makes no sense.
+    /// [`Error::Local`] if its file cannot be read or is somebody else's, [`Error::Usage`] if it
+    /// makes no sense.
     pub fn load(target: &Path) -> Result<Option<Self>> {
         let path = target.join(NAME);
-        let text = match fs::metadata(&path) {
-            Ok(meta) if meta.len() <= LEN_MAX => fs::read(&path),
-            Ok(_) => Err(ErrorKind::FileTooLarge.into()),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => Err(error),
+        let text = match read_own(&path) {
+            Err(error) if is_absent(&error) => return Ok(None),
+            read => read.map_err(|error| Error::local("read", &path, error))?,
         };
-        let text = text.map_err(|error| Error::local("read", &path, error))?;
         let wrong = |what: &dyn std::fmt::Display| {
             Error::usage_hint(
                 format!("`{}` cannot be used: {what}", path.display()),
@@ -118,8 +114,31 @@ impl RecoverState {
     }
 }
 
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Reads a file that nobody but this user can have written: it says what is written where, and
+/// the target may be a folder that others write to.
+fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let flags = i32::try_from(flags).map_err(io::Error::other)?;
+    let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    let is_own = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0;
+    if !meta.is_file() || !is_own {
+        return Err(io::Error::new(ErrorKind::PermissionDenied, "it is not this user's alone"));
+    }
+    let mut text = Vec::new();
+    file.take(LEN_MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LEN_MAX {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
 /// Puts a file of this content in the place of what is there, readable by its owner alone.
-pub(super) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile_in(folder)?;
     let written = file.1.write_all(content).and_then(|()| file.1.sync_all());
@@ -129,8 +148,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     placed.inspect_err(|_| _ = fs::remove_file(&file.0))
 }
 
-fn tempfile_in(folder: &Path) -> std::io::Result<(PathBuf, fs::File)> {
-    use std::os::unix::fs::OpenOptionsExt;
+fn tempfile_in(folder: &Path) -> io::Result<(PathBuf, fs::File)> {
     let path = folder.join(format!("{NAME}.new"));
     // Left by a run that was killed.
     if let Err(error) = fs::remove_file(&path)

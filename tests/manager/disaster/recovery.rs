@@ -266,6 +266,8 @@ fn mistakes_are_told_before_anything_is_written() {
     error("recover --kit newer.txt", 2);
     error("recover --kit newer.txt --target /", 2);
     error("recover --kit newer.txt --target ../back --path /nowhere", 1);
+    error("recover --kit newer.txt --target ../disk/back", 2);
+    assert!(!machine.path("disk/back").exists());
     error("recover --kit newer.txt --target ../back --host nobody", 1);
     let words = "--head abandon-abandon-abandon-abandon-abandon-abandon-abandon-abandon";
     let hidden = error(&format!("recover --kit newer.txt --target ../back {words}"), 1);
@@ -284,4 +286,25 @@ fn mistakes_are_told_before_anything_is_written() {
     machine.ok("recover --kit newer.txt --target ../back --plan plan.toml");
     let found = machine.recovered("back", "source/home/ann");
     assert_eq!(found.0.keys().filter(|path| !path.is_empty()).count(), 1, "{found:?}");
+}
+
+/// In a folder that others write to somebody may have put a plan that leads elsewhere.
+#[test]
+fn a_state_that_others_can_write_is_not_obeyed() {
+    use std::os::unix::fs::PermissionsExt;
+    let machine = machine();
+    machine.backup("source/home", "");
+    machine.ok("--password-file pw kit --output kit.txt");
+    machine.lose(&["kit.txt"]);
+    let state = machine.path("back/.larder-recover.json");
+    machine.write("back/.larder-recover.json", b"{}");
+    let shared = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(&state, shared).expect("a mode");
+    machine.ends("recover --kit kit.txt --target ../back", 1);
+    std::fs::remove_file(&state).expect("removed");
+    machine.write("elsewhere", b"{}");
+    std::os::unix::fs::symlink(machine.path("elsewhere"), &state).expect("a link");
+    machine.ends("recover --kit kit.txt --target ../back", 1);
+    machine.ok("recover --kit kit.txt --target ../back --restart");
+    assert_eq!(std::fs::read(machine.path("elsewhere")).expect("a file"), b"{}");
 }
