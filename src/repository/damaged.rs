@@ -16,6 +16,11 @@ use crate::storage::{PutMode, in_parallel, list_sorted};
 
 const PREFIX: &str = "gc/damaged-";
 
+/// Whether an object is a damage list, by its name.
+pub(super) fn is_damage_list(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 impl Repository {
     /// The packs that damage lists name. Lists that cannot be read go to `bad`: whatever they
     /// say, a check of the stored data finds it again.
@@ -25,9 +30,18 @@ impl Repository {
     pub fn damaged_packs(&self, bad: &mut Vec<Error>) -> Result<HashSet<ObjectHash>> {
         let mut names: Vec<String> =
             list_sorted(&*self.storage, "gc/")?.into_iter().map(|meta| meta.name).collect();
-        names.retain(|name| name.starts_with(PREFIX));
+        names.retain(|name| is_damage_list(name));
+        self.packs_of_damage_lists(&names, bad)
+    }
+
+    /// As [`Repository::damaged_packs`], of lists whose names are known.
+    pub(super) fn packs_of_damage_lists(
+        &self,
+        names: &[String],
+        bad: &mut Vec<Error>,
+    ) -> Result<HashSet<ObjectHash>> {
         let mut packs = HashSet::new();
-        for list in in_parallel(&*self.storage, &names, |name| self.load_damage_list(name)) {
+        for list in in_parallel(&*self.storage, names, |name| self.load_damage_list(name)) {
             match list {
                 Ok(list) => packs.extend(list),
                 Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => {}
@@ -48,7 +62,7 @@ impl Repository {
     ) -> Result<Vec<String>> {
         let mut names: Vec<String> =
             list_sorted(&*self.storage, "gc/")?.into_iter().map(|meta| meta.name).collect();
-        names.retain(|name| name.starts_with(PREFIX));
+        names.retain(|name| is_damage_list(name));
         let mut spent = Vec::new();
         for name in names {
             match self.load_damage_list(&name) {

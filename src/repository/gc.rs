@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use super::Repository;
+use super::damaged::is_damage_list;
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
 };
@@ -74,6 +75,8 @@ pub struct GcState {
     pub fenced: HashSet<SessionId>,
     /// Marks that could not be read, in two attempts.
     pub unread_marks: Vec<UnreadMark>,
+    /// The names of damage lists, which are read apart.
+    pub(super) damage_lists: Vec<String>,
 }
 
 /// A mark that could not be read: nobody here knows what it condemns.
@@ -153,7 +156,9 @@ impl Repository {
     pub fn load_gc(&self) -> Result<GcState> {
         let listed = list_sorted(&*self.storage, "gc/")?;
         let fenced = listed.iter().filter_map(|meta| fenced_session(&meta.name)).collect();
-        let mut state = GcState { fenced, ..GcState::default() };
+        let names = listed.iter().map(|meta| meta.name.clone());
+        let damage_lists = names.filter(|name| is_damage_list(name)).collect();
+        let mut state = GcState { fenced, damage_lists, ..GcState::default() };
         let read = in_parallel(&*self.storage, &listed, |meta| match self.load_gc_object(meta) {
             // It may have been a bad moment.
             Err(error) if error.is_damage() => self.load_gc_object(meta),

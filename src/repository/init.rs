@@ -102,7 +102,7 @@ impl Repository {
         let keyring_record = zeroize::Zeroizing::new(encode(&keyring));
         ours.push(put("keyring", ObjectType::Keyring, &root_key, &keyring_record)?);
 
-        let keys = Keys::load(&storage, opened, repo_id, init.suite, None)?;
+        let keys = Keys::load(&storage, &*storage, opened, repo_id, init.suite, None)?;
         let config = new_config(repo_id, now_ms, init);
         let config_record = encode(&config);
         Config::decode(&config_record, "new configuration")

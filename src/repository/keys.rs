@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::first_listings::FirstListings;
 use super::ring::Ring;
 use super::state::KeyMemory;
 use super::unlock::{Chain, Opened, load_slots};
@@ -97,43 +98,46 @@ impl Generation {
 /// How often keys are read again because somebody changed them meanwhile.
 const RACES_MAX: usize = 5;
 
-/// Reads slots, keyrings or the configuration. A rekey may replace them meanwhile: what fails then
-/// is tried again.
+/// The folders that a rekey changes.
+const FOLDERS: [&str; 3] = ["keys/", "keyring/", "config/"];
+
+/// Reads slots, keyrings or the configuration, through what is handed to `read`. A rekey may
+/// replace them meanwhile: what fails then is tried again.
 pub(super) fn unless_changed<T>(
     storage: &dyn Storage,
-    mut read: impl FnMut() -> Result<T>,
+    mut read: impl FnMut(&dyn Storage) -> Result<T>,
 ) -> Result<T> {
-    let list = || -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for folder in ["keys/", "keyring/", "config/"] {
-            names.extend(list_sorted(storage, folder)?.into_iter().map(|meta| meta.name));
-        }
-        Ok(names)
-    };
     let mut tries = 0;
     loop {
-        let before = list()?;
-        match read() {
+        let before = FirstListings::new(storage, &FOLDERS)?;
+        match read(&before) {
             Ok(read) => return Ok(read),
-            Err(_) if tries < RACES_MAX && list()? != before => tries += 1,
+            Err(_)
+                if tries < RACES_MAX
+                    && FirstListings::new(storage, &FOLDERS)?.names() != before.names() =>
+            {
+                tries += 1;
+            }
             Err(error) => return Err(error),
         }
     }
 }
 
 impl Keys {
-    /// Reads the keyrings that an opened slot leads to, and derives all keys.
+    /// Reads the keyrings that an opened slot leads to from `seen`, and derives all keys. Later ones
+    /// are read from `storage`.
     ///
     /// # Errors
     /// Those of [`Ring::load`].
     pub(super) fn load(
         storage: &SharedStorage,
+        seen: &dyn Storage,
         opened: Opened,
         repo_id: RepoId,
         suite: Suite,
         memory: Option<&KeyMemory>,
     ) -> Result<Self> {
-        let ring = Ring::load(&**storage, opened.chains.clone(), repo_id, suite, memory)?;
+        let ring = Ring::load(seen, opened.chains.clone(), repo_id, suite, memory)?;
         let first = Generation::derive(ring, repo_id, suite)?;
         let constants = ConstantKeys::derive(&first.ring.keyring.constant.0);
         Ok(Self {
@@ -237,11 +241,11 @@ impl Keys {
     }
 
     fn grow(&self, more: Vec<Chain>) -> Result<()> {
-        unless_changed(&*self.storage, || self.grow_once(more.clone()))
+        unless_changed(&*self.storage, |seen| self.grow_once(seen, more.clone()))
     }
 
-    fn grow_once(&self, mut more: Vec<Chain>) -> Result<()> {
-        let (slots, _) = load_slots(&*self.storage, self.repo_id)?;
+    fn grow_once(&self, storage: &dyn Storage, mut more: Vec<Chain>) -> Result<()> {
+        let (slots, _) = load_slots(storage, self.repo_id)?;
         more.extend(self.opened.chains_in(&slots));
         let is_gone = more.is_empty();
         let mut chains = self.ring().chains.clone();
@@ -252,8 +256,7 @@ impl Keys {
         }
         let seen = KeyMemory::of(&self.ring().keyring, None);
         let location = || self.storage.location().to_owned();
-        let ring = match Ring::load(&*self.storage, chains, self.repo_id, self.suite, seen.as_ref())
-        {
+        let ring = match Ring::load(storage, chains, self.repo_id, self.suite, seen.as_ref()) {
             Ok(ring) => ring,
             // What opened before does not any more.
             Err(error) if error.is_damage() && is_gone => {

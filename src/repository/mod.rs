@@ -13,6 +13,7 @@ mod damage;
 mod damaged;
 mod deltas;
 mod drop_lists;
+mod first_listings;
 mod gc;
 mod generations;
 mod index;

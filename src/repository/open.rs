@@ -72,8 +72,8 @@ impl Repository {
             .ok_or_else(|| Error::damaged("repo", "its suite is unknown"))?;
         let last_used = remembered.as_ref().and_then(|s| s.slot_id);
         let memory = state.load_keys(repo.repo_id);
-        let (keys, config) = unless_changed(&*storage, || {
-            read_keys(&storage, unlock, (repo.repo_id, suite), last_used, memory.as_ref())
+        let (keys, config) = unless_changed(&*storage, |seen| {
+            read_keys(&storage, seen, unlock, (repo.repo_id, suite), last_used, memory.as_ref())
         })?;
         if let Some(seen) = &remembered
             && (keys.keyring().generation < seen.keyring_generation
@@ -162,12 +162,13 @@ fn remember(
 /// From what the user has to all keys, and the configuration, which they open.
 fn read_keys(
     storage: &SharedStorage,
+    seen: &dyn Storage,
     unlock: &Unlock,
     (repo_id, suite): (RepoId, Suite),
     last_used: Option<SlotId>,
     memory: Option<&KeyMemory>,
 ) -> Result<(Keys, Config)> {
-    let (slots, bad_slots) = load_slots(&**storage, repo_id)?;
+    let (slots, bad_slots) = load_slots(seen, repo_id)?;
     let opened = unlock_slots(&slots, unlock, last_used, storage.location()).map_err(|error| {
         match (error, bad_slots.into_iter().next()) {
             // Nothing could be tried: that says nothing about the password.
@@ -178,8 +179,8 @@ fn read_keys(
             (error, _) => error,
         }
     })?;
-    let keys = Keys::load(storage, opened, repo_id, suite, memory)?;
-    let config = load_config(&**storage, &keys, repo_id)?;
+    let keys = Keys::load(storage, seen, opened, repo_id, suite, memory)?;
+    let config = load_config(seen, &keys, repo_id)?;
     Ok((keys, config))
 }
 

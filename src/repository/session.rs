@@ -310,7 +310,8 @@ impl Repository {
     fn survey(&self, gc: GcState, adopt: Adopt, runtime: &Runtime) -> Result<Findings> {
         let mut ghosts = gc.condemned();
         let mut findings = Findings { bad: gc.bad, ..Findings::default() };
-        let damaged = self.damaged_packs(&mut findings.bad)?;
+        // Listed with the marks: nothing was put since, and damage lists too come before the index.
+        let damaged = self.packs_of_damage_lists(&gc.damage_lists, &mut findings.bad)?;
         self.index.forget_recovered();
         findings.bad.extend(self.index.load(&self.storage)?.bad);
         // They may still be listed, and must not be adopted: somebody is deleting them.

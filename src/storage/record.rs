@@ -37,6 +37,8 @@ pub struct Call {
     pub operation: Operation,
     /// The object's name, or the listed folder.
     pub name: String,
+    /// Where a `get_range` begins; 0 for the others.
+    pub offset: u64,
     /// Bytes written or read; entries found by a listing; 0 if it failed.
     pub len: u64,
     /// Whether it succeeded.
@@ -126,13 +128,14 @@ impl RecordStorage {
     fn note<T>(
         &self,
         operation: Operation,
-        name: &str,
+        (name, offset): (&str, u64),
         result: Result<T, StorageError>,
         len: impl FnOnce(&T) -> u64,
     ) -> Result<T, StorageError> {
         let call = Call {
             operation,
             name: name.into(),
+            offset,
             len: result.as_ref().map_or(0, len),
             ok: result.is_ok(),
         };
@@ -179,22 +182,22 @@ impl Storage for RecordStorage {
             self.note_write(name, started, Some(parts.concat().into()));
         }
         let len = parts.iter().map(|part| part.len() as u64).sum();
-        self.note(Operation::Put, name, result, |()| len)
+        self.note(Operation::Put, (name, 0), result, |()| len)
     }
 
     fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
         let result = self.inner.get(name, len_max);
-        self.note(Operation::Get, name, result, |bytes| bytes.len() as u64)
+        self.note(Operation::Get, (name, 0), result, |bytes| bytes.len() as u64)
     }
 
     fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         let result = self.inner.get_range(name, offset, buf);
-        self.note(Operation::GetRange, name, result, |()| buf.len() as u64)
+        self.note(Operation::GetRange, (name, offset), result, |()| buf.len() as u64)
     }
 
     fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
         let result = self.inner.head(name);
-        self.note(Operation::Head, name, result, |_| 0)
+        self.note(Operation::Head, (name, 0), result, |_| 0)
     }
 
     fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
@@ -203,7 +206,7 @@ impl Storage for RecordStorage {
             entries += 1;
             found(meta);
         });
-        self.note(Operation::List, prefix, result, |()| entries)
+        self.note(Operation::List, (prefix, 0), result, |()| entries)
     }
 
     fn delete(&self, name: &str) -> Result<(), StorageError> {
@@ -212,7 +215,7 @@ impl Storage for RecordStorage {
         if result.is_ok() {
             self.note_write(name, started, None);
         }
-        self.note(Operation::Delete, name, result, |()| 0)
+        self.note(Operation::Delete, (name, 0), result, |()| 0)
     }
 
     fn concurrency(&self) -> usize {

@@ -13,8 +13,8 @@ use crate::repository::{Breach, Inspected, Repository, Snapshot, SnapshotList};
 use crate::runtime::Runtime;
 use crate::storage::list_sorted;
 
-/// Folders whose objects are read here; packs come later.
-const FOLDERS: [&str; 6] = ["keys/", "keyring/", "config/", "snapshots/", "sessions/", "gc/"];
+/// Folders whose objects are read here. The log is read as a whole, and packs come later.
+const FOLDERS: [&str; 5] = ["keys/", "keyring/", "config/", "sessions/", "gc/"];
 
 /// What later steps need to know.
 pub(super) struct Records {
@@ -35,6 +35,8 @@ pub(super) fn check(
     // In this order: what is listed first was made after all that it depends on.
     let list = repository.snapshots()?;
     check_history(&list, options, collector);
+    // All that is below `snapshots/` has been read with this, and what is wrong with it is here.
+    let records_read = (list.records().len() + list.bad.len()) as u64;
     for error in list.bad {
         collector.damage(error)?;
     }
@@ -57,7 +59,7 @@ pub(super) fn check(
             inspected
         })
         .collect::<Result<_>>()?;
-    add(&collector.counts.records, names.len() as u64);
+    add(&collector.counts.records, records_read + names.len() as u64);
 
     let mut condemned = HashSet::new();
     for (name, inspected) in names.iter().zip(inspected) {

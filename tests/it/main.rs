@@ -20,6 +20,7 @@ mod property;
 mod prune;
 mod rekey;
 mod repair;
+mod requests;
 mod sources;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]

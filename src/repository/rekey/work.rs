@@ -222,7 +222,7 @@ impl<'a> Work<'a> {
 
     fn put_config(&self, all_readable: bool) -> Result<()> {
         let repository = self.repository;
-        let mut config = unless_changed(&*repository.storage, || {
+        let mut config = unless_changed(&*repository.storage, |_| {
             load_config(&*repository.storage, &repository.keys, repository.id)
         })?;
         config.generation = config.generation.checked_add(1).ok_or_else(too_many)?;
