@@ -13,7 +13,6 @@ mod copy;
 pub mod disaster;
 mod export;
 pub mod history;
-mod place;
 pub mod progress;
 pub mod recovery;
 mod rewrite;

@@ -473,6 +473,8 @@ fn local_storage() {
     manager.restore_backup(second, &target).expect("restores");
     let below = target.join(shop.path("").strip_prefix("/").expect("absolute"));
     assert!(below.join("source/letter.txt").is_file() && !below.join("repository").exists());
+    let cache = manager.repository().id().to_string();
+    assert!(shop.path("cache").join(&cache).is_dir() && !below.join("cache").join(cache).exists());
 
     let copied = std::process::Command::new("cp")
         .arg("-r")

@@ -65,8 +65,7 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
     if !is_new {
         out.note(format!("repository {} in `{location}`", repository.id().short()))?;
     }
-    let mut options = BackupOptions { sources, ..BackupOptions::default() };
-    options.walk.exclude_ids = snapshot::own_cache(&repository, context);
+    let options = BackupOptions { sources, ..BackupOptions::default() };
     let manager = context.manager(repository)?;
     let repository = manager.repository();
     let report = snapshot::backup_shown(&manager, options, context)?;

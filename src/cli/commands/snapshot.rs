@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::manager::{BackupManager, BackupRequest};
 use crate::model::entry::is_valid_path;
 use crate::model::{BackupStrategy, format_bytes, format_duration};
-use crate::repository::{HeadCode, Repository};
-use crate::source::{FileId, SourceListKind, SourcePath, WalkOptions, read_source_list};
+use crate::repository::HeadCode;
+use crate::source::{SourceListKind, SourcePath, WalkOptions, read_source_list};
 use crate::tree::clean_path;
 
 const EXAMPLES: &str = "\
@@ -165,9 +164,8 @@ struct ReadArgs {
 
 pub(super) fn run(args: SnapshotArgs, context: &Context) -> Result<Finish> {
     let dry_run = args.dry_run;
-    let mut options = args.options()?;
+    let options = args.options()?;
     let repository = context.open()?;
-    options.walk.exclude_ids = own_cache(&repository, context);
     let manager = context.manager(repository)?;
     let report = backup_shown(&manager, options, context)?;
     tell(&report, dry_run, context)?;
@@ -279,14 +277,6 @@ fn stdin_source(name: &Path) -> Result<StdinSource> {
         ));
     }
     Ok(StdinSource { name: bytes, reader: Mutex::new(Box::new(std::io::stdin())) })
-}
-
-/// The local cache of the repository: it changes while it is read, and can be made again.
-pub(super) fn own_cache(repository: &Repository, context: &Context) -> Vec<FileId> {
-    let cache_dir = context.open_options().cache_dir;
-    let folder = cache_dir.map(|dir| dir.join(repository.id().to_string()));
-    let meta = folder.and_then(|folder| fs::metadata(folder).ok());
-    meta.map(|meta| FileId { dev: meta.dev(), inode: meta.ino() }).into_iter().collect()
 }
 
 fn print(report: &BackupReport, context: &Context) -> Result<()> {

@@ -9,7 +9,6 @@ use super::BundleOptions;
 use crate::crypto::Suite;
 use crate::error::{Error, Result};
 use crate::manager::copy::{Copied, CopyOptions, CopyOutcome, Ids, copy_as};
-use crate::manager::place::is_in_repository;
 use crate::model::Encryption;
 use crate::repository::{InitOptions, OpenOptions, Repository, Snapshot, Unlock};
 use crate::runtime::{Phase, Runtime};
@@ -121,7 +120,7 @@ fn suite(from: &Repository, unlocks: &[Unlock]) -> Result<Suite> {
 }
 
 fn check_place(from: &Repository, path: &Path, options: &BundleOptions) -> Result<()> {
-    if is_in_repository(from, path)? {
+    if from.contains_path(path) {
         return Err(Error::usage_hint(
             format!("`{}` is in the repository itself", path.display()),
             "export to another folder",

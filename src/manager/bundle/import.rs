@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::BundleOptions;
 use crate::error::{Error, Result};
 use crate::manager::copy::{Copied, CopyOptions, CopyOutcome, copy};
-use crate::manager::place::is_in_repository;
 use crate::model::BackupId;
 use crate::repository::{OpenOptions, Repository, Snapshot, SnapshotList, Unlock};
 use crate::runtime::Runtime;
@@ -177,7 +176,7 @@ fn open_with(storage: &SharedStorage, unlocks: &[Unlock], runtime: &Runtime) -> 
 
 /// A bundle in the folder of a repository is in the way of its objects, and of whoever mirrors it.
 fn check_place(into: &Repository, path: &Path) -> Result<()> {
-    if is_in_repository(into, path)? {
+    if into.contains_path(path) {
         return Err(Error::usage_hint(
             format!("`{}` is in the repository itself", path.display()),
             "move it out of there first",

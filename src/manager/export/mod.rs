@@ -12,7 +12,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::BackupManager;
-use super::place::is_in_repository;
 use super::{BundleOptions, export_bundle};
 use crate::error::{Error, Result};
 use crate::model::BackupId;
@@ -186,7 +185,7 @@ pub fn export(
         Some(path) => path.clone(),
         None => PathBuf::from(export_name(snapshot, request.format)),
     };
-    if is_in_repository(repository, &path)? {
+    if repository.contains_path(&path) {
         return Err(Error::usage_hint(
             format!("`{}` is in the repository itself", path.display()),
             "export to another folder",
