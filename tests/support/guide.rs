@@ -35,7 +35,7 @@ impl Home {
     /// The path of a document in snapshots.
     pub fn in_snapshot(&self, name: &str) -> Vec<u8> {
         let path = self.path("documents").join(name);
-        path.to_str().expect("a plain path").trim_start_matches('/').into()
+        path.to_str().expect("a plain path").trim_matches('/').into()
     }
 
     /// A manager of a new repository.
