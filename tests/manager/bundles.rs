@@ -10,8 +10,8 @@ use larder::crypto::Suite;
 use larder::error::{Error, Result};
 use larder::format::log::LogKind;
 use larder::manager::{
-    BundleOptions, BundleReport, CopyOptions, CopyOutcome, ImportedBundle, OpenBundle, copy,
-    export_bundle, import_bundle,
+    BundleOptions, BundleReport, CopyOptions, CopyOutcome, ExportFormat, ExportRequest,
+    ImportedBundle, OpenBundle, copy, export_bundle, import_bundle,
 };
 use larder::model::{BackupId, Encryption};
 use larder::repository::{
@@ -23,6 +23,7 @@ use larder::storage::{LocalStorage, Location, SharedStorage};
 use larder::verify::{CheckOptions, ReadData, check};
 use tempfile::TempDir;
 
+use crate::shop::{Shop, ShopOptions};
 use crate::support::{Lab, LabOptions, TreeCopy};
 
 /// What opens the bundles here.
@@ -513,4 +514,43 @@ fn exports_run_beside_backups() {
         writer.join().expect("backs up");
     });
     assert_eq!(lab.open().snapshots().expect("lists").snapshots.len(), 4);
+}
+
+/// `export_backup` seals with what the manager was given, and never does without it by itself.
+#[test]
+fn managers_make_bundles_with_what_opens_them() {
+    let shop = Shop::new();
+    let report =
+        larder::archive::backup(&shop.open(), &shop.manager_options().backup, &shop.runtime());
+    let id = report.expect("backs up").snapshot.expect("a snapshot").id;
+    let exports = shop.path("exports");
+    let refused = shop.manager().export_backup(id, ExportFormat::Larder).expect_err("refused");
+    assert_eq!(refused.exit_code(), 2);
+    assert!(!exports.exists() || files_in(&exports).is_empty());
+
+    let manager = shop.manager_with(|options| options.bundle_unlocks = Arc::new(unlocks()));
+    let path = manager.export_backup(id, ExportFormat::Larder).expect("exports");
+    assert_eq!(path.extension().expect("one"), "larder");
+    assert_eq!(files_in(&exports), std::slice::from_ref(&path));
+    let bundle = OpenBundle::open(&path, &unlocks(), &shop.runtime()).expect("opens");
+    let newest = bundle.newest().expect("one");
+    assert_eq!(newest.id, id);
+    let copy = TreeCopy::of_snapshot(&bundle.repository, newest, &shop.source()).expect("reads");
+    assert_eq!(copy, shop.live_copy());
+    let again = manager.export_backup(id, ExportFormat::Larder).expect_err("it is there already");
+    assert_eq!(again.exit_code(), 2);
+    let subtree = ExportRequest {
+        subtree: b"a".to_vec(),
+        replace: true,
+        ..ExportRequest::new(id, ExportFormat::Larder)
+    };
+    assert!(manager.export_backup_with(&subtree).is_err(), "bundles hold whole snapshots");
+
+    let open = Shop::with(ShopOptions { suite: Suite::None, ..ShopOptions::default() });
+    let report =
+        larder::archive::backup(&open.open(), &open.manager_options().backup, &open.runtime());
+    let id = report.expect("backs up").snapshot.expect("a snapshot").id;
+    let path = open.manager().export_backup(id, ExportFormat::Larder).expect("exports");
+    let bundle = OpenBundle::open(&path, &[], &open.runtime()).expect("opens with nothing");
+    assert_eq!(bundle.newest().expect("one").id, id);
 }
