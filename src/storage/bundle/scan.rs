@@ -71,7 +71,7 @@ impl Scanner<'_> {
                 Err(Errno::NXIO) => return None,
                 Err(_) => at,
             };
-            let Some(left) = self.file_len.checked_sub(at) else { return None };
+            let left = self.file_len.checked_sub(at)?;
             let len = left.min(WINDOW as u64) as usize;
             window.resize(len, 0);
             if self.file.read_exact_at(&mut window, at).is_err() {
