@@ -210,6 +210,24 @@ fn only_the_command_line_prints() {
     fail_on(&complaints);
 }
 
+/// Limits of bandwidth hold for every command, and every request is counted.
+#[test]
+fn commands_reach_storage_by_the_wire_alone() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        if source.layer_name() != "cli" || source.path == "cli/wire.rs" {
+            continue;
+        }
+        let past = ["storage::open(", "storage::create(", "location::open(", "location::create("];
+        for (number, line) in source.lines.iter().enumerate() {
+            if past.iter().any(|call| line.contains(call)) {
+                complaints.push(format!("src/{}:{}: use `wire`", source.path, number + 1));
+            }
+        }
+    }
+    fail_on(&complaints);
+}
+
 /// The eyes of the tests above.
 #[test]
 fn imports_are_seen_in_every_form() {

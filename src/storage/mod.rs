@@ -4,9 +4,9 @@
 //! talks to; nothing in this module knows what the bytes mean.
 //!
 //! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`bundle`] (one file that is
-//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], [`throttle`],
-//! [`count`], and for tests [`record`] and [`fault`]. [`conformance`] says what all of them must do. [`location`] gets
-//! from what people write to one of them.
+//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], [`throttle`], [`count`],
+//! [`size_check`], and for tests [`record`] and [`fault`]. [`conformance`] says what all of them
+//! must do. [`location`] gets from what people write to one of them.
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
@@ -25,6 +25,7 @@ pub mod read_only;
 pub mod record;
 pub mod retry;
 mod services;
+pub mod size_check;
 pub mod throttle;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use memory::MemoryStorage;
 pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;
 pub use retry::{RetryPolicy, RetryStorage};
+pub use size_check::SizeCheckStorage;
 pub use throttle::{BandwidthPlan, ThrottleHandle, ThrottleStorage};
 
 /// One object found by a listing.

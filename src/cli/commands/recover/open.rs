@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::manager::disaster::KitPaper;
 use crate::model::RepoId;
 use crate::repository::{Repository, Unlock};
-use crate::storage::{self, Location, SharedStorage};
+use crate::storage::{Location, SharedStorage};
 
 /// No kit is longer.
 const KIT_LEN_MAX: u64 = 4 << 20;
@@ -85,7 +85,7 @@ fn open_with(storage: SharedStorage, unlock: &Unlock, context: &Context) -> Resu
 /// The place that was given, or the first of the kit with a repository.
 fn find(kit: &KitPaper, context: &Context) -> Result<(Location, SharedStorage)> {
     let look = |location: Location| {
-        let storage = storage::open(&location)?;
+        let storage = context.wire.open(&location)?;
         peek(&*storage).map(|_| (location, storage))
     };
     if let Some(given) = context.global.repository.given()? {
