@@ -163,8 +163,8 @@ impl SnapshotFilter {
     /// The newest snapshot that is meant: with `until_ms`, the state at that point in time.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none, and [`Error::Usage`] that lists the series if
-    /// several are left and neither host nor path chose: which of two machines is meant must not
+    /// [`Error::NotFound`] if there is none; [`Error::Usage`] that names the oldest if that is later
+    /// than the time asked for, and one that lists the series if several are left and neither host nor path chose: which of two machines is meant must not
     /// be a guess.
     pub fn newest<'l>(&self, list: &'l SnapshotList) -> Result<&'l Snapshot> {
         let mut series: Vec<&Snapshot> = Vec::new();
@@ -174,9 +174,7 @@ impl SnapshotFilter {
             }
         }
         let Some(newest) = series.first().copied() else {
-            let time = self.until_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-            let name = time.map_or_else(|| "latest".into(), |time| format!("until {time}"));
-            return Err(Error::NotFound { what: "snapshot", name });
+            return Err(self.none_so_old(list));
         };
         // Snapshots of one host that all hold the path that was asked for: the newest is meant.
         let is_chosen = !self.paths.is_empty() && series.iter().all(|s| s.host == newest.host);
@@ -192,6 +190,26 @@ impl SnapshotFilter {
             format!("{} series have a snapshot of that time: {}", series.len(), shown.join(", ")),
             "choose one with `--host` or `--path`, or name a snapshot by its id",
         ))
+    }
+}
+
+impl SnapshotFilter {
+    /// Why no snapshot is meant: says since when there would be one.
+    fn none_so_old(&self, list: &SnapshotList) -> Error {
+        let any_time = Self { until_ms: None, ..self.clone() };
+        let oldest = any_time.fitting(list).min_by_key(|snapshot| snapshot.time_ms());
+        let time = |ms| jiff::Timestamp::from_millisecond(ms).ok();
+        let until = self.until_ms.and_then(time);
+        let (Some(oldest), Some(until)) = (oldest, until) else {
+            return Error::NotFound { what: "snapshot", name: "latest".into() };
+        };
+        let id = oldest.id.short();
+        let shown =
+            time(oldest.time_ms()).map_or_else(String::new, |time| format!(" of {time:.0}"));
+        Error::usage_hint(
+            format!("no snapshot is from {until:.0} or before; the oldest is {id}{shown}"),
+            format!("name that one, `{id}`, or a later time"),
+        )
     }
 }
 

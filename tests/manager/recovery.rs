@@ -141,7 +141,7 @@ fn point_in_time_recovery() {
     assert_eq!(manager.point_at(now, &of("other-host")).expect("one").backup_id, other);
     assert_eq!(manager.point_at(now, &of("shop")).expect("one").backup_id, states[2].0);
     let error = manager.point_at(now, &of("nobody")).expect_err("no such host");
-    assert!(error.to_string().contains("no snapshot that fits"), "{error}");
+    assert!(matches!(error, Error::NotFound { what: "snapshot", .. }), "{error}");
 }
 
 /// What somebody put into quarantine is not taken unless it is named.
@@ -539,4 +539,35 @@ fn a_plan_changes_nothing_and_tells_of_room() {
     assert!(error.to_string().contains("lies in the repository"), "{error}");
     let unknown = request(&shop, BackupId([7; 16]), &target);
     assert!(matches!(manager.restore(&unknown), Err(Error::NotFound { .. })));
+}
+
+/// To where it came from, wholly or not at all, and only if all of it can be had.
+#[test]
+fn recovery_in_place_is_verified_first() {
+    let shop = Shop::new();
+    let manager = recovery(&shop);
+    let id = back_up(&manager);
+    let before = shop.live_copy();
+    shop.write("letter.txt", "spoiled");
+    shop.remove("photos/sea.jpg");
+    let spoiled = shop.live_copy();
+    let mut request = RecoveryRequest {
+        verify_before: VerifyBefore::Data,
+        ..RecoveryRequest::new(Point::Backup(id), RestoreOptions::default())
+    };
+    let pack = data_packs(&shop).remove(0);
+    let whole = fs::read(&pack).expect("reads");
+    flip(&pack, 10_000);
+    let error = recovery(&shop).restore_in_place(&request).expect_err("refuses");
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    shop.live_copy().assert_same(&spoiled, "refused");
+    fs::write(&pack, &whole).expect("writes");
+    request.template_ids = vec![template(&shop, "letter.txt")];
+    let report = recovery(&shop).restore_in_place(&request).expect("restores");
+    assert_eq!((report.restored.counts.replaced, report.restored.counts.created), (1, 0));
+    request.template_ids.clear();
+    let report = recovery(&shop).restore_in_place(&request).expect("restores");
+    assert_eq!(report.restored.counts.created, 1);
+    assert!(report.verified_before > 5);
+    shop.live_copy().assert_same(&before, "restored");
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::points::{is_trusted, time_of};
+use super::points::is_trusted;
 use super::{Point, RecoveryManager};
 use crate::error::{Error, Result};
 use crate::model::RecoveryPoint;
@@ -16,7 +16,7 @@ impl RecoveryManager {
     ///
     /// # Errors
     /// [`Error::Usage`] that names the oldest point there is if none is so old, or that lists the
-    /// series if several have one; the storage's.
+    /// series if several have one; [`Error::NotFound`] if none fits at all; the storage's.
     pub fn point_at(&self, time: Timestamp, filter: &SnapshotFilter) -> Result<RecoveryPoint> {
         let found = self.snapshot_at(Some(time), filter)?;
         self.load_index()?;
@@ -56,27 +56,24 @@ impl RecoveryManager {
         let mut list = self.manager.repository().snapshots()?;
         let fitting: Vec<Snapshot> = filter.fitting(&list).cloned().collect();
         list.snapshots.retain(is_trusted);
-        match filter.newest(&list) {
-            Ok(snapshot) => {
-                let is_newer = |other: &&Snapshot| {
-                    other.body.series == snapshot.body.series
-                        && !is_trusted(other)
-                        && other.time_ms() > snapshot.time_ms()
-                };
-                let passed_over = fitting.iter().filter(is_newer).count();
-                Ok(FoundPoint { snapshot: snapshot.clone(), passed_over })
-            }
-            Err(Error::NotFound { .. }) if !fitting.is_empty() => {
-                let count = fitting.len();
-                Err(Error::usage_hint(
-                    format!("all {count} snapshots of that time are in quarantine or suspect"),
-                    "look at them with `larder snapshots`, check them with `larder check`, and name \
-                     one by its id",
-                ))
-            }
-            Err(Error::NotFound { .. }) => Err(none_so_old(until_ms, &filter, &list.snapshots)),
-            Err(error) => Err(error),
+        if !fitting.is_empty() && filter.fitting(&list).next().is_none() {
+            return Err(Error::usage_hint(
+                format!(
+                    "all {} snapshots of that time are in quarantine or suspect",
+                    fitting.len()
+                ),
+                "look at them with `larder snapshots`, check them with `larder check`, and name one \
+                 by its id",
+            ));
         }
+        let snapshot = filter.newest(&list)?;
+        let is_newer = |other: &&Snapshot| {
+            other.body.series == snapshot.body.series
+                && !is_trusted(other)
+                && other.time_ms() > snapshot.time_ms()
+        };
+        let passed_over = fitting.iter().filter(is_newer).count();
+        Ok(FoundPoint { snapshot: snapshot.clone(), passed_over })
     }
 }
 
@@ -99,22 +96,4 @@ impl FoundPoint {
             )
         })
     }
-}
-
-/// Says that no point is so old, and which is the oldest.
-fn none_so_old(until_ms: Option<i64>, filter: &SnapshotFilter, all: &[Snapshot]) -> Error {
-    let any_time = SnapshotFilter { until_ms: None, ..filter.clone() };
-    let oldest = all.iter().filter(|snapshot| any_time.fits(snapshot)).min_by_key(|s| s.time_ms());
-    let until = until_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let (Some(oldest), Some(until)) = (oldest, until) else {
-        return Error::usage_hint(
-            "there is no snapshot that fits",
-            "`larder snapshots` lists all; check host, tag and path",
-        );
-    };
-    let (id, shown) = (oldest.id.short(), time_of(oldest));
-    Error::usage_hint(
-        format!("no snapshot is from {until:.0} or before; the oldest is {id} of {shown:.0}"),
-        format!("restore that one with `larder restore {id}`, or name a later time"),
-    )
 }

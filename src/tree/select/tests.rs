@@ -129,7 +129,9 @@ fn a_point_in_time_must_mean_one_series() {
     assert_eq!(at(199, &[], &[]).expect("one series so far"), 0x4f);
     assert_eq!(at(500, &["web"], &["/srv"]).expect("one series"), 0x4e);
     assert_eq!(at(500, &["db"], &[]).expect("one series"), 0xb2);
-    assert!(matches!(at(99, &[], &[]), Err(Error::NotFound { .. })));
+    let error = at(99, &[], &[]).expect_err("before the first");
+    assert!(matches!(error, Error::Usage { .. }) && error.to_string().contains("the oldest is"));
+    assert!(matches!(at(500, &["nobody"], &[]), Err(Error::NotFound { .. })));
     let error = at(500, &[], &["/srv"]).expect_err("two hosts").to_string();
     assert!(error.contains("`/srv` of host `web`") && error.contains("`/srv` of host `db`"));
     assert!(matches!(at(300, &["web"], &[]), Err(Error::Usage { .. })));
