@@ -1,13 +1,14 @@
 //! Does what a plan says, step by step, and remembers which are done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::damage::{DamageReport, LostIn, explain};
 use super::plan::{RecoverPlan, RecoverStep, shown};
 use super::report::{RecoverReport, StepReport};
-use super::state::{RecoverState, StepDone};
+use super::state::RecoverState;
 use crate::error::{Error, Result};
 use crate::repository::{Repository, Snapshot, SnapshotList};
+use crate::restore::transaction::{InPlaceOptions, InPlaceReport, restore_in_place};
 use crate::restore::{OwnerPolicy, RestoreOptions, RestoreReport, restore};
 use crate::runtime::Runtime;
 use crate::tree::{Manifest, SnapshotFilter, SnapshotName};
@@ -15,12 +16,26 @@ use crate::tree::{Manifest, SnapshotFilter, SnapshotName};
 /// How a recovery goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoverOptions {
-    /// The folder below which the full paths are made again.
+    /// The folder below which the full paths are made again; in place, what stands for the root
+    /// of all paths: `/`, or where the system's root is mounted.
     pub target: PathBuf,
+    /// Restores each step to where its files were, wholly or not at all.
+    pub in_place: bool,
+    /// Where it is kept how far the recovery is; `None` is the target.
+    pub record: Option<PathBuf>,
+    /// The folder of what this machine remembers, for restores in place.
+    pub state_dir: Option<PathBuf>,
     /// Reads everything that was restored again and compares it with the snapshot.
     pub verify: bool,
     /// Whose the restored files are.
     pub owner: OwnerPolicy,
+}
+
+impl RecoverOptions {
+    /// The folder of state and report.
+    pub fn record(&self) -> &Path {
+        self.record.as_deref().unwrap_or(&self.target)
+    }
 }
 
 /// What is told while a recovery goes on.
@@ -53,8 +68,9 @@ pub fn recover(
 ) -> Result<RecoverReport> {
     let jobs = jobs(repository, list, &state.plan, options)?;
     let target = &options.target;
-    std::fs::create_dir_all(target).map_err(|error| Error::local("create", target, error))?;
-    state.save(target)?;
+    let record = options.record();
+    std::fs::create_dir_all(record).map_err(|error| Error::local("create", record, error))?;
+    state.save(record)?;
     let mut report = RecoverReport {
         repository: repository.id().to_string(),
         location: repository.location().to_owned(),
@@ -74,13 +90,14 @@ pub fn recover(
             Some(done) => StepReport::of_earlier(number, step, job.target.clone(), done),
             None => {
                 tell(&RecoverEvent::Begins(number + 1, steps.len(), step));
-                let restored = restore(repository, job.snapshot, &job.options, runtime)?;
+                let done = job.run(repository, options, runtime)?;
                 let now_ms = runtime.clock.now_ms();
-                if restored.is_complete() {
-                    state.done.push(done_now(number, step, &restored, now_ms));
-                    state.save(target)?;
+                let report = StepReport::of_now(number, step, job.target.clone(), done, now_ms);
+                if report.failed == 0 {
+                    state.done.push(report.done());
+                    state.save(record)?;
                 }
-                StepReport::of_now(number, step, job.target.clone(), restored, now_ms)
+                report
             }
         };
         tell(&RecoverEvent::Ended(&done));
@@ -101,22 +118,52 @@ pub fn recover(
     Ok(report)
 }
 
-fn done_now(step: usize, what: &RecoverStep, report: &RestoreReport, now_ms: i64) -> StepDone {
-    StepDone {
-        step,
-        snapshot: what.snapshot.clone(),
-        files: report.files,
-        bytes: report.bytes,
-        verified: report.verified,
-        ended_ms: now_ms,
-    }
-}
-
 /// A step, made out.
 struct Job<'l> {
     snapshot: &'l Snapshot,
     target: PathBuf,
     options: RestoreOptions,
+}
+
+/// What came of a step.
+pub(super) enum Done {
+    Restored(RestoreReport),
+    InPlace(InPlaceReport),
+    /// In place nothing was changed, or all was changed back.
+    Untouched(String),
+}
+
+impl Job<'_> {
+    fn run(
+        &self,
+        repository: &Repository,
+        options: &RecoverOptions,
+        runtime: &Runtime,
+    ) -> Result<Done> {
+        if !options.in_place {
+            return restore(repository, self.snapshot, &self.options, runtime).map(Done::Restored);
+        }
+        let plain = &self.options;
+        let in_place = InPlaceOptions {
+            target: plain.target.clone(),
+            paths: plain.paths.clone(),
+            exclude: plain.exclude.clone(),
+            verify: plain.verify,
+            owner: plain.owner,
+            state_dir: options.state_dir.clone(),
+            ..InPlaceOptions::default()
+        };
+        match restore_in_place(repository, self.snapshot, &in_place, runtime) {
+            Ok(report) => Ok(Done::InPlace(report)),
+            // One damaged file stops its step, and no other.
+            Err(error @ (Error::Untouched { .. } | Error::RolledBack { .. }))
+                if !runtime.cancel.is_cancelled() =>
+            {
+                Ok(Done::Untouched(error.in_full()))
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Finds all that the plan names, so that a mistake in its last step shows before the first.
@@ -162,17 +209,17 @@ fn job<'l>(
         None => options.target.clone(),
     };
     let paths = step.manifest_paths();
-    let mut include = Vec::new();
     for path in paths.iter().filter(|path| !path.is_empty()) {
         // Where the manifest itself is damaged, the restore says so.
         if let Ok(None) = Manifest::of(snapshot).find(repository, path) {
             return Err(Error::NotFound { what: "path", name: shown(path) });
         }
-        include.extend(pattern(path));
     }
-    // One path that no pattern can say, or the root: everything, rather than too little.
-    if include.len() < paths.len() {
-        include.clear();
+    if options.in_place && step.target.as_ref().is_some_and(|target| !target.starts_with('/')) {
+        return Err(Error::usage_hint(
+            format!("`{}` has a folder of its own in the plan, which is not in place", step.host),
+            "recover one host in place, or all into a folder with `--target`",
+        ));
     }
     let exclude = step
         .exclude
@@ -180,7 +227,8 @@ fn job<'l>(
         .filter_map(|path| pattern(&crate::tree::clean_path(&crate::model::unescape(path))));
     let options = RestoreOptions {
         target: target.clone(),
-        include,
+        // The root is everything.
+        paths: if paths.iter().any(Vec::is_empty) { Vec::new() } else { paths },
         exclude: exclude.collect(),
         verify: options.verify,
         owner: options.owner,

@@ -1,7 +1,7 @@
 //! What a recovery did: as data, and as a text that stays beside the files.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::damage::DamageReport;
 use super::plan::RecoverStep;
+use super::recover::Done;
 use super::state::{StepDone, replace};
 use crate::error::{Error, Result};
 use crate::model::{escape_bytes, format_bytes};
-use crate::restore::{RestoreFailure, RestoreReport, UnappliedSummary};
+use crate::restore::{RestoreFailure, UnappliedSummary};
 use crate::verify::{HitPart, HitSnapshot, Hits};
 
 /// The report in the target.
@@ -64,7 +65,7 @@ pub struct StepReport {
     pub earlier: bool,
     /// When it ended, milliseconds since 1970.
     pub ended_ms: i64,
-    /// Files that are as in the snapshot.
+    /// Files that are as in the snapshot; in place those that were not before.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -74,6 +75,8 @@ pub struct StepReport {
     pub failed: u64,
     /// Which, and why.
     pub failures: Vec<RestoreFailure>,
+    /// Why nothing of it was done, where it is wholly or not at all: in place.
+    pub untouched: Option<String>,
     /// Owners, attributes and the like that the system did not take.
     pub unapplied: Vec<UnappliedSummary>,
 }
@@ -94,6 +97,7 @@ impl StepReport {
             verified: 0,
             failed: 0,
             failures: Vec::new(),
+            untouched: None,
             unapplied: Vec::new(),
         }
     }
@@ -118,18 +122,40 @@ impl StepReport {
         number: usize,
         step: &RecoverStep,
         target: PathBuf,
-        done: RestoreReport,
+        done: Done,
         now_ms: i64,
     ) -> Self {
-        Self {
-            ended_ms: now_ms,
-            files: done.files,
-            bytes: done.bytes,
-            verified: done.verified,
-            failed: done.failed,
-            failures: done.failures,
-            unapplied: done.unapplied,
-            ..Self::of(number, step, target)
+        let report = Self { ended_ms: now_ms, ..Self::of(number, step, target) };
+        match done {
+            Done::Restored(done) => Self {
+                files: done.files,
+                bytes: done.bytes,
+                verified: done.verified,
+                failed: done.failed,
+                failures: done.failures,
+                unapplied: done.unapplied,
+                ..report
+            },
+            Done::InPlace(done) => Self {
+                files: done.counts.files,
+                bytes: done.counts.bytes,
+                verified: done.verified,
+                unapplied: done.unapplied,
+                ..report
+            },
+            Done::Untouched(why) => Self { failed: 1, untouched: Some(why), ..report },
+        }
+    }
+
+    /// What is remembered of it.
+    pub(super) fn done(&self) -> StepDone {
+        StepDone {
+            step: self.number,
+            snapshot: self.snapshot.clone(),
+            files: self.files,
+            bytes: self.bytes,
+            verified: self.verified,
+            ended_ms: self.ended_ms,
         }
     }
 }
@@ -150,12 +176,12 @@ impl RecoverReport {
         self.steps.iter().map(|step| step.bytes).sum()
     }
 
-    /// Writes the text into the target, in the place of that of an earlier run.
+    /// Writes the text into a folder, in the place of that of an earlier run.
     ///
     /// # Errors
     /// [`Error::Local`].
-    pub fn save(&self) -> Result<PathBuf> {
-        let path = self.target.join(NAME);
+    pub fn save(&self, folder: &Path) -> Result<PathBuf> {
+        let path = folder.join(NAME);
         replace(&path, self.text().as_bytes())
             .map_err(|error| Error::local("write", &path, error))?;
         Ok(path)
@@ -187,8 +213,10 @@ impl RecoverReport {
         match self.failed() {
             0 => out.push_str("\nEverything that was asked for is restored.\n"),
             number => {
-                let _ =
-                    writeln!(out, "\nNOT EVERYTHING IS RESTORED: {number} entries, named above.");
+                let _ = writeln!(
+                    out,
+                    "\nNOT EVERYTHING IS RESTORED: {number} entries or steps, named above."
+                );
             }
         }
         if let Some(damage) = &self.damage {
@@ -218,7 +246,9 @@ fn write_step(out: &mut String, step: &StepReport) {
             one.aspect, one.count, one.reason
         );
     }
-    if step.failed > 0 {
+    if let Some(why) = &step.untouched {
+        let _ = writeln!(out, "   FAILED  nothing was changed: {why}");
+    } else if step.failed > 0 {
         let _ = writeln!(out, "   FAILED  {} entries:", step.failed);
     }
     for failure in &step.failures {

@@ -48,8 +48,12 @@ fn disaster_recovery_procedure() {
     let list = repository.snapshots().expect("lists");
     list.check_head(&paper.head.expect("a head code")).expect("nothing is hidden");
     let plan = RecoverPlan::new(&list, repository.id(), &PlanOptions::default()).expect("a plan");
-    let options =
-        RecoverOptions { target: lab.scratch("back"), verify: true, owner: OwnerPolicy::Numeric };
+    let options = RecoverOptions {
+        target: lab.scratch("back"),
+        verify: true,
+        owner: OwnerPolicy::Numeric,
+        ..RecoverOptions::default()
+    };
     let mut state = RecoverState::new(plan, Vec::new(), 0);
     let runtime = lab.runtime();
     let report =
@@ -59,7 +63,8 @@ fn disaster_recovery_procedure() {
     let source = lab.source();
     let below = source.strip_prefix("/").expect("absolute");
     before.assert_same(&TreeCopy::of_folder(&options.target.join(below)), "recovered");
-    let text = std::fs::read_to_string(report.save().expect("saved")).expect("a report");
+    let text =
+        std::fs::read_to_string(report.save(&options.target).expect("saved")).expect("a report");
     assert!(text.contains("Everything that was asked for is restored."), "{text}");
 }
 
@@ -307,4 +312,30 @@ fn a_state_that_others_can_write_is_not_obeyed() {
     machine.ends("recover --kit kit.txt --target ../back", 1);
     machine.ok("recover --kit kit.txt --target ../back --restart");
     assert_eq!(std::fs::read(machine.path("elsewhere")).expect("a file"), b"{}");
+}
+
+/// In place each step is done wholly or not at all: what damage hits stays as it was, all else
+/// comes back, and the next run does the rest.
+#[test]
+fn a_recovery_in_place_replaces_what_is_there_or_leaves_it_alone() {
+    let machine = machine();
+    machine.backup("source/home", "");
+    let before = machine.objects("data");
+    machine.backup("source/srv", "");
+    let held = machine.objects("data").difference(&before).next().expect("a pack").clone();
+    let [home, srv] = ["source/home", "source/srv"].map(|name| machine.copy_of(name));
+    machine.write("source/home/ann/letter 0", b"not this");
+    std::fs::remove_file(machine.path("source/home/ann/letter 1")).expect("removed");
+    std::fs::remove_file(machine.path("source/srv/db/table 0")).expect("removed");
+    let broken = machine.copy_of("source/srv");
+    let pack = std::fs::read(&held).expect("a pack");
+    std::fs::remove_file(&held).expect("removed");
+    machine.ends("--password-file pw recover --in-place", 2);
+    machine.ends("--password-file pw recover --in-place --yes", 3);
+    home.assert_same(&machine.copy_of("source/home"), "home");
+    broken.assert_same(&machine.copy_of("source/srv"), "srv was left alone");
+    std::fs::write(&held, pack).expect("put back");
+    let report = machine.json("--password-file pw recover --in-place --yes", 0, "summary");
+    assert_eq!(report["resumed"], true, "{report}");
+    srv.assert_same(&machine.copy_of("source/srv"), "srv");
 }

@@ -15,6 +15,7 @@ Examples:
   larder -r /mnt/disk/backup recover --target /mnt/new --at 2026-11-01 --yes
   larder recover --kit kit.txt --write-plan plan.toml     to be edited, for:
   larder recover --kit kit.txt --plan plan.toml --target /mnt/new
+  larder recover --kit kit.txt --in-place --target /mnt/root   on the new disk of a system
 
 The newest good snapshot of each series comes back: first what was asked for with `--order`, then by
 the tags `recover:10`, `recover:20`, ... that snapshots were given (`larder snapshot /etc --tag
@@ -45,6 +46,11 @@ pub(crate) struct RecoverArgs {
     /// Folder to restore into; made if it is not there
     #[arg(short, long, value_name = "DIR")]
     pub(super) target: Option<PathBuf>,
+
+    /// Restore to where the files were, each step wholly or not at all; the target is then `/`, or
+    /// where another system's root is mounted
+    #[arg(long)]
+    pub(super) in_place: bool,
 
     /// Read the restored files again and compare them with the snapshots
     #[arg(long)]

@@ -50,22 +50,21 @@ pub(super) fn run(args: &RecoverArgs, context: &Context) -> Result<Finish> {
         shown::plan(&plan, None, context)?;
         return Ok(Finish::Done);
     }
-    let target = target(args, context)?;
-    let mut state = state(args, &target, &repository, &list)?;
+    let options = options(args, &repository, context)?;
+    let mut state = state(args, options.record(), &repository, &list)?;
     shown::plan(&state.plan, Some(&state), context)?;
     if !args.yes && ask::can_ask(out) {
-        ask::confirm(&format!("Restore this to `{}`?", target.display()), out)?;
+        let where_to = if args.in_place { "in place, below" } else { "to" };
+        ask::confirm(&format!("Restore this {where_to} `{}`?", options.target.display()), out)?;
     }
-    let options =
-        RecoverOptions { target: target.clone(), verify: args.verify, owner: args.owner.into() };
     let mut report = run_shown(&repository, &list, &mut state, &options, context)?;
     report.head = head.map(|head| format!("`{head}` is there, and all that is older"));
-    let saved = report.save()?;
+    let saved = report.save(options.record())?;
     shown::report(&report, &saved, context)?;
     if report.failed() > 0 {
         return Ok(Finish::Incomplete);
     }
-    RecoverState::remove(&target)?;
+    RecoverState::remove(options.record())?;
     Ok(Finish::Done)
 }
 
@@ -120,9 +119,42 @@ fn write_plan(plan: &RecoverPlan, file: &Path, context: &Context) -> Result<()> 
     context.out.note(format!("wrote the plan to `{}`", file.display()))
 }
 
+fn options(
+    args: &RecoverArgs,
+    repository: &Repository,
+    context: &Context,
+) -> Result<RecoverOptions> {
+    let state_dir = context.open_options().state_dir;
+    let target = target(args, context)?;
+    let mut record = None;
+    if args.in_place {
+        if !args.yes && !ask::can_ask(&context.out) {
+            return Err(Error::usage_hint(
+                "nobody can be asked whether files may be replaced in place",
+                "say so with `--yes`",
+            ));
+        }
+        // The living tree is no place for it. The target is in the name: each has its own.
+        let place = state_dir.clone().ok_or_else(|| {
+            Error::usage_hint("this user has no home folder", "recover into a folder: `--target`")
+        })?;
+        let name = blake3::hash(target.as_os_str().as_bytes()).to_hex();
+        record = Some(place.join("recover").join(format!("{}-{}", repository.id(), &name[..16])));
+    }
+    Ok(RecoverOptions {
+        target,
+        in_place: args.in_place,
+        record,
+        state_dir,
+        verify: args.verify,
+        owner: args.owner.into(),
+    })
+}
+
 fn target(args: &RecoverArgs, context: &Context) -> Result<PathBuf> {
     let asked = match &args.target {
         Some(target) => Some(target.clone()),
+        None if args.in_place => Some(PathBuf::from("/")),
         None if ask::can_ask(&context.out) => {
             ask::line("Folder to restore into? ", &context.out)?.map(PathBuf::from)
         }
@@ -133,7 +165,8 @@ fn target(args: &RecoverArgs, context: &Context) -> Result<PathBuf> {
         asked.ok_or_else(|| Error::usage_hint("nothing says where to restore to", hint))?;
     let target = std::path::absolute(&target)
         .map_err(|error| Error::local("find the place of", &target, error))?;
-    if target.parent().is_none() {
+    if target.parent().is_none() && !args.in_place {
+        let hint = format!("{hint}; or say `--in-place`");
         return Err(Error::usage_hint("`/` is the running system", hint));
     }
     Ok(target)
@@ -142,12 +175,12 @@ fn target(args: &RecoverArgs, context: &Context) -> Result<PathBuf> {
 /// The recovery that was begun in the target, or a new one.
 fn state(
     args: &RecoverArgs,
-    target: &Path,
+    record: &Path,
     repository: &Repository,
     list: &SnapshotList,
 ) -> Result<RecoverState> {
     let request = args.choice.request();
-    let begun = if args.restart { None } else { RecoverState::load(target)? };
+    let begun = if args.restart { None } else { RecoverState::load(record)? };
     let Some(begun) = begun else {
         let plan = make_plan(args, repository, list)?;
         let now_ms = crate::runtime::Runtime::default().clock.now_ms();
@@ -159,7 +192,7 @@ fn state(
     };
     if !is_same {
         return Err(Error::usage_hint(
-            format!("another recovery was begun in `{}`", target.display()),
+            format!("another recovery was begun there: see `{}`", record.display()),
             "run it again without other choices to go on with it, or begin anew with `--restart`",
         ));
     }

@@ -107,6 +107,10 @@ pub(super) fn event(event: &RecoverEvent<'_>, context: &Context) -> Result<()> {
 
 fn step_ended(step: &StepReport, context: &Context) -> Result<()> {
     let out = &context.out;
+    if let Some(why) = &step.untouched {
+        out.warn(&format!("step {}: nothing was changed: {why}", step.number + 1));
+        return Ok(());
+    }
     let files = format!("{} ({})", plural(step.files, "file"), format_bytes(step.bytes));
     let how = if step.earlier { "restored earlier" } else { "restored" };
     let lost = match step.failed {
