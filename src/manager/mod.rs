@@ -13,6 +13,7 @@ mod copy;
 pub mod disaster;
 mod export;
 pub mod history;
+mod import;
 pub mod progress;
 pub mod recovery;
 mod rewrite;
@@ -28,6 +29,7 @@ pub use bundle::{
 };
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
+pub use import::{IMPORTED_TAG, ImportFormat, ImportLimits, ImportReport, ImportRequest, import};
 pub use recovery::{
     FoundPoint, Hour, InPlaceRecovery, Point, PointPage, PointQuery, RecoveryManager, RecoveryPlan,
     RecoveryReport, RecoveryRequest, RunningRecovery, TemplatePage,

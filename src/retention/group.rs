@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::candidate::Candidate;
 use crate::model::escape_bytes;
+use crate::tree::shown_root;
 
 /// What snapshots of one group have in common. `Default` is the series: host and sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +87,7 @@ impl fmt::Display for GroupName {
             parts.push(format!("host {}", escape_bytes(host.as_bytes())));
         }
         for root in self.roots.iter().flatten() {
-            let text = escape_bytes(root);
-            let is_whole = text.starts_with('/') || text.starts_with("stdin:");
-            parts.push(if is_whole { text.into_owned() } else { format!("/{text}") });
+            parts.push(shown_root(root));
         }
         match self.tags.as_deref() {
             None => {}

@@ -41,6 +41,7 @@ pub use write::{
 };
 pub use zip::{ZipOptions, ZipStats, write_zip};
 
+pub(crate) use roots::ARCHIVE as ARCHIVE_ROOT;
 pub(crate) use write::{FileSize, ListWriter, Sink, content_of};
 
 #[cfg(test)]

@@ -7,20 +7,27 @@ use crate::repository::Snapshot;
 /// What the root of a stream begins with in a snapshot's record, in place of `/`.
 const STREAM: &[u8] = b"stdin:";
 
+/// What the root of an imported archive begins with.
+pub(crate) const ARCHIVE: &[u8] = b"import:";
+
 /// The sources of a snapshot as manifests have them.
 pub fn roots(snapshot: &Snapshot) -> Vec<Vec<u8>> {
-    let path = |root: &[u8]| clean_path(root.strip_prefix(STREAM).unwrap_or(root));
+    let path = |root: &[u8]| match root.starts_with(ARCHIVE) {
+        // Whatever is in it.
+        true => Vec::new(),
+        false => clean_path(root.strip_prefix(STREAM).unwrap_or(root)),
+    };
     snapshot.body.roots.iter().map(|root| path(&root.0)).collect()
 }
 
-/// The sources of a snapshot as text: `/home`, `stdin:db.sql`.
+/// The sources of a snapshot as text: `/home`, `stdin:db.sql`, `import:old.zip`.
 pub fn shown_roots(snapshot: &Snapshot) -> Vec<String> {
     snapshot.body.roots.iter().map(|root| shown_root(&root.0)).collect()
 }
 
 /// A source as records name it, as text: `/home`, `stdin:db.sql`.
 pub fn shown_root(root: &[u8]) -> String {
-    match root.starts_with(STREAM) {
+    match root.starts_with(STREAM) || root.starts_with(ARCHIVE) {
         true => escape_bytes(root).into_owned(),
         false => shown_path(root),
     }

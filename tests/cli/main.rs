@@ -10,6 +10,7 @@ mod copy;
 mod export;
 mod forget;
 mod history;
+mod import;
 mod in_place;
 mod kit;
 mod prune;

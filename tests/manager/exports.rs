@@ -305,3 +305,6 @@ fn damaged_files_are_named_and_the_rest_is_exported() {
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 }
+
+mod hostile;
+mod imports;

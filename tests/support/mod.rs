@@ -17,4 +17,6 @@ pub(crate) use crash_states::{CrashState, crash_states};
 pub(crate) use dice::Dice;
 pub(crate) use lab::{Lab, LabOptions, LabTime, ManifestCopy, PASSWORD};
 pub(crate) use live::{LiveTree, set_times, set_xattr};
+#[allow(unused_imports)]
+pub(crate) use tree_copy::Body;
 pub(crate) use tree_copy::TreeCopy;

@@ -187,6 +187,14 @@ pub(super) struct FromArgs {
 }
 
 impl FromArgs {
+    /// Whether something was asked for that only bundles have.
+    pub(super) fn is_given(&self) -> bool {
+        self.from_password_file.is_some()
+            || self.from_password_command.is_some()
+            || self.from_key_file.is_some()
+            || !self.snapshot.is_empty()
+    }
+
     fn open(&self, path: &Path, context: &Context) -> Result<OpenBundle> {
         let shown = path.display().to_string();
         let secret = SecretArgs {

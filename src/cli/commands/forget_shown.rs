@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::snapshots::SnapshotJson;
 use crate::cli::output::{Align, Output, Table, local_ms};
-use crate::cli::select::{shown_path, shown_roots};
+use crate::cli::select::shown_roots;
 use crate::error::Result;
 use crate::model::escape_bytes;
 use crate::repository::Snapshot;
 use crate::retention::{Decision, GroupPlan, Reason, RetentionPlan};
+use crate::tree::shown_root;
 
 /// Said of a snapshot that goes.
 const NO_RULE: &str = "no rule keeps it";
@@ -102,10 +103,7 @@ struct DecisionJson {
 
 impl GroupJson {
     fn new(group: &GroupPlan, snapshots: &[&Snapshot]) -> Self {
-        let path = |root: &Vec<u8>| match root.starts_with(b"stdin:") {
-            true => escape_bytes(root).into_owned(),
-            false => shown_path(root),
-        };
+        let path = |root: &Vec<u8>| shown_root(root);
         let decision = |decision: &Decision| DecisionJson {
             action: action(decision),
             reasons: reasons(decision),

@@ -99,7 +99,7 @@ impl Command {
             Self::Timeline(args) => timeline::run(&args, context),
             Self::Dump(args) => dump::run(&args, context),
             Self::Export(args) => export::run(*args, context),
-            Self::Import(args) => import::run(&args, context),
+            Self::Import(args) => import::run(*args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Recover(args) => recover::run(&args, context),
             Self::Rollback(args) => rollback::run(&args, context),
