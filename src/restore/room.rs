@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::options::{RestoreOptions, SparsePolicy};
+use super::options::{Overwrite, RestoreOptions, SparsePolicy};
 use super::selected::Selected;
 use super::selection::Selection;
 use super::target::split_path;
 use crate::error::{Error, Result};
-use crate::fsmeta::{self, OpenDir, Space};
+use crate::fsmeta::{self, OpenDir, Space, Stat};
 use crate::model::{Content, Entry, FileKind, Piece, format_bytes};
 use crate::repository::{Repository, Snapshot};
 use crate::runtime::CancelToken;
@@ -167,12 +167,26 @@ impl<'r> Estimate<'r> {
                 dir = Some((folder.to_vec(), self.open(folder)));
             }
             let there = dir.as_ref().and_then(|(_, fd)| fd.as_ref());
-            let there = there.map_or(0, |fd| taken_up(fd, name));
-            let bytes = written(self.repository, self.options.sparse, &entry)?;
-            let bytes = bytes.next_multiple_of(self.block);
-            needed = needed.saturating_add(bytes.saturating_sub(there));
+            let there = there.and_then(|fd| fsmeta::stat_at(fd, name).ok());
+            needed = needed.saturating_add(self.growth(&entry, there.as_ref())?);
         }
         Ok(needed)
+    }
+
+    /// Bytes that an entry takes up more than what is under its name.
+    fn growth(&self, entry: &Entry, there: Option<&Stat>) -> Result<u64> {
+        let taken_up = match (self.options.overwrite, there) {
+            (_, None) => 0,
+            (Overwrite::Never, Some(_)) => return Ok(0),
+            (Overwrite::IfNewer, Some(found)) if entry.mtime <= found.mtime => return Ok(0),
+            // What stays makes no room; of the same size it is mostly the same.
+            (Overwrite::KeepBoth, Some(found)) if found.size != entry.size => 0,
+            (_, Some(found)) if found.kind == FileKind::File => found.blocks.saturating_mul(512),
+            (_, Some(_)) => 0,
+        };
+        let bytes = written(self.repository, self.options.sparse, entry)?;
+        let bytes = bytes.next_multiple_of(self.block);
+        Ok(bytes.saturating_sub(taken_up))
     }
 
     fn open(&self, folder: &[u8]) -> Option<OwnedFd> {
@@ -211,12 +225,4 @@ pub(super) fn written(repository: &Repository, sparse: SparsePolicy, entry: &Ent
         }
     }
     Ok(bytes.min(size))
-}
-
-/// Bytes that the file under a name takes up, 0 if there is none.
-fn taken_up(dir: &OwnedFd, name: &[u8]) -> u64 {
-    match fsmeta::stat_at(dir, name) {
-        Ok(found) if found.kind == FileKind::File => found.blocks.saturating_mul(512),
-        _ => 0,
-    }
 }

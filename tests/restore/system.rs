@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use larder::error::Error;
-use larder::restore::{OwnerPolicy, RestoreOptions, SparsePolicy, restore};
+use larder::restore::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy, restore};
 
 use crate::support::{Lab, describe, noise};
 
@@ -82,6 +82,17 @@ fn a_target_without_room_is_refused_at_once() {
     }
     let dry = RestoreOptions { dry_run: true, ..lab.options() };
     assert_eq!(lab.restore_well(&snapshot, &dry).files, 11);
+    // What stays makes no room for a copy beside it, and takes none if there is no copy.
+    for name in ["0", "1", "2", "3"] {
+        fs::write(lab.out(name), vec![1; 250_000]).expect("writes");
+    }
+    let source = lab.options().subtree.expect("a folder");
+    let paths = (0..4).map(|n| [&source[..], format!("/{n}").as_bytes()].concat()).collect();
+    let never = RestoreOptions { paths, overwrite: Overwrite::Never, ..lab.options() };
+    assert_eq!(lab.restore_well(&snapshot, &never).skipped, 4);
+    let both = RestoreOptions { overwrite: Overwrite::KeepBoth, ..never };
+    let failed = restore(&lab.repository, &snapshot, &both, &lab.runtime);
+    assert!(matches!(&failed, Err(Error::Local { .. })), "{failed:?}");
 }
 
 #[test]
