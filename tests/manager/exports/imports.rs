@@ -274,3 +274,21 @@ fn later_members_replace_earlier_ones() {
     assert_eq!((len(b"a"), len(b"b"), len(b"c")), (5, 6, 5));
     assert!(found.0.values().all(|node| node.same_as.is_none()));
 }
+
+/// A bundle that the manager made comes into another repository as any archive does.
+#[test]
+fn bundles_are_imported_by_the_same_call() {
+    let house = House::new();
+    let bundle = house.shop.manager().export_backup(house.id, ExportFormat::Larder);
+    let bundle = bundle.expect("exports");
+    let other = Shop::with(crate::shop::ShopOptions {
+        suite: larder::crypto::Suite::None,
+        ..Default::default()
+    });
+    let manager = other.manager();
+    let id = manager.import_backup(&bundle).expect("imports");
+    let snapshot = other.snapshot(manager.repository(), id);
+    assert_eq!(snapshot.host, "shop");
+    let found = TreeCopy::of_snapshot(manager.repository(), &snapshot, &house.shop.source());
+    house.shop.live_copy().assert_same(&found.expect("reads"), "the bundle");
+}
