@@ -118,6 +118,17 @@ pub fn try_lock(fd: impl AsFd, is_shared: bool) -> io::Result<bool> {
     }
 }
 
+/// Lets go of what [`try_lock`] took, at once: closing it does that only when no process that was
+/// forked meanwhile has it open too.
+pub fn unlock(fd: impl AsFd) {
+    let _ = rustix::fs::flock(fd, rustix::fs::FlockOperation::Unlock);
+}
+
+/// Whether an entry belongs to the user that this process acts for, or to root.
+pub fn is_own(found: &super::Stat) -> bool {
+    found.uid == 0 || found.uid == rustix::process::geteuid().as_raw()
+}
+
 /// Whether this process may do what only root may.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -3,4 +3,6 @@
 mod exact;
 mod faults;
 mod kill;
+mod others;
+mod room;
 mod whole;

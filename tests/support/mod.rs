@@ -18,5 +18,5 @@ pub(crate) use dice::Dice;
 pub(crate) use lab::{Lab, LabOptions, LabTime, ManifestCopy, PASSWORD};
 pub(crate) use live::{LiveTree, set_times, set_xattr};
 #[allow(unused_imports)]
-pub(crate) use tree_copy::Body;
+pub(crate) use tree_copy::{Body, Node};
 pub(crate) use tree_copy::TreeCopy;

@@ -54,6 +54,12 @@ pub(super) fn run(args: &RollbackArgs, context: &Context) -> Result<Finish> {
     } else {
         print(&report, args.dry_run, context)?;
     }
+    for folder in &report.left_alone {
+        out.warn(&format!(
+            "`{}` is not yours, or tells of another place: it is left alone",
+            folder.display()
+        ));
+    }
     for conflict in &report.conflicts {
         let kept_at = match &conflict.kept_at {
             Some(kept_at) => format!("what it was is at `{}`", kept_at.display()),

@@ -149,6 +149,18 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        fsmeta::unlock(&self.file);
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        fsmeta::unlock(&self.file);
+    }
+}
+
 /// A journal that is read.
 pub(super) struct Records {
     file: File,
@@ -247,4 +259,92 @@ fn write_zeros(file: &File, len: u64) -> io::Result<()> {
 
 fn invalid(what: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            version: VERSION,
+            id: "00".into(),
+            repository: RepoId([1; 32]),
+            snapshot: BackupId([2; 16]),
+            target: ByteBuf::from(*b"/"),
+            folders: Vec::new(),
+        }
+    }
+
+    fn some_records() -> Vec<Record> {
+        let path = ByteBuf::from(*b"a/\xff");
+        let (identity, folder) = ((1, 2), 0);
+        vec![
+            Record::Begin,
+            Record::Aside { path: path.clone(), identity, folder, number: 7 },
+            Record::Put { path, identity, folder, from: None },
+            Record::Committed,
+        ]
+    }
+
+    fn written(records: &[Record]) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = File::open(folder.path()).expect("opens");
+        let mut journal = Journal::create(&dir, &header(), 1 << 16).expect("makes");
+        records.iter().for_each(|record| journal.append(record).expect("appends"));
+        journal.sync(&Steps::default()).expect("writes");
+        let path = folder.path().join("journal");
+        assert!(path.metadata().expect("is there").len() >= 1 << 16, "space is set aside");
+        (folder, path)
+    }
+
+    fn read(path: &std::path::Path) -> Option<Records> {
+        Records::read(File::open(path).expect("opens")).expect("reads")
+    }
+
+    #[test]
+    fn what_was_written_comes_back() {
+        let (_folder, path) = written(&some_records());
+        let records = read(&path).expect("a journal");
+        assert_eq!(records.header, header());
+        assert!(records.has_begun && records.is_committed);
+        let all: Vec<Record> =
+            (0..records.len()).map(|at| records.get(at).expect("reads")).collect();
+        assert_eq!(all[1..], some_records());
+    }
+
+    /// Cut off, zeroed or spoiled at every byte: what is before that is read, nothing else, and
+    /// never a commit that was not written wholly.
+    #[test]
+    fn torn_tails_end_a_journal() {
+        let (folder, path) = written(&some_records());
+        let whole = std::fs::read(&path).expect("reads");
+        let records = read(&path).expect("a journal");
+        let ends: Vec<u64> = records.bodies.iter().map(|(at, len)| at + u64::from(*len)).collect();
+        let last = *ends.last().expect("records");
+        let torn = folder.path().join("torn");
+        for at in 0..last as usize {
+            let before = ends.iter().filter(|end| **end <= at as u64).count();
+            let mut zeroed = whole.clone();
+            zeroed[at..].fill(0);
+            let mut spoiled = whole.clone();
+            spoiled[at] ^= 0x5a;
+            for bytes in [&whole[..at], &zeroed[..], &spoiled[..]] {
+                std::fs::write(&torn, bytes).expect("writes");
+                let found = read(&torn);
+                assert_eq!(found.as_ref().map_or(0, Records::len), before, "torn at {at}");
+                assert!(found.is_none_or(|found| !found.is_committed), "torn at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_versions_are_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = File::open(folder.path()).expect("opens");
+        let other = Header { version: VERSION + 1, ..header() };
+        drop(Journal::create(&dir, &other, 10).expect("makes"));
+        let file = File::open(folder.path().join("journal")).expect("opens");
+        assert_eq!(Records::read(file).err().map(|e| e.kind()), Some(io::ErrorKind::Unsupported));
+    }
 }

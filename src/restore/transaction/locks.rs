@@ -16,6 +16,12 @@ use crate::restore::target::Target;
 #[derive(Default)]
 pub(super) struct Locks(Vec<OwnedFd>);
 
+impl Drop for Locks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(fsmeta::unlock);
+    }
+}
+
 impl Locks {
     /// Takes hold of the paths, or of what is there of the way to them.
     ///

@@ -32,6 +32,7 @@ mod draft;
 mod extras;
 mod journal;
 mod locks;
+mod named;
 mod options;
 mod registry;
 mod report;
@@ -167,7 +168,7 @@ pub fn restore_in_place(
 /// [`Error::Local`] for what cannot be read.
 pub fn unfinished(dir: Option<&Path>, state_dir: Option<&Path>) -> Result<Vec<Unfinished>> {
     let found = Remains::find(dir, state_dir)?;
-    Ok(found.into_iter().map(|remains| remains.shown).collect())
+    Ok(found.remains.iter().map(|remains| remains.shown.clone()).collect())
 }
 
 /// Brings in-place restores that did not come to their end to one: back to the tree of before, or
@@ -179,7 +180,9 @@ pub fn unfinished(dir: Option<&Path>, state_dir: Option<&Path>) -> Result<Vec<Un
 pub fn rollback(dir: Option<&Path>, options: &RollbackOptions) -> Result<RollbackReport> {
     let steps = Steps::new(options.hook.as_ref());
     let mut report = RollbackReport::default();
-    for remains in Remains::find(dir, options.state_dir.as_deref())? {
+    let finds = Remains::find(dir, options.state_dir.as_deref())?;
+    report.left_alone = finds.left_alone;
+    for remains in finds.remains {
         report.unfinished.push(remains.shown.clone());
         if options.dry_run || (remains.shown.is_running && dir.is_none()) {
             continue;

@@ -136,6 +136,9 @@ pub struct RollbackReport {
     pub undone: u64,
     /// What could not be brought back because something else took its place meanwhile.
     pub conflicts: Vec<RollbackConflict>,
+    /// What has the name of a staging folder, and was left alone: it is not ours (another user
+    /// has to roll it back), or its journal tells of something else.
+    pub left_alone: Vec<PathBuf>,
 }
 
 /// Something that a rollback could not bring back.

@@ -25,7 +25,12 @@ pub(super) fn before(
         let full = ctx.target.join(path);
         // What is there of the way to it.
         let Some(dir) = full.ancestors().find(|dir| dir.is_dir()) else { continue };
-        for remains in Remains::find(Some(dir), options.state_dir.as_deref())? {
+        let finds = Remains::find(Some(dir), options.state_dir.as_deref())?;
+        for folder in finds.left_alone {
+            let text = format!("`{}` is not ours, and left alone", folder.display());
+            ctx.ledger.warn(b"", text);
+        }
+        for remains in finds.remains {
             let id = remains.shown.id.clone();
             settle(remains, steps, None)?;
             let text = format!("the unfinished in-place restore {id} was brought to its end first");
@@ -84,7 +89,10 @@ pub(super) fn take_back(
     };
     let settled = match opened {
         Ok(Some(remains)) => settle(remains, steps, None),
-        Ok(None) => Ok(()),
+        Ok(None) => {
+            let what = "its staging folders cannot be used any more".into();
+            Err(Error::RollbackFailed { what, folder: folder.clone(), source: None })
+        }
         Err(error) => Err(error),
     };
     let error = match (settled, reason) {

@@ -185,6 +185,8 @@ fn make(
     }
     steps.at("made folder")?;
     let fd = fsmeta::open_dir_at(&top, name, OpenDir::Read)?;
+    // Nobody takes it for left behind while we are at work.
+    let _ = fsmeta::try_lock(&fd, false);
     // It inherits nothing that would spread to what is made in it.
     let plain = Metadata {
         kind: FileKind::Dir,
@@ -210,6 +212,12 @@ fn make(
         result => result?,
     }
     Ok(Staging { path: path.to_vec(), new, old, fd })
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        fsmeta::unlock(&self.fd);
+    }
 }
 
 impl Staging {

@@ -4,20 +4,21 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::clean::{folders_now, remove_staging};
-use super::extras::join;
-use super::journal::{self, Records};
+use super::journal::Records;
+use super::named::{entry_of, is_ours, is_private, open_journal, staging_names};
 use super::options::Steps;
 use super::registry::{self, Entry, KeptFolder};
 use super::report::{InPlaceState, Unfinished};
 use super::undo::{Undone, undo};
 use crate::error::{Error, Result};
 use crate::fsmeta::{self, OpenDir};
+use crate::model::FileKind;
 use crate::restore::target::{Target, split_path};
-use crate::source::{STAGING_PREFIX, is_staging_name};
 
 /// An in-place restore that did not come to its end.
 pub(super) struct Remains {
@@ -27,6 +28,40 @@ pub(super) struct Remains {
     state_dir: Option<PathBuf>,
     /// `None` if it had none yet, or none any more.
     records: Option<Records>,
+    /// The staging folders, so that nobody else does the same.
+    held: Vec<OwnedFd>,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        self.held.iter().for_each(fsmeta::unlock);
+    }
+}
+
+/// What was found of restores that did not come to their end.
+#[derive(Default)]
+pub(super) struct Finds {
+    pub(super) remains: Vec<Remains>,
+    /// What has the name of a staging folder and is not ours, or tells of something else.
+    pub(super) left_alone: Vec<PathBuf>,
+}
+
+impl Finds {
+    fn add(&mut self, entry: Entry, state_dir: Option<&Path>) -> Result<()> {
+        if self.remains.iter().any(|known| known.entry.id == entry.id) {
+            return Ok(());
+        }
+        let folders: Vec<PathBuf> = entry
+            .folders()
+            .iter()
+            .map(|(path, _)| entry.target().join(OsStr::from_bytes(path)))
+            .collect();
+        match Remains::open(entry, state_dir)? {
+            Some(remains) => self.remains.push(remains),
+            None => self.left_alone.extend(folders.into_iter().filter(|folder| folder.exists())),
+        }
+        Ok(())
+    }
 }
 
 impl Remains {
@@ -35,9 +70,9 @@ impl Remains {
     ///
     /// # Errors
     /// What cannot be read. A tree that is gone, or not mounted, is passed over.
-    pub(super) fn find(dir: Option<&Path>, state_dir: Option<&Path>) -> Result<Vec<Self>> {
+    pub(super) fn find(dir: Option<&Path>, state_dir: Option<&Path>) -> Result<Finds> {
         let dir = dir.map(absolute).transpose()?;
-        let mut found: Vec<Self> = Vec::new();
+        let mut finds = Finds::default();
         for entry in state_dir.map(registry::list).transpose()?.unwrap_or_default() {
             let target = entry.target();
             let concerns = |dir: &PathBuf| {
@@ -46,28 +81,23 @@ impl Remains {
                     folder.starts_with(dir) || dir.starts_with(&folder)
                 })
             };
-            if dir.as_ref().is_none_or(concerns)
-                && let Some(remains) = Self::open(entry, state_dir)?
-            {
-                found.push(remains);
+            if dir.as_ref().is_none_or(concerns) {
+                finds.add(entry, state_dir)?;
             }
         }
         for above in dir.iter().flat_map(|dir| dir.ancestors()) {
             for name in staging_names(above) {
-                let Some(entry) = entry_of(&above.join(OsStr::from_bytes(&name)))? else {
-                    continue;
-                };
-                if found.iter().all(|known| known.entry.id != entry.id)
-                    && let Some(remains) = Self::open(entry, state_dir)?
-                {
-                    found.push(remains);
+                match entry_of(above, &name)? {
+                    Some(entry) => finds.add(entry, state_dir)?,
+                    None => finds.left_alone.push(above.join(OsStr::from_bytes(&name))),
                 }
             }
         }
-        Ok(found)
+        Ok(finds)
     }
 
-    /// What is left of the restore that `entry` tells of; `None` if its target is gone.
+    /// What is left of the restore that `entry` tells of; `None` if its target is gone, or a
+    /// staging folder is not ours.
     ///
     /// # Errors
     /// What cannot be read.
@@ -76,14 +106,29 @@ impl Remains {
         let folders = entry.folders();
         let Ok(dir) = File::open(&target) else { return Ok(None) };
         let tree = Target::of(&target, dir)?;
-        let first = folders.first().map(|(path, _)| path.clone()).unwrap_or_default();
-        let mut is_running = false;
-        let mut records = None;
-        if let Some(file) = open_journal(&tree, &first)? {
-            let local = |error| Error::local("read the journal in", tree.join(&first), error);
-            is_running = !fsmeta::try_lock(&file, false).map_err(local)?;
-            records = Records::read(file).map_err(local)?;
+        let (mut is_running, mut held, mut records) = (false, Vec::new(), None);
+        for (number, (path, _)) in folders.iter().enumerate() {
+            let local = |error| Error::local("read the journal in", tree.join(path), error);
+            let staging = match tree.open_dir(path, OpenDir::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+                staging => staging.map_err(local)?,
+            };
+            if !is_private(&fsmeta::stat_fd(&staging).map_err(local)?, FileKind::Dir) {
+                return Ok(None);
+            }
+            // Its process holds it, from the moment in which it is made.
+            is_running |= !fsmeta::try_lock(&staging, false).unwrap_or(true);
+            if number == 0
+                && let Some(file) = open_journal(&staging).map_err(local)?
+            {
+                is_running |= !fsmeta::try_lock(&file, false).unwrap_or(true);
+                records = Records::read(file).map_err(local)?;
+            }
+            held.push(staging);
         }
+        // A journal of something else is none.
+        let records = records.filter(|records| records.header.id == entry.id);
         let state = match &records {
             Some(records) if records.is_committed => InPlaceState::Committed,
             None if entry.is_committed => InPlaceState::Committed,
@@ -98,7 +143,7 @@ impl Remains {
             is_running,
         };
         let state_dir = state_dir.map(Path::to_path_buf);
-        Ok(Some(Self { shown, tree, entry, state_dir, records }))
+        Ok(Some(Self { shown, tree, entry, state_dir, records, held }))
     }
 
     /// Brings it to its end: undoes what was exchanged, or finishes the removal of what was set
@@ -173,7 +218,10 @@ impl Remains {
 pub(in crate::restore) fn refuse_unfinished(target: &Path) -> Result<()> {
     let Some(there) = target.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
     let Ok(there) = std::fs::canonicalize(there) else { return Ok(()) };
-    match there.ancestors().find(|folder| !staging_names(folder).is_empty()) {
+    match there
+        .ancestors()
+        .find(|folder| staging_names(folder).iter().any(|name| is_ours(folder, name)))
+    {
         None => Ok(()),
         Some(folder) => {
             let folder = folder.display();
@@ -190,62 +238,6 @@ pub(in crate::restore) fn refuse_unfinished(target: &Path) -> Result<()> {
 pub(super) fn busy(folder: &Path) -> Error {
     let what = format!("another in-place restore is at work in `{}`", folder.display());
     Error::Busy { what }
-}
-
-/// The names of the staging folders in a folder; none if it cannot be read.
-pub(super) fn staging_names(folder: &Path) -> Vec<Vec<u8>> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let names = entries.flatten().map(|entry| entry.file_name().as_bytes().to_vec());
-    names.filter(|name| is_staging_name(name)).collect()
-}
-
-/// What a staging folder that was found by its name tells of its restore.
-fn entry_of(folder: &Path) -> Result<Option<Entry>> {
-    let name = folder.file_name().map(OsStr::as_bytes).unwrap_or_default();
-    let Some(id) = name.strip_prefix(STAGING_PREFIX.as_bytes()) else { return Ok(None) };
-    let id = String::from_utf8_lossy(id).into_owned();
-    let mut primary = folder.to_path_buf();
-    if let Ok(lead) = std::fs::read(folder.join("primary")) {
-        let lead = PathBuf::from(OsStr::from_bytes(&lead));
-        if lead.is_absolute() && lead.file_name() == folder.file_name() && lead.is_dir() {
-            primary = lead;
-        }
-    }
-    let local = |error| Error::local("read the journal in", &primary, error);
-    let journal = match File::open(primary.join(OsStr::from_bytes(journal::NAME))) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        file => Records::read(file.map_err(local)?).map_err(local)?,
-    };
-    if let Some(records) = journal {
-        let header = &records.header;
-        let folders: Vec<KeptFolder> = header
-            .folders
-            .iter()
-            .map(|folder| (join(&folder.top, folder.name.as_bytes()), folder.above.clone()))
-            .collect();
-        return Ok(Some(Entry::new(&id, &header.target, &folders)));
-    }
-    // Nothing was exchanged: it goes, and the folder that it is in stays as it is.
-    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(None) };
-    let local = |error| Error::local("look at", above, error);
-    let dir = File::open(above).map_err(local)?;
-    let (_, now) = super::described::Described::read(&dir, b".").map_err(local)?;
-    let folders = [(name.as_bytes().to_vec(), now)];
-    Ok(Some(Entry::new(&id, above.as_os_str().as_bytes(), &folders)))
-}
-
-fn open_journal(tree: &Target, staging: &[u8]) -> Result<Option<File>> {
-    let dir = match tree.open_dir(staging, OpenDir::Path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        dir => dir.map_err(|error| Error::local("open", tree.join(staging), error))?,
-    };
-    match fsmeta::open_file_at(&dir, journal::NAME) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        file => {
-            let file = file.map_err(|error| Error::local("open", tree.join(staging), error))?;
-            Ok(Some(file))
-        }
-    }
 }
 
 /// A folder without symbolic links in its path.

@@ -14,7 +14,7 @@ use larder::repository::{Repository, Snapshot};
 use larder::restore::transaction::{Hook, InPlaceOptions, InPlaceReport, restore_in_place};
 use larder::runtime::Runtime;
 
-use crate::support::{Lab, TreeCopy};
+use crate::support::{Lab, Node, TreeCopy};
 
 /// Everything but change times: what [`TreeCopy`] compares, and inode numbers, flags and blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,11 @@ impl Exact {
         let mut inodes = BTreeMap::new();
         read(folder, folder, &mut inodes);
         Self { tree: TreeCopy::of_folder(folder), inodes }
+    }
+
+    /// One entry of the tree.
+    pub(crate) fn node(&self, path: &[u8]) -> Option<&Node> {
+        self.tree.get(path)
     }
 
     /// Whether the folder is this tree.

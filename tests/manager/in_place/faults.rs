@@ -7,7 +7,7 @@ use larder::error::Error;
 use larder::restore::transaction::InPlaceOptions;
 
 use super::exact::{Case, Exact, assert_clean, failing};
-use crate::support::Lab;
+use crate::support::{Dice, Lab, LabOptions, TreeCopy};
 
 /// An error at any step of an in-place restore: afterwards the tree is exactly as it was before,
 /// or, once it is committed, as in the snapshot.
@@ -51,4 +51,38 @@ fn rollback_on_error() {
         }
     }
     assert!(failed > 35, "only {failed} steps");
+}
+
+/// Random trees, edited at random: a restore that fails at a random step leaves the tree exactly as
+/// it was, and one that does not makes it the one of the snapshot.
+#[test]
+fn random_trees_are_restored_wholly_or_not_at_all() {
+    for seed in 0..rounds(6, 60) {
+        let lab =
+            Lab::with(600 + seed, LabOptions { samples: false, entries: 40, ..Default::default() });
+        let snapshot = lab.backup().snapshot.expect("a snapshot");
+        let stored = TreeCopy::of_folder(&lab.source());
+        lab.tree().edit(25);
+        let (repository, state) = (lab.open(), lab.scratch("in-place-state"));
+        let case = Case { lab, repository, snapshot, stored, state };
+        let before = Exact::of(&case.source());
+        let dice = Dice::seeded(seed);
+        for _ in 0..4 {
+            let (hook, _) = failing(10 + dice.below(120));
+            let options = InPlaceOptions { hook: Some(hook), ..case.options() };
+            match case.restore(&options) {
+                Ok(_) => break,
+                Err(error) => {
+                    before.assert_same(&case.source(), format!("seed {seed}: {error:?}"));
+                    assert_clean(&case.source(), Some(&case.state));
+                }
+            }
+        }
+        case.restore(&case.options()).expect("restores");
+        case.assert_restored(format!("seed {seed}"));
+    }
+}
+
+fn rounds(short: u64, long: u64) -> u64 {
+    if std::env::var_os("LARDER_TEST_LONG").is_some() { long } else { short }
 }
