@@ -1,6 +1,7 @@
 //! `restore --in-place` and `rollback`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{Person, person_with_data};
 
@@ -49,6 +50,7 @@ fn remains_are_listed_and_removed() {
     insta::assert_snapshot!(person.run("rollback"));
     let staging = person.path("data/.larder-in-place-0123456789abcdef");
     fs::create_dir_all(staging.join("new")).expect("makes");
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).expect("a mode");
     fs::write(staging.join("new/half"), b"half").expect("writes");
     let said = person.run(&format!("-r repo restore {} -t data", latest(&person, "data")));
     assert_eq!(said.code, 11, "{said}");

@@ -38,7 +38,7 @@ pub(super) fn is_ours(above: &Path, name: &[u8]) -> bool {
 /// Whether an entry is of this kind and was made by us, or by root, for nobody else.
 pub(super) fn is_private(found: &Stat, kind: FileKind) -> bool {
     let is_closed = match kind {
-        FileKind::Dir => found.mode == 0o700,
+        FileKind::Dir => found.mode & 0o777 == 0o700,
         _ => found.mode & 0o022 == 0,
     };
     found.kind == kind && is_closed && fsmeta::is_own(found)

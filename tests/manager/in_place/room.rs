@@ -27,9 +27,14 @@ impl Mount {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(path.to_path_buf()));
         }
-        eprintln!("skipped: mounting is not permitted here");
+        report_skipped();
         None
     }
+}
+
+#[allow(clippy::print_stderr)]
+fn report_skipped() {
+    eprintln!("skipped: mounting is not permitted here");
 }
 
 impl Drop for Mount {
