@@ -17,6 +17,6 @@ pub(crate) use crash_states::{CrashState, crash_states};
 pub(crate) use dice::Dice;
 pub(crate) use lab::{Lab, LabOptions, LabTime, ManifestCopy, PASSWORD};
 pub(crate) use live::{LiveTree, set_times, set_xattr};
+pub(crate) use tree_copy::TreeCopy;
 #[allow(unused_imports)]
 pub(crate) use tree_copy::{Body, Node};
-pub(crate) use tree_copy::TreeCopy;
