@@ -112,6 +112,24 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// The same repository, opened with the same keys, with an index and memories of its own: for
+    /// whoever must not be disturbed by what others load, or must not disturb them.
+    pub fn apart(&self) -> Self {
+        Self {
+            id: self.id,
+            storage: Arc::clone(&self.storage),
+            keys: Arc::clone(&self.keys),
+            config: self.config.clone(),
+            chunkers: self.chunkers.clone(),
+            index: Arc::new(self.index.apart()),
+            segments: SegmentCache::new(),
+            state: self.state.clone(),
+            slot_id: self.slot_id,
+            random: self.random.clone(),
+            recovery: Mutex::default(),
+        }
+    }
+
     /// Its id.
     pub fn id(&self) -> RepoId {
         self.id

@@ -26,14 +26,6 @@ impl Repository {
         *self.recovery.lock() = Recovery::Forbidden;
     }
 
-    /// Lets readers ask the packs again, after [`Repository::forbid_recovery`].
-    pub fn allow_recovery(&self) {
-        let mut recovery = self.recovery.lock();
-        if *recovery == Recovery::Forbidden {
-            *recovery = Recovery::Possible;
-        }
-    }
-
     /// Looks now into the packs that the index does not name, even if that was forbidden before.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -280,7 +281,10 @@ pub(crate) fn make_private_folder(folder: &Path) -> Result<()> {
 fn write_private(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     make_private_folder(folder)?;
     let path = folder.join(name);
-    let new = folder.join(format!("{name}.{}.new", std::process::id()));
+    // Several open repositories of one process may write at the same time.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let new = folder.join(format!("{name}.{}-{number}.new", std::process::id()));
     let failed = |e| Error::local("write", &path, e);
     let mut file = std::fs::OpenOptions::new()
         .create(true)

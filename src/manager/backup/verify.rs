@@ -79,10 +79,8 @@ impl BackupManager {
         }
         let options =
             CheckOptions { read_data, snapshots: Some(vec![id]), ..CheckOptions::default() };
-        let report = check(self.repository(), &options, runtime);
-        // Others of this manager may want to restore what they can.
-        self.repository().allow_recovery();
-        let report = report?;
+        // Backups of this manager that run meanwhile load and merge the index that they share.
+        let report = check(&self.repository().apart(), &options, runtime)?;
         details.checked = report.checked;
         details.findings = report.findings;
         details.files_left_out = report.hits.left_out;

@@ -150,6 +150,17 @@ impl Index {
         Self { repo_id, keys, cache_dir, levels: RwLock::default(), building: Mutex::default() }
     }
 
+    /// An index of the same repository that is loaded by itself.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            repo_id: self.repo_id,
+            keys: Arc::clone(&self.keys),
+            cache_dir: self.cache_dir.clone(),
+            levels: RwLock::default(),
+            building: Mutex::default(),
+        }
+    }
+
     /// Where an id is, if it is stored in a pack that is there. Other copies: [`Index::find_all`].
     pub fn find(&self, id: &[u8; 32]) -> Option<Location> {
         let levels = self.levels.read();

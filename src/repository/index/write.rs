@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use xorf::{BinaryFuse8, DmaSerializable};
 
@@ -31,7 +32,12 @@ pub(super) fn write_in_folder(
     }
     let name = name.finalize().to_hex();
     let path = folder.join(format!("index-{}", &name[..32]));
-    let unfinished = folder.join(format!("index-{}.{}.new", &name[..32], std::process::id()));
+    // Two open repositories of one process may make the same level at the same time, and must not
+    // cut short what the other one has mapped.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let pid = std::process::id();
+    let unfinished = folder.join(format!("index-{}.{pid}-{number}.new", &name[..32]));
     let local = |e| Error::local("write", &path, e);
     let file = std::fs::OpenOptions::new()
         .create(true)
