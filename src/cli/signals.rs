@@ -2,6 +2,7 @@
 //! ends the program at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -14,6 +15,9 @@ use crate::runtime::CancelToken;
 /// The terminal as it was before a password is typed into it, while that goes on.
 static PROMPTING: Mutex<Option<Termios>> = Mutex::new(None);
 
+/// Whether what runs is undone when it is interrupted.
+static UNDOES: AtomicBool = AtomicBool::new(false);
+
 /// Lets signals cancel `cancel`. Where no handler can be set, signals keep their usual effect.
 pub(crate) fn install(cancel: CancelToken, out: Arc<Output>) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
@@ -23,18 +27,34 @@ pub(crate) fn install(cancel: CancelToken, out: Arc<Output>) {
                 restore_terminal(&before);
                 end(signal);
             }
+            let undoes = UNDOES.load(Ordering::Relaxed);
             if cancel.is_cancelled() {
+                if undoes {
+                    out.warn("stopped in the middle: `larder rollback` undoes the rest");
+                }
                 end(signal);
             }
             cancel.cancel_by_signal(signal);
             if !out.json && !out.quiet {
-                out.to_stderr("stopping, and keeping what is done; once more stops at once");
+                out.to_stderr(match undoes {
+                    true => "undoing everything; once more leaves that to `larder rollback`",
+                    false => "stopping, and keeping what is done; once more stops at once",
+                });
             }
         }
     };
     // Without the thread nothing would answer the signals that are now caught, so the default
     // effect is what dropping `signals` brings back.
     let _ = std::thread::Builder::new().name("signals".into()).spawn(handler);
+}
+
+/// Runs `work`, which leaves nothing half done: an interruption is answered by undoing it, and
+/// whoever interrupts that is told what to do.
+pub(crate) fn while_undoable<T>(work: impl FnOnce() -> T) -> T {
+    UNDOES.store(true, Ordering::Relaxed);
+    let result = work();
+    UNDOES.store(false, Ordering::Relaxed);
+    result
 }
 
 /// Runs `prompt`, which switches echo off; a signal meanwhile restores the terminal and ends the

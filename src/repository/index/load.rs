@@ -77,7 +77,7 @@ impl Index {
             }
         })?;
         self.open_level_files(&listed);
-        self.retire_stale(&listed);
+        self.mark_stale(&listed);
         let mut loaded = Loaded::default();
         // Lists that were read before count for objects that are new, too.
         let mut known = Gathered::new(None);
@@ -108,12 +108,13 @@ impl Index {
                     builder.remove_run(run_id);
                 }
                 Err(MergeError::Level) => {
-                    self.retire_stale(&HashMap::new());
+                    self.mark_stale(&HashMap::new());
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into_error()),
             }
         }
+        self.retire_stale();
         // An interrupted merge leaves a run without some of its parts, the new or the old one.
         // All that it says is known from elsewhere then, and nothing is wrong.
         let lost = incomplete.into_iter().filter(|run| self.is_lost(run));
@@ -289,12 +290,21 @@ impl Index {
         }
     }
 
-    /// Retires levels that cover objects which are not in the repository any more.
-    fn retire_stale(&self, listed: &HashMap<ObjectHash, u64>) {
+    /// Takes levels out of use that cover objects which are not in the repository any more.
+    pub(super) fn mark_stale(&self, listed: &HashMap<ObjectHash, u64>) {
         for (level, used) in &mut self.levels.write().all {
             if *used == LevelUse::Active && !is_current(level, listed) {
-                *used = LevelUse::Retired;
+                *used = LevelUse::Stale;
                 level.remove_file();
+            }
+        }
+    }
+
+    /// What stale levels knew is known from others now.
+    fn retire_stale(&self) {
+        for (_, used) in &mut self.levels.write().all {
+            if *used == LevelUse::Stale {
+                *used = LevelUse::Retired;
             }
         }
     }

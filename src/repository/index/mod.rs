@@ -141,6 +141,9 @@ enum LevelUse {
     /// Made up from packs that no index object names: never merged, gone before a session looks
     /// for such packs.
     Recovered,
+    /// Covers objects that are not in the repository any more. What comes in its place is being
+    /// made: until then it answers readers who find an id nowhere else, and nobody else.
+    Stale,
     Retired,
 }
 
@@ -181,6 +184,14 @@ impl Index {
             for record in level.find(id) {
                 let pack = PackRef { level: number, pack_no: record.pack_no };
                 found.push(location(pack, &record));
+            }
+        }
+        if found.is_empty() {
+            for (number, level) in levels.stale() {
+                found.extend(level.find(id).map(|record| {
+                    let pack = PackRef { level: number, pack_no: record.pack_no };
+                    location(pack, &record)
+                }));
             }
         }
         found
@@ -266,10 +277,20 @@ impl Index {
 
 impl Levels {
     fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, &Arc<Level>)> {
-        self.all
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, used))| *used != LevelUse::Retired)
+        self.used_as(|used| matches!(used, LevelUse::Active | LevelUse::Recovered))
+    }
+
+    fn stale(&self) -> impl DoubleEndedIterator<Item = (u32, &Arc<Level>)> {
+        self.used_as(|used| used == LevelUse::Stale)
+    }
+
+    fn used_as(
+        &self,
+        fits: impl Fn(LevelUse) -> bool,
+    ) -> impl DoubleEndedIterator<Item = (u32, &Arc<Level>)> {
+        let numbered = self.all.iter().enumerate();
+        numbered
+            .filter(move |(_, (_, used))| fits(*used))
             .map(|(number, (level, _))| (number as u32, level))
     }
 

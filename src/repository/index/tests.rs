@@ -1,7 +1,7 @@
 //! Streams against sets: whatever deltas and runs say, in whatever order and how often, the index
 //! has exactly the records of all packs that count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -219,4 +219,28 @@ proptest! {
             }
         }
     }
+}
+
+/// While what comes in its place is made, a level whose objects were merged away still answers
+/// readers, and no writer relies on it.
+#[test]
+fn readers_find_their_way_while_an_index_is_loaded() {
+    let storage: SharedStorage = Arc::new(MemoryStorage::new());
+    let init = InitOptions { suite: Suite::None, ..InitOptions::default() };
+    let options = OpenOptions::default();
+    Repository::init(Arc::clone(&storage), &[Unlock::Nothing], &init, &options, &runtime())
+        .expect("inits");
+    let writer = open(&storage, None);
+    writer.name_packs(vec![directory(&writer, 1)]).expect("stores");
+    let reader = open(&storage, None);
+    let facts: BTreeSet<Fact> = facts(1).into_iter().collect();
+    let (id, ..) = *facts.first().expect("a chunk");
+    let index = reader.index();
+    assert_eq!((index.find(&id).is_some(), index.find_all(&id).len()), (true, 1));
+    index.mark_stale(&HashMap::new());
+    assert_eq!((index.find(&id).is_some(), index.find_all(&id).len()), (false, 1));
+    let bad = reader.load_index().expect("loads");
+    assert!(bad.is_empty(), "{bad:?}");
+    assert_eq!((index.find(&id).is_some(), index.find_all(&id).len()), (true, 1));
+    assert_eq!(said(index).len(), facts.len(), "and nothing is there twice");
 }

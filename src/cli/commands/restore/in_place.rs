@@ -9,6 +9,7 @@ use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::progress::Display;
 use crate::cli::output::{count, plural};
+use crate::cli::signals;
 use crate::error::Result;
 use crate::manager::{RecoveryManager, RecoveryRequest};
 use crate::model::{format_bytes, format_duration};
@@ -35,7 +36,7 @@ pub(super) fn run(
 ) -> Result<Finish> {
     let out = &context.out;
     let start = Instant::now();
-    let done = manager.restore_in_place(request);
+    let done = signals::while_undoable(|| manager.restore_in_place(request));
     display.finish();
     let done = done?;
     let summary = Summary {

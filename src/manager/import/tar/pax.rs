@@ -172,7 +172,7 @@ mod tests {
     fn records_are_read_by_their_lengths() {
         let mut pax = Pax::default();
         let records =
-            b"12 path=a\nb\n11 size=70\n22 SCHILY.xattr.u=\0=\nx\n18 mtime=-1.250000\n\0\0";
+            b"12 path=a\nb\n11 size=70\n23 SCHILY.xattr.u=\0=\nx\n19 mtime=-1.250000\n\0\0";
         pax.read(records).expect("reads");
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(pax.size, Some(70));
