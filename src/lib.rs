@@ -56,7 +56,8 @@
 //! - [`repository`]: keys, packs, index, snapshots;
 //! - [`tree`], [`source`]: a snapshot, a live folder;
 //! - [`archive`], [`restore`], [`retention`], [`verify`], [`repair`]: one operation each;
-//! - [`manager`]: what combines operations;
+//! - [`manager`]: the front door ([`manager::BackupManager`], [`manager::RecoveryManager`]) with an
+//!   example for each method, and what combines operations;
 //! - [`cli`]: the command line.
 //!
 //! The stored format is described in SPEC.md, byte by byte.
