@@ -207,6 +207,76 @@ fn schedules_survive_restarts() {
     assert_eq!((told.started(), completed(&manager).len()), (0, 1));
 }
 
+/// The database is lost, and later not to be used: the schedules are still there, and run. What was
+/// cancelled does not come back.
+#[test]
+fn schedules_outlive_the_database() {
+    let (shop, clock) = plain_with_clock();
+    let lose = || {
+        for suffix in ["", "-wal", "-shm"] {
+            let path = shop.state_dir().join(format!("history.sqlite{suffix}"));
+            let removed = std::fs::remove_file(path);
+            assert!(removed.is_ok() || suffix != "");
+        }
+    };
+    let ids = |manager: &BackupManager| -> Vec<String> {
+        let schedules = manager.schedules().expect("are there");
+        schedules.into_iter().map(|schedule| schedule.schedule_id).collect()
+    };
+    let manager = shop.manager();
+    let id = manager.schedule_backup(6, 0).expect("is made");
+    let other = manager.schedule_backup("@daily", 0).expect("is made");
+    drop(manager);
+    lose();
+    let manager = shop.manager();
+    let told = Arc::new(Told::default());
+    let scheduler = start(&manager, &told);
+    clock.advance_ms(6 * HOUR_MS);
+    scheduler.wake();
+    told.wait_ended(1);
+    scheduler.stop();
+    let mut both = vec![id.clone(), other.clone()];
+    let sorted = |manager: &BackupManager| {
+        let mut ids = ids(manager);
+        ids.sort();
+        ids
+    };
+    both.sort();
+    assert_eq!(sorted(&manager), both);
+    drop(manager);
+
+    // A folder is in the place of the file: what is known is run, and not changed.
+    lose();
+    let path = shop.state_dir().join("history.sqlite");
+    std::fs::create_dir(&path).expect("something in its place");
+    let manager = shop.manager();
+    start(&manager, &Arc::new(Told::default())).finish();
+    assert_eq!(sorted(&manager), both);
+    for error in [
+        manager.schedule_backup(1, 0).expect_err("is not stored"),
+        manager.pause_schedule(&id).expect_err("is not stored"),
+        manager.cancel_schedule(&id).expect_err("is not stored"),
+        manager.cancel_scheduled_backup().expect_err("is not stored"),
+    ] {
+        assert!(error.in_full().contains("no schedule can be changed"), "{error}");
+    }
+    assert_eq!(sorted(&manager), both);
+    drop(manager);
+    std::fs::remove_dir(&path).expect("it is gone again");
+
+    let manager = shop.manager();
+    manager.cancel_schedule(&id).expect("is cancelled");
+    drop(manager);
+    lose();
+    let manager = shop.manager();
+    start(&manager, &Arc::new(Told::default())).stop();
+    assert_eq!(ids(&manager), [other]);
+    assert_eq!(manager.cancel_scheduled_backup().expect("are cancelled"), 1);
+    drop(manager);
+    lose();
+    assert_eq!(ids(&shop.manager()), [""; 0]);
+}
+
 /// The newest of a schedule's own backups, and those of the last days, stay; so does whatever it
 /// did not make.
 #[test]

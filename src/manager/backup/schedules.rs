@@ -72,7 +72,8 @@ impl BackupManager {
     ///
     /// # Errors
     /// [`Error::Usage`] for a time that makes no sense or never comes, and for one that wants
-    /// encryption of a repository without; [`Error::Local`] if it cannot be stored.
+    /// encryption of a repository without; [`Error::Local`] if it cannot be stored, as while the
+    /// state folder cannot be used.
     pub fn schedule_backup_with(&self, new: &NewSchedule) -> Result<BackupSchedule> {
         let runtime = &self.options().runtime;
         let id: [u8; ID_LEN] = runtime.random.bytes();
@@ -148,7 +149,7 @@ impl BackupManager {
         let goes_on = old.enabled && timing_of(old).is_ok_and(|old| old == timing);
         let now_ms = self.options().runtime.clock.now_ms();
         let settled_ms = (!is_interval && !goes_on).then_some(now_ms);
-        match self.store().update(schedule, settled_ms)? {
+        match self.store().update(schedule, settled_ms, now_ms)? {
             true => Ok(()),
             false => Err(missing(id)),
         }
@@ -200,7 +201,8 @@ impl BackupManager {
     /// As [`BackupManager::schedule`].
     pub fn cancel_schedule(&self, id: &str) -> Result<()> {
         let schedule = self.schedule(id)?;
-        match self.store().remove(Some(&schedule.schedule_id))? {
+        let now_ms = self.options().runtime.clock.now_ms();
+        match self.store().remove(Some(&schedule.schedule_id), now_ms)? {
             0 => Err(missing(id)),
             _ => Ok(()),
         }
@@ -211,7 +213,7 @@ impl BackupManager {
     /// # Errors
     /// [`Error::Local`] if they cannot be removed.
     pub fn cancel_scheduled_backup(&self) -> Result<usize> {
-        self.store().remove(None)
+        self.store().remove(None, self.options().runtime.clock.now_ms())
     }
 
     /// The next `count` runs of all schedules that are not paused, each taken to start on time and

@@ -157,8 +157,8 @@ impl Database {
 impl State {
     fn done_without(&mut self, folder: &Path, what: &str) {
         self.warn(format!(
-            "`{}` cannot be used ({what}): failed runs are not remembered. Backups are not \
-             affected",
+            "`{}` cannot be used ({what}): failed runs are not remembered, and schedules cannot be \
+             changed. Backups are not affected",
             setup::path_in(folder).display()
         ));
     }

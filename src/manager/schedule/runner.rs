@@ -88,7 +88,7 @@ impl Runner {
 
     /// Works until it is stopped.
     pub(super) fn run(mut self) {
-        if let Err(error) = self.store().refresh_mirror() {
+        if let Err(error) = self.store().refresh_mirror(self.now_ms()) {
             self.warn(None, error.in_full());
         }
         loop {

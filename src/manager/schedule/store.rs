@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params};
 use super::alive::is_alive;
 use super::decide::{LastRun, Running, ScheduleState, Start};
 use super::mirror::Mirror;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manager::history::Database;
 use crate::model::{BackupSchedule, RepoId};
 
@@ -82,12 +82,12 @@ impl<'d> Store<'d> {
     /// Adds a schedule. Its runs count from `settled_ms`.
     ///
     /// # Errors
-    /// As [`Database::with`].
+    /// As [`Store::check_lasting`], and as [`Database::with`].
     pub(crate) fn add(&self, schedule: &BackupSchedule, settled_ms: i64) -> Result<()> {
+        self.check_lasting()?;
         self.all(settled_ms)?;
         self.database.with(|connection| self.insert(connection, schedule, settled_ms))?;
-        self.save_mirror(&self.definitions()?);
-        Ok(())
+        self.refresh_mirror(settled_ms)
     }
 
     fn insert(
@@ -118,12 +118,14 @@ impl<'d> Store<'d> {
     /// What failed before is not repeated. Whether there is such a schedule.
     ///
     /// # Errors
-    /// As [`Database::with`].
+    /// As [`Store::check_lasting`], and as [`Database::with`].
     pub(crate) fn update(
         &self,
         schedule: &BackupSchedule,
         settled_ms: Option<i64>,
+        now_ms: i64,
     ) -> Result<bool> {
+        self.check_lasting()?;
         let changed = self.database.with(|connection| {
             connection.execute(
                 "UPDATE schedules SET definition = ?3, settled_ms = COALESCE(?4, settled_ms), \
@@ -131,19 +133,24 @@ impl<'d> Store<'d> {
                 params![self.repo_id, schedule.schedule_id, to_json(schedule), settled_ms],
             )
         })?;
-        self.save_mirror(&self.definitions()?);
+        self.refresh_mirror(now_ms)?;
         Ok(changed > 0)
     }
 
     /// Removes one schedule, or all. How many there were.
     ///
     /// # Errors
-    /// As [`Database::with`].
-    pub(crate) fn remove(&self, schedule_id: Option<&str>) -> Result<usize> {
+    /// As [`Store::check_lasting`], [`Error::Local`] if the copy cannot be changed, and as
+    /// [`Database::with`].
+    pub(crate) fn remove(&self, schedule_id: Option<&str>, now_ms: i64) -> Result<usize> {
+        self.check_lasting()?;
         // The copy first: what is removed must not come back out of it.
-        let mut left = self.definitions()?;
+        let mut left = self.definitions(now_ms)?;
         left.retain(|one| schedule_id.is_some_and(|id| one.schedule_id != id));
-        self.save_mirror(&left);
+        match left.is_empty() {
+            true => self.mirror.remove()?,
+            false => self.mirror.save(&left)?,
+        }
         self.database.with(|connection| {
             connection.execute(
                 "DELETE FROM schedules WHERE repo_id = ?1 AND (?2 IS NULL OR schedule_id = ?2)",
@@ -263,23 +270,38 @@ impl<'d> Store<'d> {
         })
     }
 
-    /// Brings the copy up to date.
+    /// Brings the copy up to date; or the database, if it was lost.
     ///
     /// # Errors
     /// As [`Database::with`].
-    pub(super) fn refresh_mirror(&self) -> Result<()> {
-        self.save_mirror(&self.definitions()?);
+    pub(super) fn refresh_mirror(&self, now_ms: i64) -> Result<()> {
+        let schedules = self.definitions(now_ms)?;
+        // What is in memory is what the copy said, and less true than what the file may say.
+        if self.database.is_lasting()?
+            && let Err(error) = self.mirror.save(&schedules)
+        {
+            // Without the copy, schedules live as long as the database: no reason to fail.
+            tracing::warn!("the copy of the schedules is not up to date: {error}");
+        }
         Ok(())
     }
 
-    fn definitions(&self) -> Result<Vec<BackupSchedule>> {
-        Ok(self.read()?.into_iter().map(|state| state.schedule).collect())
+    fn definitions(&self, now_ms: i64) -> Result<Vec<BackupSchedule>> {
+        Ok(self.all(now_ms)?.into_iter().map(|state| state.schedule).collect())
     }
 
-    /// Without the copy, schedules live as long as the database: no reason to fail.
-    fn save_mirror(&self, schedules: &[BackupSchedule]) {
-        if let Err(error) = self.mirror.save(schedules) {
-            tracing::warn!("the copy of the schedules is not up to date: {error}");
+    /// Changes are refused while the database is done without: they would be gone with the process.
+    /// Where it was to be in memory, that is known.
+    ///
+    /// # Errors
+    /// [`Error::Local`].
+    fn check_lasting(&self) -> Result<()> {
+        match self.database.path() {
+            Some(path) if !self.database.is_lasting()? => {
+                let what = "it cannot be used at present, so no schedule can be changed";
+                Err(Error::local("write", path, std::io::Error::other(what)))
+            }
+            _ => Ok(()),
         }
     }
 }
