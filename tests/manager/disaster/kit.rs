@@ -125,6 +125,84 @@ fn kits_are_read_back_in_every_form() {
     }
 }
 
+/// Whoever has the paper only types its lines, each in a way of their own.
+#[test]
+fn facts_typed_off_the_paper_are_a_kit() {
+    let lab = Lab::seeded(6);
+    lab.backup();
+    let repository = lab.open();
+    let mut kit = try_kit(&lab, &repository).expect("a kit");
+    kit.locations = vec!["/mnt/a disk/b".into()];
+    let (code, head) = (code_of(&kit).to_text(), kit.head.expect("a head"));
+    let id = repository.id().to_string();
+    let (left, right) = id.split_at(8);
+    let typed = [
+        format!(
+            "Location /mnt/a disk/b\nRepository id {id}\nRecovery code {}\nHead code {head}",
+            *code
+        ),
+        format!(
+            "\u{feff}location: /mnt/a disk/b\nREPOSITORY ID {left} {right}\nrecovery code:{}\nhead code: {head}\n",
+            code.to_lowercase()
+        ),
+        format!(
+            "LARDER RECOVERY KIT\nLocation\t/mnt/a disk/b\nRepository id: {id}\nRecovery code   {}\nHead code {head}",
+            *code
+        ),
+        // The whole page, with one space only and other line ends.
+        kit.text()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .replace(" Location ", "\nLocation ")
+            .replace(" Repository id ", "\nRepository id ")
+            .replace(" Recovery code ", "\nRecovery code ")
+            .replace(" Head code ", "\nHead code ")
+            .replace(" Other keys", "\nOther keys")
+            .replace(" recovery code is", "\nrecovery code is")
+            .replace(" head code of", "\nhead code of")
+            .replace(" Newer head", "\nNewer head"),
+    ];
+    for text in typed {
+        let paper = KitPaper::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(paper.locations, kit.locations, "{text}");
+        assert_eq!(paper.repository, Some(repository.id()), "{text}");
+        assert_eq!(*paper.code.expect("a code").to_text(), *code, "{text}");
+        assert_eq!(paper.head, Some(head), "{text}");
+    }
+}
+
+/// A typing error must not switch off the check that the line is for.
+#[test]
+fn mistyped_facts_are_named() {
+    let lab = Lab::seeded(7);
+    lab.backup();
+    let kit = try_kit(&lab, &lab.open()).expect("a kit");
+    let (head, id) = (kit.head.expect("a head").to_string(), kit.repository.to_string());
+    let first = head.split(' ').next().expect("a word");
+    let cases = [
+        (head.clone(), head.replacen(first, "zzxq", 1), "head code"),
+        (head.clone(), head.split_once(' ').expect("words").1.to_owned(), "head code"),
+        (id.clone(), id[1..].to_owned(), "repository id"),
+        (id.clone(), format!("g{}", &id[1..]), "repository id"),
+    ];
+    for page in [kit.text(), kit.qr_text()] {
+        for (right, wrong, what) in &cases {
+            let error = KitPaper::parse(
+                &page
+                    .replace(&format!("{right}\n"), &format!("{wrong}\n"))
+                    .replace(&format!(": {right}"), &format!(": {wrong}")),
+            )
+            .err();
+            let Some(Error::Usage { message, .. }) = error else { panic!("{wrong}: {error:?}") };
+            assert!(message.contains(&format!("{what} of the kit is mistyped")), "{message}");
+        }
+    }
+    let five: Vec<_> = kit.text().lines().take(5).map(str::to_owned).collect();
+    let error = KitPaper::parse(&five.join("\n")).expect_err("no facts");
+    assert!(error.to_string().contains("neither its location nor its code"), "{error}");
+}
+
 /// Text of any bytes is refused or read, and never a reason to stop.
 #[test]
 fn hostile_kits_are_only_text() {

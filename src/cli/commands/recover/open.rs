@@ -31,7 +31,12 @@ pub(super) fn read_kit(args: &RecoverArgs, context: &Context) -> Result<KitPaper
         warn_if_shared(&file, path, &context.out);
         file.take(KIT_LEN_MAX).read_to_string(&mut text).map_err(failed)?;
     }
-    KitPaper::parse(&text)
+    KitPaper::parse(&text).map_err(|error| match error {
+        Error::Usage { message, hint } => {
+            Error::Usage { message: format!("`{}`: {message}", path.display()), hint }
+        }
+        error => error,
+    })
 }
 
 /// Finds and opens the repository.
@@ -40,7 +45,7 @@ pub(super) fn open(
     kit: &mut KitPaper,
     context: &Context,
 ) -> Result<Repository> {
-    let (location, storage) = find(kit, context)?;
+    let (location, storage) = find(args, kit, context)?;
     let repo = peek(&*storage)?;
     check_id(kit.repository, repo.repo_id, &location)?;
     let shown = location.to_string();
@@ -83,7 +88,11 @@ fn open_with(storage: SharedStorage, unlock: &Unlock, context: &Context) -> Resu
 }
 
 /// The place that was given, or the first of the kit with a repository.
-fn find(kit: &KitPaper, context: &Context) -> Result<(Location, SharedStorage)> {
+fn find(
+    args: &RecoverArgs,
+    kit: &KitPaper,
+    context: &Context,
+) -> Result<(Location, SharedStorage)> {
     let look = |location: Location| {
         let storage = context.wire.open(&location)?;
         peek(&*storage).map(|_| (location, storage))
@@ -115,6 +124,10 @@ fn find(kit: &KitPaper, context: &Context) -> Result<(Location, SharedStorage)> 
         Some(error) => Error::usage_hint(
             format!("the repository is not where the kit says: {error}"),
             "bring its storage within reach, or give its place of now with `-r`",
+        ),
+        None if args.kit.is_some() => Error::usage_hint(
+            "the kit does not say where the repository is",
+            "give its location with `-r`, or add the line `Location` of the kit",
         ),
         None => Error::usage_hint(
             "nothing says where the repository is",

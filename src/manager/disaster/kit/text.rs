@@ -62,16 +62,17 @@ impl Kit {
                 "This page says how to get the backups back when the computer is lost. They are \
                  not encrypted: whoever gets at the storage can read them."
             }
-            _ => {
-                "This page opens your backups when the computer and its keys are lost. Whoever has \
-                 it and gets at the storage can read everything: keep it where you keep your \
-                 passport, away from the computer, and delete the file once it is printed. It is \
-                 void as soon as a newer kit or recovery code is made."
-            }
+            _ => OPENS,
         }
         .into()
     }
 }
+
+/// What a page with a code is.
+pub(super) const OPENS: &str = "This page opens your backups when the computer and its keys are \
+    lost. Whoever has it and gets at the storage can read everything: keep it where you keep your \
+    passport, away from the computer, and delete the file once it is printed. It is void as soon \
+    as a newer kit or recovery code is made.";
 
 /// What is said at the end.
 pub(super) const LATER: &str = "Every backup ends with a head code of eight words (`larder repo \
