@@ -6,12 +6,13 @@ use std::path::Path;
 
 use super::output::Output;
 use crate::error::{Error, Result};
-use crate::model::Entry;
+use crate::model::{Entry, FileKind};
 use crate::repository::{Repository, SnapshotList};
 use crate::tree::{Manifest, clean_path};
 pub(crate) use crate::tree::{roots, shown_path, shown_root, shown_roots};
 
-/// The entry at `path`.
+/// The entry at `path`. The root is there even if the snapshot, as that of an archive, has no entry
+/// for it.
 ///
 /// # Errors
 /// [`Error::NotFound`], and what reading pages fails with.
@@ -21,6 +22,9 @@ pub(crate) fn find_entry(
     path: &[u8],
 ) -> Result<Entry> {
     let entry = manifest.find(repository, path)?;
+    if entry.is_none() && path.is_empty() {
+        return Ok(Entry::new(Vec::new(), FileKind::Dir));
+    }
     entry.ok_or_else(|| Error::NotFound { what: "path", name: shown_path(path) })
 }
 

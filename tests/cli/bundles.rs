@@ -153,12 +153,26 @@ fn a_damaged_bundle_says_so_and_gives_what_is_whole() {
     let said = person.run(&format!("-r second {OPENS} import {from}"));
     assert_eq!(said.code, 3, "{said}");
     assert!(said.stdout.contains("2 snapshots imported"), "{said}");
+    // A beginning that is gone is no reason to import nothing.
+    let mut headless = bytes.clone();
+    headless[..16].fill(0);
+    fs::write(&path, &headless).expect("writes");
+    person.ok("-r third repo init --password-file word --no-recovery");
+    let said = person.run(&format!("-r third {OPENS} import {from}"));
+    assert_eq!(said.code, 3, "{said}");
+    assert!(said.stdout.contains("2 snapshots imported"), "{said}");
     // What is no bundle any more is one if somebody says so.
     let mut bytes = bytes[..bytes.len() - 100].to_vec();
     bytes[..16].fill(0);
     fs::write(&path, &bytes).expect("writes");
     assert_eq!(person.run(&format!("-r medium/carry.larder {OPENS} snapshots")).code, 2);
     assert_eq!(listed(&person, &format!("-r bundle:medium/carry.larder {OPENS}")), 2);
+    person.ok("-r fourth repo init --password-file word --no-recovery");
+    let keys = "--from-password-file word";
+    // Its name says so, or keys that only bundles have.
+    let said = person.run(&format!("-r fourth {OPENS} import medium/carry.larder {keys}"));
+    assert_eq!(said.code, 3, "{said}");
+    assert!(said.stdout.contains("2 snapshots imported"), "{said}");
 }
 
 #[test]

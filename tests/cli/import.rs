@@ -55,3 +55,22 @@ fn import_names_what_it_refuses() {
     insta::assert_snapshot!(person.run("-r repo import repo/repo"));
     insta::assert_snapshot!(person.run("-r repo import data/letter.txt"));
 }
+
+/// Most archives have no member for the folder that everything lies in.
+#[test]
+fn imported_archives_are_listed() {
+    let person = person_with_data();
+    let mut tar = Command::new("tar");
+    let made = tar.args(["-cf", "../old.tar", "letter.txt", "photos"]);
+    let made = made.current_dir(person.path("data")).status();
+    assert!(made.expect("tar is installed").success());
+    person.ok("-r repo import old.tar");
+    for what in ["latest", "latest:", "latest:/"] {
+        assert_eq!(person.ok(&format!("-r repo ls {what}")), "/letter.txt\n/photos\n", "{what}");
+    }
+    let all = "/letter.txt\n/photos\n/photos/.cache\n/photos/.cache/thumb\n/photos/sea.jpg\n";
+    assert_eq!(person.ok("-r repo ls latest --recursive"), all);
+    assert_eq!(person.run("-r repo ls latest:nothing").code, 1);
+    let dumped = person.command("-r repo dump latest:/").output().expect("starts");
+    assert!(dumped.status.success(), "{dumped:?}");
+}

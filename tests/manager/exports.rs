@@ -308,3 +308,4 @@ fn damaged_files_are_named_and_the_rest_is_exported() {
 
 mod hostile;
 mod imports;
+mod metadata;

@@ -190,7 +190,7 @@ pub(super) fn run(args: ImportArgs, context: &Context) -> Result<Finish> {
     Ok(Finish::with_failed(report.failed + u64::from(report.damage.is_some())))
 }
 
-/// Whether the file is a bundle: by its first bytes, or if nobody knows it and keys are given.
+/// Whether the file is a bundle: by its bytes or name, or if nobody knows it and keys are given.
 fn is_bundle(args: &ImportArgs) -> Result<bool> {
     match ImportFormat::of_file(&args.file) {
         Ok(format) => Ok(format == ImportFormat::Larder),

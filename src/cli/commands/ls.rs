@@ -64,9 +64,11 @@ pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Finish> {
             }
             continue;
         }
-        for entry in manifest.entries_within(&repository, &entry.path).skip(1) {
+        for entry in manifest.entries_within(&repository, &entry.path) {
             context.cancel.check()?;
             match entry {
+                // The folder itself.
+                Ok(entry) if entry.path == folder => {}
                 Ok(entry) => style.print(&entry, out)?,
                 // The pages after a damaged one may be good.
                 Err(error) if error.is_damage() => {

@@ -104,6 +104,9 @@ impl<'r> Intake<'r> {
             }
         };
         self.runtime.progress.current(&as_path(&path));
+        for what in &member.odd {
+            self.warn(&path, what);
+        }
         // The place that everything is put below is a folder.
         if path == self.root && member.kind != MemberKind::Dir {
             self.refuse(member.name, "it has no name");

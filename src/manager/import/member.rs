@@ -17,6 +17,8 @@ pub(super) struct Member {
     pub(super) mtime: Time,
     pub(super) atime: Option<Time>,
     pub(super) xattrs: Vec<Xattr>,
+    /// What of it cannot be taken over as it is.
+    pub(super) odd: Vec<String>,
     /// Bytes of a file, holes included.
     pub(super) size: u64,
     /// Which parts of a file are stored, in order and apart from each other; `None` is all.

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::fsmeta::OwnerNames;
 use crate::model::Owner;
 use crate::runtime::Runtime;
+use crate::storage::bundle::is_bundle;
 
 /// Bytes that are read of the archive at once.
 const BUFFER: usize = 256 << 10;
@@ -56,9 +57,14 @@ impl<'i> Opened<'i> {
         let mut head = Vec::new();
         (&file).take(HEAD_LEN as u64).read_to_end(&mut head).map_err(failed)?;
         let name = path.display().to_string();
+        let is_zero = head.iter().all(|byte| *byte == 0);
         let format = match ImportFormat::of(&head, &name) {
+            // Also one whose beginning is damaged: by its end, or by its name.
+            _ if is_bundle(&file) => ImportFormat::Larder,
+            Ok(ImportFormat::Tar) if is_zero && is_named_bundle(path) => ImportFormat::Larder,
             // A program that unpacks itself: the archive stands at its end.
             Err(_) if head.starts_with(b"MZ") || head.starts_with(b"\x7fELF") => ImportFormat::Zip,
+            Err(_) if is_named_bundle(path) => ImportFormat::Larder,
             format => format?,
         };
         let input = Input::File(Arc::new(file), meta.size());
@@ -141,7 +147,8 @@ impl<'i> Opened<'i> {
 }
 
 impl ImportFormat {
-    /// The kind of a file, by its first bytes. What is no file but a pipe is taken for a tar
+    /// The kind of a file, by its bytes; one that none know is a bundle if its name ends in
+    /// `.larder`: a damaged bundle gives what is whole. What is no file but a pipe is taken for a tar
     /// archive.
     ///
     /// # Errors
@@ -154,6 +161,10 @@ impl ImportFormat {
             false => Ok(Self::Tar),
         }
     }
+}
+
+fn is_named_bundle(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "larder")
 }
 
 fn is_folder(path: &Path) -> Error {

@@ -12,7 +12,7 @@ use super::imports::{check, copy_of, import_with, try_import};
 use super::*;
 use crate::support::{Lab, LabOptions};
 
-fn shop() -> Shop {
+pub(super) fn shop() -> Shop {
     Shop::with(crate::shop::ShopOptions {
         suite: larder::crypto::Suite::None,
         ..Default::default()
@@ -20,13 +20,13 @@ fn shop() -> Shop {
 }
 
 /// A repository in memory, for what is tried often.
-struct Quick {
+pub(super) struct Quick {
     lab: Lab,
     repository: Repository,
 }
 
 impl Quick {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let options = LabOptions {
             suite: larder::crypto::Suite::None,
             samples: false,
@@ -38,7 +38,7 @@ impl Quick {
         Self { lab, repository }
     }
 
-    fn import(&self, bytes: &[u8], keep_going: bool) -> Result<ImportReport, Error> {
+    pub(super) fn import(&self, bytes: &[u8], keep_going: bool) -> Result<ImportReport, Error> {
         let path = self.lab.scratch("archive");
         fs::write(&path, bytes).expect("writes");
         let runtime = self.lab.runtime();
@@ -46,7 +46,7 @@ impl Quick {
         larder::manager::import(&self.repository, &request)
     }
 
-    fn snapshots(&self) -> usize {
+    pub(super) fn snapshots(&self) -> usize {
         self.repository.snapshots().expect("lists").snapshots.len()
     }
 
@@ -81,14 +81,14 @@ fn seal(block: &mut [u8; 512]) {
 }
 
 /// A member with its content.
-fn member(name: &[u8], kind: u8, content: &[u8], link: &[u8]) -> Vec<u8> {
+pub(super) fn member(name: &[u8], kind: u8, content: &[u8], link: &[u8]) -> Vec<u8> {
     let mut bytes = header(name, kind, content.len() as u64, link).to_vec();
     bytes.extend_from_slice(content);
     bytes.resize(bytes.len().next_multiple_of(512), 0);
     bytes
 }
 
-fn tar_of(members: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn tar_of(members: &[Vec<u8>]) -> Vec<u8> {
     [members.concat(), vec![0; 1024]].concat()
 }
 
@@ -99,7 +99,7 @@ fn write(shop: &Shop, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// Runs a Python script that writes the archive `name`.
-fn python(shop: &Shop, name: &str, script: &str) -> PathBuf {
+pub(super) fn python(shop: &Shop, name: &str, script: &str) -> PathBuf {
     let path = shop.path(name);
     let head = "import sys, zipfile, struct, zlib; name = sys.argv[1]\n";
     tool(&shop.path("."), "python3", &["-c", &format!("{head}{script}"), text(&path)]);
@@ -204,7 +204,7 @@ open(name, 'wb').write(b[:at] + records + tail)",
     assert_eq!(snapshots(&shop), 0);
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let source = error.source().map(chain).unwrap_or_default();
     format!("{error}: {source}")
 }

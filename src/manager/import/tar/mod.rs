@@ -19,6 +19,8 @@ use pax::{NUMBERS_MAX, Pax, decimal, extents};
 
 /// Most bytes of an extended header: room for all attributes that a file can have.
 const EXTENDED_MAX: u64 = 4 << 20;
+/// Most bytes that are remembered for all members, each of which takes them over.
+const GLOBAL_MAX: usize = 128 << 10;
 /// Owners that are remembered.
 const OWNERS_MAX: usize = 4096;
 /// Stands for numbers that no owner can have.
@@ -65,10 +67,12 @@ impl<R: Read> TarReader<R> {
             self.skip_content()?;
             let Some(header) = self.header()? else { return Ok(None) };
             match header.kind() {
-                b'x' | b'X' => own.read(&self.extended(&header)?)?,
+                b'x' | b'X' => own.read(&self.extended(&header)?, EXTENDED_MAX as usize)?,
                 b'g' => {
                     let bytes = self.extended(&header)?;
-                    self.global.read(&bytes)?;
+                    self.global.read(&bytes, GLOBAL_MAX)?;
+                    // Told with the next member.
+                    own.odd.append(&mut self.global.odd);
                 }
                 b'L' => long_name = Some(self.long_text(&header)?),
                 b'K' => long_link = Some(self.long_text(&header)?),
@@ -145,9 +149,12 @@ impl<R: Read> TarReader<R> {
         Ok(())
     }
 
-    fn member(&mut self, header: &Header, pax: Pax) -> Result<Member, Stop> {
+    fn member(&mut self, header: &Header, mut pax: Pax) -> Result<Member, Stop> {
         let size = self.size_of(header, pax.size)?;
         let is_new_sparse = pax.sparse.is_sparse();
+        let xattrs = pax.take_xattrs();
+        let odd = pax.odd.iter().map(|key| format!("its `{key}` makes no sense and is left out"));
+        let odd = odd.collect();
         let mut name = pax.path.unwrap_or_else(|| header.name());
         if let Some(real) = pax.sparse.name.clone() {
             name = real;
@@ -175,7 +182,8 @@ impl<R: Read> TarReader<R> {
             owner: self.owner(header, pax.uid, pax.gid, pax.user, pax.group),
             mtime: pax.mtime.unwrap_or(Time { secs: header.mtime_secs(), nanos: 0 }),
             atime: pax.atime,
-            xattrs: pax.xattrs,
+            xattrs,
+            odd,
             size: 0,
             extents: None,
         };

@@ -1,9 +1,15 @@
 //! Extended headers of POSIX (pax): records of keys and values in front of a member.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::manager::import::member::Stop;
 use crate::model::{Time, Xattr, unescape_bytes};
+
+/// Longest name of an owner; a longer one is as good as none.
+const OWNER_MAX: usize = 1024;
+/// What an attribute takes in memory beside its bytes, about.
+const XATTR_BYTES: usize = 64;
 
 /// What extended headers say of one member, or of all that follow.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +23,9 @@ pub(super) struct Pax {
     pub(super) group: Option<Vec<u8>>,
     pub(super) mtime: Option<Time>,
     pub(super) atime: Option<Time>,
-    pub(super) xattrs: Vec<Xattr>,
+    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Keys whose values make no sense, and that a member can do without.
+    pub(super) odd: Vec<&'static str>,
     pub(super) device: (Option<u32>, Option<u32>),
     pub(super) sparse: PaxSparse,
 }
@@ -43,11 +51,12 @@ impl PaxSparse {
 pub(super) const NUMBERS_MAX: usize = 2 << 20;
 
 impl Pax {
-    /// Takes over the records of a header.
+    /// Takes over the records of a header. No more than `held_max` bytes may be remembered of this
+    /// header and those before it.
     ///
     /// # Errors
-    /// [`Stop::Damaged`] if they are none.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
+    /// [`Stop::Damaged`] if they are none, or too much.
+    pub(super) fn read(&mut self, mut bytes: &[u8], held_max: usize) -> Result<(), Stop> {
         let malformed = || Stop::damaged("an extended header is malformed");
         while !bytes.is_empty() && bytes[0] != 0 {
             let digits = bytes.iter().position(|byte| *byte == b' ').ok_or_else(malformed)?;
@@ -61,23 +70,44 @@ impl Pax {
             self.record(&record[..equals], &record[equals + 1..]).ok_or_else(malformed)?;
             bytes = &bytes[len..];
         }
+        if self.held() > held_max {
+            let what = "extended headers that belong together hold more than any file needs";
+            return Err(Stop::damaged(what));
+        }
         Ok(())
     }
 
-    /// `None` for a value that makes no sense.
+    /// Bytes that are remembered, about; the map of a sparse file has a limit of its own.
+    fn held(&self) -> usize {
+        let texts = [&self.path, &self.link, &self.user, &self.group, &self.sparse.name];
+        let texts: usize = texts.into_iter().flatten().map(Vec::len).sum();
+        let xattr = |(name, value): (&Vec<u8>, &Vec<u8>)| name.len() + value.len() + XATTR_BYTES;
+        texts + self.xattrs.iter().map(xattr).sum::<usize>()
+    }
+
+    /// The value of `key`; one that makes no sense is noted.
+    fn sane<T>(&mut self, key: &'static str, value: Option<T>) -> Option<T> {
+        if value.is_none() && !self.odd.contains(&key) {
+            self.odd.push(key);
+        }
+        value
+    }
+
+    /// `None` for a value that makes no sense, where that matters for what follows.
     fn record(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         let id = |value: &[u8]| decimal(value).map(|id| u32::try_from(id).ok());
+        let owner_name = |value: &[u8]| (value.len() <= OWNER_MAX).then(|| value.to_vec());
         match key {
             b"path" => self.path = Some(value.to_vec()),
             b"linkpath" => self.link = Some(value.to_vec()),
             b"size" => self.size = Some(decimal(value)?),
             // Numbers that no owner has are as good as none.
-            b"uid" => self.uid = id(value)?,
-            b"gid" => self.gid = id(value)?,
-            b"uname" => self.user = Some(value.to_vec()),
-            b"gname" => self.group = Some(value.to_vec()),
-            b"mtime" => self.mtime = Some(time(value)?),
-            b"atime" => self.atime = Some(time(value)?),
+            b"uid" => self.uid = self.sane("uid", id(value)).flatten(),
+            b"gid" => self.gid = self.sane("gid", id(value)).flatten(),
+            b"uname" => self.user = self.sane("uname", owner_name(value)),
+            b"gname" => self.group = self.sane("gname", owner_name(value)),
+            b"mtime" => self.mtime = self.sane("mtime", time(value)),
+            b"atime" => self.atime = self.sane("atime", time(value)),
             b"SCHILY.devmajor" => self.device.0 = id(value)?,
             b"SCHILY.devminor" => self.device.1 = id(value)?,
             b"GNU.sparse.major" => self.sparse.major = Some(decimal(value)?),
@@ -93,9 +123,7 @@ impl Pax {
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     // GNU tar writes `=` and `%` in names as `%3D` and `%25`.
-                    let name = unescape_bytes(name);
-                    self.xattrs.retain(|xattr| xattr.name != name);
-                    self.xattrs.push(Xattr { name, value: value.to_vec() });
+                    self.xattrs.insert(unescape_bytes(name), value.to_vec());
                 }
             }
         }
@@ -103,24 +131,29 @@ impl Pax {
     }
 
     /// What holds for a member: its own records, and for the rest those of all.
-    pub(super) fn over(self, global: &Self) -> Self {
-        let global = global.clone();
-        let mut xattrs = self.xattrs;
-        xattrs.extend(global.xattrs);
+    pub(super) fn over(mut self, global: &Self) -> Self {
+        for (name, value) in &global.xattrs {
+            self.xattrs.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        let or = |own: Option<Vec<u8>>, all: &Option<Vec<u8>>| own.or_else(|| all.clone());
         Self {
-            path: self.path.or(global.path),
-            link: self.link.or(global.link),
+            path: or(self.path, &global.path),
+            link: or(self.link, &global.link),
             size: self.size.or(global.size),
             uid: self.uid.or(global.uid),
             gid: self.gid.or(global.gid),
-            user: self.user.or(global.user),
-            group: self.group.or(global.group),
+            user: or(self.user, &global.user),
+            group: or(self.group, &global.group),
             mtime: self.mtime.or(global.mtime),
             atime: self.atime.or(global.atime),
-            xattrs,
-            device: self.device,
-            sparse: self.sparse,
+            ..self
         }
+    }
+
+    /// The attributes, by name.
+    pub(super) fn take_xattrs(&mut self) -> Vec<Xattr> {
+        let xattrs = std::mem::take(&mut self.xattrs);
+        xattrs.into_iter().map(|(name, value)| Xattr { name, value }).collect()
     }
 }
 
@@ -173,10 +206,10 @@ mod tests {
         let mut pax = Pax::default();
         let records =
             b"12 path=a\nb\n11 size=70\n23 SCHILY.xattr.u=\0=\nx\n19 mtime=-1.250000\n\0\0";
-        pax.read(records).expect("reads");
+        pax.read(records, 100).expect("reads");
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(pax.size, Some(70));
-        assert_eq!(pax.xattrs[0].value, b"\0=\nx");
+        assert_eq!(pax.xattrs[&b"u"[..]], b"\0=\nx");
         assert_eq!(pax.mtime, Some(Time { secs: -2, nanos: 750_000_000 }));
         for bad in [
             &b"5 a=b\n"[..],
@@ -188,7 +221,7 @@ mod tests {
             b"2 \n",
             b"11 size=-1\n",
         ] {
-            assert!(Pax::default().read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert!(Pax::default().read(bad, 100).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }
 

@@ -246,9 +246,10 @@ impl Record {
         let is_dir = kind == MemberKind::Dir;
         let is_read_only = !self.is_unix() && self.attributes & 1 != 0;
         let mode = match unix & 0o7777 {
-            0 if is_dir => 0o755,
-            0 if is_read_only => 0o444,
-            0 => 0o644,
+            // Nothing was said: what says a kind says that nobody has any right.
+            0 if unix == 0 && is_dir => 0o755,
+            0 if unix == 0 && is_read_only => 0o444,
+            0 if unix == 0 => 0o644,
             mode => mode,
         };
         let owner = match self.owner {
@@ -265,6 +266,7 @@ impl Record {
             mtime: self.mtime.unwrap_or_else(|| dos_time(self.dos_time)),
             atime: None,
             xattrs: Vec::new(),
+            odd: Vec::new(),
             size: self.original,
             extents: None,
         }
