@@ -49,7 +49,8 @@ pub enum RecoverEvent<'a> {
     LooksForDamage,
 }
 
-/// Restores what `state` says is not done yet, and saves it in the target after each step.
+/// Restores what `state` says is not done yet, and saves it in the target after each step. With
+/// `verify` steps that an earlier run did without are done again.
 ///
 /// Damage stops nothing: what is lost is in the report, with the packs that held it. Steps that
 /// lack something are tried again by the next run.
@@ -70,6 +71,9 @@ pub fn recover(
     let target = &options.target;
     let record = options.record();
     std::fs::create_dir_all(record).map_err(|error| Error::local("create", record, error))?;
+    if options.verify {
+        state.forget_unverified();
+    }
     state.save(record)?;
     let mut report = RecoverReport {
         repository: repository.id().to_string(),

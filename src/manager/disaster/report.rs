@@ -34,7 +34,8 @@ pub struct RecoverReport {
     pub ended_ms: i64,
     /// Whether an earlier run did a part of it.
     pub resumed: bool,
-    /// Whether everything was read again and compared.
+    /// Whether all that was restored was read again and compared, now or by the earlier run that
+    /// restored it.
     pub verified: bool,
     /// What came of the head code, if there was one.
     pub head: Option<String>,
@@ -198,10 +199,13 @@ impl RecoverReport {
         let head =
             self.head.as_deref().unwrap_or("not given: whether snapshots are hidden is not known");
         let _ = writeln!(out, "Head code   {head}");
-        let verified = if self.verified {
-            "everything was read again and compared with the snapshots"
-        } else {
-            "restored files were not read again (`--verify` does that)"
+        let verified = match (self.verified, self.steps.iter().any(|step| step.earlier)) {
+            (true, false) => "all that was restored was read again and compared with the snapshots",
+            (true, true) => {
+                "all that was restored was read again and compared with the snapshots, steps of an \
+                 earlier run by that one"
+            }
+            (false, _) => "restored files were not read again (`--verify` does that)",
         };
         let _ = writeln!(out, "Verified    {verified}");
         for note in &self.notes {
@@ -257,8 +261,18 @@ fn write_step(out: &mut String, step: &StepReport) {
 }
 
 impl DamageReport {
-    /// What damaged packs held, as text.
+    /// What damaged packs held, as text, file by file.
     pub fn text(&self) -> String {
+        self.told(true)
+    }
+
+    /// The same without the files: which packs are damaged, and how many files of which snapshots
+    /// they hit.
+    pub fn brief(&self) -> String {
+        self.told(false)
+    }
+
+    fn told(&self, with_files: bool) -> String {
         let mut out = String::new();
         for held in &self.packs {
             let pack = &held.pack;
@@ -275,32 +289,36 @@ impl DamageReport {
                 Some(hits) if hits.snapshots.is_empty() => {
                     out.push_str("  No snapshot lacks anything for it.\n");
                 }
-                Some(hits) => write_hits(&mut out, hits),
+                Some(hits) => write_hits(&mut out, hits, with_files),
                 None => {}
             }
         }
         if self.packs.is_empty() {
-            out.push_str("\nNo pack is damaged that the storage or the index still knows.\n");
+            out.push_str(
+                "\nNo pack is damaged that the storage or the index still knows. Where one is \
+                 missing, its part\nof the index is missing, too: what it held shows in the \
+                 snapshots alone.\n",
+            );
         }
         let is_told_already = self.packs.len() == 1 && self.packs[0].hits.is_some();
         if !is_told_already && !self.hits.snapshots.is_empty() {
             out.push_str("\nAll that is hit, in all snapshots:\n");
-            write_hits(&mut out, &self.hits);
+            write_hits(&mut out, &self.hits, with_files);
         }
         out
     }
 }
 
-fn write_hits(out: &mut String, hits: &Hits) {
+fn write_hits(out: &mut String, hits: &Hits, with_files: bool) {
     for hit in &hits.snapshots {
-        write_hit(out, hit);
+        write_hit(out, hit, with_files);
     }
-    if hits.left_out > 0 {
+    if with_files && hits.left_out > 0 {
         let _ = writeln!(out, "  ... and {} files more", hits.left_out);
     }
 }
 
-fn write_hit(out: &mut String, hit: &HitSnapshot) {
+fn write_hit(out: &mut String, hit: &HitSnapshot, with_files: bool) {
     let _ = writeln!(
         out,
         "  snapshot {} of host {}, {}: {} files hit, {} lost",
@@ -310,6 +328,9 @@ fn write_hit(out: &mut String, hit: &HitSnapshot) {
         hit.file_count,
         format_bytes(hit.lost_bytes),
     );
+    if !with_files {
+        return;
+    }
     for file in &hit.files {
         let what = match (file.part, file.lost_bytes) {
             (HitPart::Attributes, _) => "its extended attributes".to_owned(),

@@ -108,6 +108,12 @@ impl RecoverState {
         }
     }
 
+    /// Has steps done again that were done without reading the files again: for a recovery that
+    /// promises that of everything.
+    pub fn forget_unverified(&mut self) {
+        self.done.retain(|done| done.verified > 0);
+    }
+
     /// How a step was done, if it was.
     pub fn done(&self, step: usize) -> Option<&StepDone> {
         self.done.iter().find(|done| done.step == step)

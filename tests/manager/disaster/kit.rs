@@ -93,6 +93,31 @@ fn a_kit_holds_no_password_and_needs_nothing_from_outside() {
     assert!(format!("{kit:?}").contains("New(..)"), "a code is not for logs");
 }
 
+/// Places of copies are on the page as any computer can use them, and never with a password.
+#[test]
+fn places_of_copies_are_locations_without_secrets() {
+    let lab = Lab::seeded(8);
+    let repository = lab.open();
+    let first = try_kit(&lab, &repository).expect("a kit");
+    let with = |place: &str| {
+        let options = KitOptions { also_at: vec![place.into()], ..KitOptions::default() };
+        make_kit(&repository, &options, &lab.runtime(), &mut |_| Ok(()))
+    };
+    for wrong in
+        ["sftp://ann:hunter2@host/back", "s3://box/x?secret_access_key=hunter2", "ftp://h/x", ""]
+    {
+        let error = with(wrong).expect_err(wrong);
+        assert!(matches!(error, Error::Usage { .. }), "{wrong}: {error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(opens(&lab, &first), "{wrong}: the kit before stays good");
+    }
+    let kit = with("relative/dir").expect("a kit");
+    let absolute = std::env::current_dir().expect("a folder").join("relative/dir");
+    assert_eq!(kit.locations[1], absolute.display().to_string());
+    let kit = with("sftp://ann@host/back").expect("a kit");
+    assert_eq!(kit.locations[1], "sftp://ann@host/back");
+}
+
 #[test]
 fn kits_are_read_back_in_every_form() {
     let lab = Lab::seeded(4);

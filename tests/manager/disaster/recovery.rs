@@ -135,6 +135,13 @@ fn disaster_recovery_workflow() {
     let text = std::fs::read_to_string(machine.path("back/larder-recovery-report.txt"));
     let text = text.expect("a report");
     assert!(lost.iter().all(|path| text.contains(path)), "{text}");
+    assert!(text.contains("its part\nof the index is missing, too"), "{text}");
+    // On the screen each is named once, as an error.
+    let shown = machine.ends("recover --kit kit.html --target ../shown", 3);
+    assert!(!lost.iter().any(|path| shown.contains(path)), "{shown}");
+    assert!(shown.contains(": 4 files hit,"), "{shown}");
+    let quiet = machine.ends("-q recover --kit kit.html --target ../quiet", 3);
+    assert_eq!(quiet.lines().count(), 1, "{quiet}");
     // What does not need the pack is there.
     let more =
         machine.path("back").join(machine.path("source/srv/db/more").strip_prefix("/").unwrap());
@@ -142,13 +149,40 @@ fn disaster_recovery_workflow() {
 
     // Somebody finds the pack in a copy of the disk: the same command does the rest, and only that.
     std::fs::write(&held, pack).expect("put back");
-    let report = machine.json("recover --kit kit.html --target ../back --verify", 0, "summary");
+    let report = machine.json("recover --kit kit.html --target ../back", 0, "summary");
     assert_eq!((&report["failed"], &report["resumed"]), (&0.into(), &true.into()));
     let earlier =
         report["steps"].as_array().expect("steps").iter().filter(|s| s["earlier"] == true);
     assert_eq!(earlier.count(), 2);
     srv.assert_same(&machine.recovered("back", "source/srv"), "srv");
     assert!(!machine.path("back/.larder-recover.json").exists());
+}
+
+/// A run that verifies promises that of everything: what an earlier one restored without is looked
+/// at, too, and made right.
+#[test]
+fn steps_of_an_earlier_run_are_verified_as_well() {
+    let machine = machine();
+    machine.backup("source/home", "--tag recover:10");
+    let before = machine.objects("data");
+    machine.backup("source/srv", "");
+    let held = machine.objects("data").difference(&before).next().expect("a pack").clone();
+    machine.ok("--password-file pw kit --output kit.txt");
+    let [home, srv] = ["source/home", "source/srv"].map(|name| machine.copy_of(name));
+    let pack = std::fs::read(&held).expect("a pack");
+    machine.lose(&["kit.txt"]);
+    std::fs::remove_file(&held).expect("removed");
+    machine.json("recover --kit kit.txt --target ../back", 3, "summary");
+    std::fs::write(&held, pack).expect("put back");
+    let ann = machine.path("source/home/ann");
+    let ann = machine.path("back").join(ann.strip_prefix("/").expect("absolute"));
+    std::fs::write(ann.join("letter 1"), "tampered").expect("a file");
+    std::fs::remove_file(ann.join("letter 2")).expect("removed");
+    let report = machine.json("recover --kit kit.txt --target ../back --verify", 0, "summary");
+    let steps = report["steps"].as_array().expect("steps");
+    assert!(steps.iter().all(|step| step["verified"].as_u64() > Some(0)), "{report}");
+    home.assert_same(&machine.recovered("back", "source/home"), "home");
+    srv.assert_same(&machine.recovered("back", "source/srv"), "srv");
 }
 
 /// With the index at hand the pack itself is named, missing or damaged, and what it held.

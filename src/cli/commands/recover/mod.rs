@@ -52,6 +52,9 @@ pub(super) fn run(args: &RecoverArgs, context: &Context) -> Result<Finish> {
     }
     let options = options(args, &repository, context)?;
     let mut state = state(args, options.record(), &repository, &list)?;
+    if args.verify {
+        state.forget_unverified();
+    }
     shown::plan(&state.plan, Some(&state), context)?;
     if !args.yes && ask::can_ask(out) {
         let where_to = if args.in_place { "in place, below" } else { "to" };

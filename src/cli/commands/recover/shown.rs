@@ -145,9 +145,9 @@ pub(super) fn report(report: &RecoverReport, saved: &Path, context: &Context) ->
     match report.failed() {
         0 => out.note(format!("recovered {files} to `{target}`"))?,
         failed => {
-            // The entries were named while they were restored.
+            // The entries were named while they were restored; the report names them again.
             if let Some(damage) = &report.damage {
-                out.line(damage.text().trim_end())?;
+                out.note(damage.brief().trim_end())?;
             }
             out.line(format!(
                 "recovered {files} to `{target}`, but {} not wholly",

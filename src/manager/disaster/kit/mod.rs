@@ -25,6 +25,7 @@ use crate::format::key_slot::SlotKind;
 use crate::model::{Encryption, RepoId};
 use crate::repository::{HeadCode, Repository, Unlock};
 use crate::runtime::Runtime;
+use crate::storage::Location;
 
 /// What is on the page.
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ pub struct KitKey {
 /// How a kit is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KitOptions {
-    /// Places of copies of the repository, to be named on the page.
+    /// Places of copies of the repository, to be named on the page: locations without secrets.
     pub also_at: Vec<String>,
     /// The machine to name; its own name if empty.
     pub host: String,
@@ -126,7 +127,8 @@ impl Kit {
     /// All that is on the page but the code, for which there is a line.
     ///
     /// # Errors
-    /// The storage's.
+    /// [`Error::Usage`](crate::error::Error::Usage) for a place of a copy that is no location, or
+    /// holds a password; the storage's.
     pub fn without_code(
         repository: &Repository,
         options: &KitOptions,
@@ -142,7 +144,10 @@ impl Kit {
             label: on_one_line(&slot.label),
         });
         let mut locations = vec![on_one_line(repository.location())];
-        locations.extend(options.also_at.iter().map(|place| on_one_line(place)));
+        for place in &options.also_at {
+            // As a location it holds no password, and means the same on any computer.
+            locations.push(on_one_line(&Location::parse(place)?.to_string()));
+        }
         let host = match &options.host[..] {
             "" => crate::fsmeta::host_name(),
             host => host.to_owned(),
