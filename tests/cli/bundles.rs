@@ -125,6 +125,12 @@ fn bundles_are_imported_once() {
     assert!(said.contains("\"skipped\":2"), "{said}");
     // Where it comes from.
     insta::assert_snapshot!(person.ok(&format!("{HOME} import {from}")));
+    // What only archives can be asked for is not passed over in silence.
+    for option in ["--name x", "--max-size 1GiB", "--max-entries 5", "--max-ratio 7", "--host x"] {
+        let said = person.run(&format!("{HOME} import {from} {option}"));
+        assert_eq!(said.code, 2, "{option}: {said}");
+        assert!(said.stderr.contains("is a bundle"), "{said}");
+    }
     person.ok(&format!("{HOME} forget latest"));
     insta::assert_snapshot!(person.ok(&format!("{HOME} import {from}")));
 

@@ -283,6 +283,22 @@ fn a_bundle_that_comes_home_is_recognised() {
     }
 }
 
+/// A record that is hidden may say that one of them was forgotten.
+#[test]
+fn nothing_is_imported_while_records_are_hidden() {
+    let (lab, dir) = lab_with_three();
+    let path = dir.path().join("a.larder");
+    export(&lab, &[lab.id_of("first")], &path).expect("exports");
+    let home = lab.open();
+    let hidden = &home.snapshots().expect("lists").snapshots[1].object_name;
+    lab.memory.remove(hidden);
+    let error = import(&lab, &home, &path).expect_err("refuses");
+    assert!(matches!(error, Error::History { .. }), "{error}");
+    let accepting = BundleOptions { accept_history: true, ..options() };
+    let done = import_bundle(&home, &path, &unlocks(), None, &accepting, &lab.runtime());
+    assert!(matches!(outcome(&done.expect("imports")), CopyOutcome::AlreadyThere(_)));
+}
+
 /// A bundle repairs what was damaged where it comes from.
 #[test]
 fn a_snapshot_in_quarantine_does_not_stand_for_the_one_in_a_bundle() {

@@ -226,6 +226,7 @@ impl FromArgs {
 pub(super) fn import(
     path: &Path,
     args: &FromArgs,
+    compression: Compression,
     dry_run: bool,
     context: &Context,
 ) -> Result<Finish> {
@@ -245,7 +246,13 @@ pub(super) fn import(
     } else {
         resolve(&args.snapshot, all.iter(), &SnapshotFilter::default())?
     };
-    let options = BundleOptions { dry_run, author: author(), ..BundleOptions::default() };
+    let options = BundleOptions {
+        compression,
+        dry_run,
+        accept_history: args.accept_history,
+        author: author(),
+        ..BundleOptions::default()
+    };
     let display = Display::start(out, Job::Backup);
     let report = bundle.import(&into, &chosen, &options, &context.runtime(&display));
     display.finish();

@@ -38,7 +38,9 @@ disk; what is in the repository already is not stored again. The snapshot has th
 stands in a series of its own, unless `--root` puts it into that of a path.
 
 Names with `..`, names below a file or a link, and links to nowhere are left out and named; a leading
-`/` is dropped. The exit code is 3 then. A damaged archive is not imported without `--keep-going`.
+`/` is dropped. The exit code is 3 then. A damaged tar archive is not imported without
+`--keep-going`. Of a zip archive, members with damaged content are left out and named (exit code 3);
+one that lost its end, where its list of files stands, cannot be read (`zip -FF` may help).
 
 Snapshots of a bundle (.larder) keep their times, tags and hosts, and get new ids. What is there
 already is not imported again, by whatever way it came: from another bundle, as a copy, or because
@@ -72,9 +74,9 @@ pub(crate) struct ImportArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Archives")]
 struct ArchiveArgs {
-    /// Name of the archive on standard input
-    #[arg(long, value_name = "NAME", default_value = "stdin.tar")]
-    name: PathBuf,
+    /// Name of the archive on standard input [default: stdin.tar]
+    #[arg(long, value_name = "NAME")]
+    name: Option<PathBuf>,
 
     /// Host name of the snapshot, instead of this machine's
     #[arg(long, value_name = "NAME")]
@@ -108,9 +110,10 @@ struct ArchiveArgs {
 impl ArchiveArgs {
     /// Whether something was asked for that bundles have of their own.
     fn is_given(&self) -> bool {
-        let Self { name: _, host, tag, description, time, root, keep_going, compression: _ } = self;
-        let is_named = host.is_some() || description.is_some() || root.is_some();
-        is_named || !tag.is_empty() || time.is_some() || *keep_going
+        // Bundles are compressed too when they come in.
+        let Self { name, host, tag, description, time, root, keep_going, compression: _ } = self;
+        let is_named = name.is_some() || host.is_some() || description.is_some();
+        is_named || root.is_some() || !tag.is_empty() || time.is_some() || *keep_going
     }
 }
 
@@ -132,6 +135,10 @@ struct LimitArgs {
 }
 
 impl LimitArgs {
+    fn is_given(&self) -> bool {
+        self.max_size.is_some() || self.max_entries.is_some() || self.max_ratio.is_some()
+    }
+
     fn limits(&self) -> ImportLimits {
         let default = ImportLimits::default();
         ImportLimits {
@@ -151,13 +158,15 @@ pub(super) fn run(args: ImportArgs, context: &Context) -> Result<Finish> {
         ));
     }
     if !is_stream && is_bundle(&args)? {
-        if args.archive.is_given() {
+        if args.archive.is_given() || args.limits.is_given() {
             return Err(Error::usage_hint(
                 format!("`{}` is a bundle, whose snapshots come as they are", args.file.display()),
-                "`larder rewrite` gives them another host, time or tag",
+                "leave out the options for archives; `larder rewrite` gives snapshots another host, \
+                 time or tag",
             ));
         }
-        return bundle::import(&args.file, &args.from, args.dry_run, context);
+        let compression = args.archive.compression;
+        return bundle::import(&args.file, &args.from, compression, args.dry_run, context);
     }
     if args.dry_run || args.from.is_given() {
         return Err(Error::usage_hint(
@@ -167,6 +176,7 @@ pub(super) fn run(args: ImportArgs, context: &Context) -> Result<Finish> {
     }
     let limits = args.limits.limits();
     let (file, args) = (args.file, args.archive);
+    let name = args.name.unwrap_or_else(|| "stdin.tar".into());
     let root = args.root.as_deref().map(root_path).transpose()?.unwrap_or_default();
     let repository = context.open()?;
     let display = Display::start(&context.out, Job::Backup);
@@ -181,7 +191,7 @@ pub(super) fn run(args: ImportArgs, context: &Context) -> Result<Finish> {
         limits,
         compression: args.compression,
         runtime: context.runtime(&display),
-        ..ImportRequest::new(if is_stream { args.name } else { file })
+        ..ImportRequest::new(if is_stream { name } else { file })
     };
     let report = import(&repository, &request);
     display.finish();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::BundleOptions;
 use crate::error::{Error, Result};
+use crate::manager::check_history;
 use crate::manager::copy::{Copied, CopyOptions, CopyOutcome, copy};
 use crate::model::BackupId;
 use crate::repository::{OpenOptions, Repository, Snapshot, SnapshotList, Unlock};
@@ -94,7 +95,8 @@ impl OpenBundle {
     /// copied again, by whatever way it came: the report says so, and under which id.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the bundle lies in the folder of `into`; [`Error::Cancelled`], and the
+    /// [`Error::Usage`] if the bundle lies in the folder of `into`; [`Error::History`] if records of
+    /// `into` are hidden or unreadable and that was not accepted; [`Error::Cancelled`], and the
     /// storage's.
     pub fn import(
         &self,
@@ -104,6 +106,8 @@ impl OpenBundle {
         runtime: &Runtime,
     ) -> Result<ImportedBundle> {
         check_place(into, &self.path)?;
+        // One of them may say that a snapshot was forgotten.
+        check_history(&into.snapshots()?, options.accept_history)?;
         let copying = CopyOptions {
             compression: options.compression,
             readers: None,

@@ -27,6 +27,8 @@ pub struct BundleOptions {
     pub replace: bool,
     /// Only find out what an import would bring.
     pub dry_run: bool,
+    /// Whether an import goes on although records of the repository are hidden or unreadable.
+    pub accept_history: bool,
     /// Who wants it.
     pub author: Author,
 }
@@ -39,6 +41,7 @@ impl Default for BundleOptions {
             kdf: KdfCost::default(),
             replace: false,
             dry_run: false,
+            accept_history: false,
             author: Author { host: host_name(), user: user_name() },
         }
     }

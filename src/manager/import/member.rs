@@ -46,6 +46,8 @@ pub(super) enum MemberKind {
 pub(super) enum Stop {
     /// It is damaged or ends too early.
     Damaged(String),
+    /// What says where its members are is damaged or lost.
+    NoList(String),
     /// Whatever the archive: storage, a limit, a cancellation.
     Fatal(Error),
 }

@@ -75,6 +75,9 @@ pub struct ImportRequest {
     pub limits: ImportLimits,
     /// How hard to compress what is stored.
     pub compression: Compression,
+    /// Whether a bundle is imported although records of the repository are hidden or unreadable: one
+    /// of them may say that a snapshot of it was forgotten.
+    pub accept_history: bool,
     /// Clock, cancel token and progress.
     pub runtime: Runtime,
 }
@@ -93,6 +96,7 @@ impl ImportRequest {
             keep_going: false,
             limits: ImportLimits::default(),
             compression: Compression::default(),
+            accept_history: false,
             runtime: Runtime::default(),
         }
     }
@@ -151,11 +155,13 @@ impl BackupManager {
     }
 
     /// Imports an archive or bundle. What of its members cannot be taken is told and counted. Of a
-    /// bundle, the snapshots come as they are, and only compression and runtime of the request count.
+    /// bundle, the snapshots come as they are, and only compression, `accept_history` and runtime of
+    /// the request count.
     ///
     /// # Errors
     /// [`Error::Usage`] for what is no archive, or one that is beyond its limits or in the
-    /// repository itself; [`Error::Local`] if it cannot be read or is damaged;
+    /// repository itself; [`Error::History`] for a bundle, if records of the repository are hidden
+    /// or unreadable; [`Error::Local`] if it cannot be read or is damaged;
     /// [`Error::Cancelled`], and the storage's. There is no snapshot then.
     pub fn import_backup_with(&self, request: &ImportRequest) -> Result<ImportReport> {
         let is_file = request.stream.is_none() && request.path.is_file();
@@ -169,7 +175,11 @@ impl BackupManager {
     /// [`ManagerOptions::bundle_unlocks`](super::ManagerOptions::bundle_unlocks) opens.
     fn import_from_bundle(&self, request: &ImportRequest) -> Result<ImportReport> {
         let (repository, unlocks) = (self.repository(), &self.options().bundle_unlocks);
-        let options = BundleOptions { compression: request.compression, ..Default::default() };
+        let options = BundleOptions {
+            compression: request.compression,
+            accept_history: request.accept_history,
+            ..Default::default()
+        };
         repository.load_index()?;
         let path = &request.path;
         let done = import_bundle(repository, path, unlocks, None, &options, &request.runtime)?;
@@ -329,21 +339,21 @@ fn read_all(
 }
 
 fn failure(stop: Stop, request: &ImportRequest) -> Error {
-    match stop {
-        Stop::Fatal(error) => error,
+    let (what, hint) = match stop {
+        Stop::Fatal(error) => return error,
+        Stop::NoList(what) => (
+            what,
+            "nothing can be read without its list of files; `zip -FF FILE --out NEW.zip` may find \
+             the files that are left",
+        ),
+        Stop::Damaged(what) if request.keep_going => (what, "nothing of it can be read"),
         Stop::Damaged(what) => {
-            let hint = if request.keep_going {
-                "nothing of it can be read"
-            } else {
-                "nothing was imported; `--keep-going` takes what can be read"
-            };
-            let reason = std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                format!("the archive is damaged: {what} ({hint})"),
-            );
-            Error::local("import", &request.path, reason)
+            (what, "nothing was imported; `--keep-going` takes what can be read")
         }
-    }
+    };
+    let reason = format!("the archive is damaged: {what} ({hint})");
+    let reason = std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
+    Error::local("import", &request.path, reason)
 }
 
 fn body(

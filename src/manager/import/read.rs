@@ -243,7 +243,10 @@ fn read_zip(
     keep_going: bool,
     runtime: &Runtime,
 ) -> Result<Option<String>, Stop> {
-    let mut zip = open()?;
+    let mut zip = open().map_err(|stop| match stop {
+        Stop::Damaged(what) => Stop::NoList(what),
+        other => other,
+    })?;
     runtime.progress.expect(zip.len(), 0);
     let mut damage: Option<String> = None;
     while let Some(entry) = zip.next_entry()? {
@@ -272,7 +275,7 @@ fn damaged(stop: Stop, budget: &Budget) -> Result<String, Stop> {
     }
     match stop {
         Stop::Damaged(what) => Ok(what),
-        fatal => Err(fatal),
+        other => Err(other),
     }
 }
 

@@ -4,7 +4,7 @@ use larder::manager::ImportReport;
 use larder::model::Entry;
 
 use super::hostile::{Quick, member, python, shop, tar_of};
-use super::imports::{import, import_with};
+use super::imports::{import, import_with, try_import};
 use super::*;
 
 /// A record of an extended header.
@@ -71,6 +71,21 @@ z.writestr(i, b''); z.filelist[-1].external_attr = 0; z.close()",
     let report = import(&shop, &archive);
     let modes = ["shadow", "closed", "plain", "silent"].map(|n| entry(&shop, &report, n).mode);
     assert_eq!(modes, [0, 0, 0o640, 0o644]);
+}
+
+/// The list of files stands at the end of a zip: no option brings back what was cut off with it.
+#[test]
+fn a_zip_without_its_end_says_what_helps() {
+    let shop = shop();
+    let make = "z = zipfile.ZipFile(name, 'w'); z.writestr('a', 'x' * 300); z.close()";
+    let path = python(&shop, "cut.zip", make);
+    let bytes = fs::read(&path).expect("reads");
+    fs::write(&path, &bytes[..320]).expect("writes");
+    for keep_going in [false, true] {
+        let (ran, _) = try_import(&shop, &path, |request| request.keep_going = keep_going);
+        let said = super::hostile::chain(&ran.expect_err("no list"));
+        assert!(said.contains("zip -FF") && !said.contains("--keep-going"), "{said}");
+    }
 }
 
 /// A value that means nothing costs the member that value, and nobody anything else.
