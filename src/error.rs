@@ -307,6 +307,11 @@ impl Error {
             Self::NotFound { what: "schedule", .. } => {
                 "`BackupManager::schedules` lists them".into()
             }
+            Self::NotFound { what: "key slot", .. } => {
+                "no key opens a repository without its key slots: bring the folder `keys/` back \
+                 from a copy of the storage, or use another copy of the repository"
+                    .into()
+            }
             Self::NotFound { what: "path", .. } => "`larder ls SNAPSHOT` lists the paths".into(),
             Self::NotFound { .. } => "run `larder check` to see what is hit".into(),
             Self::Ambiguous { .. } => "give more characters of the id".into(),

@@ -73,7 +73,9 @@ impl<'r, 'p> Emitter<'r, 'p> {
                 Item::Failed(failure) => {
                     // Gone in a moment: so it is in every live tree.
                     let kind = match failure.kind {
-                        FailureKind::Vanished | FailureKind::Rules => IssueKind::Warning,
+                        FailureKind::Vanished
+                        | FailureKind::Rules
+                        | FailureKind::ForeignStaging => IssueKind::Warning,
                         _ => IssueKind::Failed,
                     };
                     let message = match failure.kind {

@@ -145,4 +145,9 @@ pub enum FailureKind {
     /// A rules file in the tree (`.gitignore`, a cache tag) that could not be read or understood:
     /// nothing was left out because of it.
     Rules,
+    /// A folder that an in-place restore works with, or left behind when it was killed: what is
+    /// around it may be of either state, or set aside in that folder and missing from the walk.
+    Staging,
+    /// The same, of a user who has no say over the folder that it is in.
+    ForeignStaging,
 }

@@ -143,7 +143,13 @@ impl Folder {
             NameKind::Unknown => fsmeta::stat_at(fd, name).is_ok_and(|stat| stat.is_dir()),
             kind => kind == NameKind::Dir,
         };
-        names.retain(|name, kind| !is_staging_name(name) || !is_dir(name, kind));
+        names.retain(|name, kind| {
+            let is_staging = is_staging_name(name) && is_dir(name, kind);
+            if is_staging {
+                steps.push(self.staging(fd, name));
+            }
+            !is_staging
+        });
         let mut own = None;
         if rules.options.git_ignore && names.contains(IgnoreFile::NAME) {
             let (file, problem) = match IgnoreFile::read(fd, &self.path, self.ignore.as_ref()) {
@@ -202,6 +208,28 @@ impl Folder {
             _ => FailureKind::Content,
         };
         Step::Failed(Failure { path: self.path.clone(), kind, error })
+    }
+
+    /// An in-place restore is at work here, or was killed.
+    fn staging(&self, fd: &OwnedFd, name: &[u8]) -> Step {
+        let uid = fsmeta::stat_at(fd, name).map(|stat| stat.uid).ok();
+        let is_trusted = |uid| {
+            uid == 0
+                || uid == rustix::process::geteuid().as_raw()
+                || fsmeta::stat_fd(fd).is_ok_and(|stat| stat.uid == uid)
+        };
+        let kind = match uid.is_none_or(is_trusted) {
+            true => FailureKind::Staging,
+            // Everybody can make such a folder in `/tmp`.
+            false => FailureKind::ForeignStaging,
+        };
+        let (path, _) = self.path_of(name);
+        let error = io::Error::other(format!(
+            "an in-place restore is at work or was killed here, and the tree may be half changed: \
+             if none is at work, run `larder rollback /{}`, then back up again",
+            crate::model::escape_bytes(&self.path)
+        ));
+        Step::Failed(Failure { path, kind, error })
     }
 
     fn rules_failed(&self, name: &[u8], error: io::Error) -> Step {

@@ -43,6 +43,21 @@ fn a_target_and_in_place_exclude_each_other() {
     assert_eq!(said.code, 2, "{said}");
 }
 
+/// A tree that a killed in-place restore left half changed is saved, but as no good backup.
+#[test]
+fn a_backup_of_a_half_changed_tree_is_partial() {
+    let person = person_with_snapshot();
+    let staging = person.path("data/.larder-in-place-0123456789abcdef");
+    fs::create_dir_all(staging.join("old")).expect("makes");
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).expect("a mode");
+    let said = person.run("-r repo snapshot data --host web");
+    assert_eq!(said.code, 3, "{said}");
+    let rollback = format!("larder rollback {}`", "~/data");
+    assert!(said.stderr.contains(&rollback), "{said}");
+    fs::remove_dir_all(&staging).expect("removes");
+    person.ok("-r repo snapshot data --host web");
+}
+
 /// What an in-place restore left that was killed before it had a journal.
 #[test]
 fn remains_are_listed_and_removed() {

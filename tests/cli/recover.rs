@@ -69,6 +69,21 @@ fn plans_are_written_and_never_over_a_file() {
     assert_eq!(types, ["repository", "plan", "step", "step", "summary"]);
 }
 
+/// What cannot work is said, and what may still help.
+#[test]
+fn nothing_to_recover_and_no_key_are_explained() {
+    let person = Person::new();
+    private(&person.write("pw", "correct horse battery staple"));
+    person.ok("-r repo --password-file pw repo init");
+    person.ok("-r repo --password-file pw kit --output kit.txt");
+    let said = person.run("recover --kit kit.txt --target back");
+    assert!(said.stderr.contains("no snapshot at all"), "{said}");
+    assert!(said.stderr.contains("larder undelete"), "{said}");
+    std::fs::remove_dir_all(person.path("repo/keys")).expect("removed");
+    let said = person.run("recover --kit kit.txt --target back");
+    assert!(said.stderr.contains("bring the folder `keys/` back"), "{said}");
+}
+
 /// Without a terminal nothing is asked, and nothing hangs.
 #[test]
 fn nothing_is_asked_where_nobody_can_answer() {

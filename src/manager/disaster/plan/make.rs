@@ -81,6 +81,13 @@ fn pick<'l>(
             ),
         });
     }
+    if picked.is_empty() && list.snapshots.is_empty() {
+        return Err(Error::usage_hint(
+            "the repository has no snapshot at all",
+            "were they forgotten? `larder undelete` may bring them back; or use another copy of \
+             the repository",
+        ));
+    }
     if picked.is_empty() {
         let name =
             if options.hosts.is_empty() { "latest".into() } else { options.hosts.join(", ") };
