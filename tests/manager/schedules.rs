@@ -737,6 +737,76 @@ fn runs_that_were_broken_off_are_made_again() {
     );
 }
 
+/// A run of another container or machine, whose process cannot be seen, counts as long as it says
+/// that it goes on.
+#[test]
+fn runs_out_of_sight_end_with_their_signs_of_life() {
+    let (shop, clock) = plain_with_clock();
+    let manager = shop.manager();
+    manager.schedule_backup(24, 0).expect("is made");
+    let own = larder::manager::history::ProcessMark::own();
+    let away = larder::manager::history::ProcessMark { host: "another".into(), ..own };
+    let mark = serde_json::json!({ "process": away, "number": 1 }).to_string();
+    clock.advance_ms(DAY_MS);
+    let set = |sql: &str| {
+        let sql = sql.replace("NOW", &clock.now_ms().to_string());
+        manager.database().with(|database| database.execute_batch(&sql)).expect("changes");
+    };
+    set(&format!("UPDATE schedules SET running = '{mark}', started_ms = NOW, settled_ms = NOW"));
+    let told = Arc::new(Told::default());
+    let look = |minutes: i64| {
+        clock.advance_ms(minutes * MINUTE_MS);
+        start(&manager, &told).finish();
+        told.started()
+    };
+    assert_eq!(look(9), 0, "it is heard of");
+    set("UPDATE schedules SET seen_ms = NOW");
+    assert_eq!(look(9), 0, "and again");
+    clock.advance_ms(2 * MINUTE_MS);
+    let scheduler = start(&manager, &told);
+    told.wait_ended(2);
+    scheduler.finish();
+    assert_eq!((told.started(), completed(&manager).len()), (1, 1));
+}
+
+/// What goes on for long says so.
+#[test]
+fn long_runs_show_that_they_go_on() {
+    let (shop, clock) = plain_with_clock();
+    let manager = shop.manager();
+    let id = manager.schedule_backup(24, 0).expect("is made");
+    let told = Arc::new(Told::default());
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let ends = Mutex::new(ends);
+    let waits = work(move |_, _| {
+        // That nobody sends any more is an end, too.
+        let _ = ends.lock().recv_timeout(Duration::from_secs(60));
+        Ok(Done::default())
+    });
+    let scheduler = Scheduler::start_with(&manager, told.options(), waits).expect("starts");
+    manager.run_schedule(&id).expect("is wanted");
+    scheduler.wake();
+    told.wait(1, |event| matches!(event, ScheduleEvent::Started { .. }));
+    for _ in 0..2 {
+        clock.advance_ms(5 * MINUTE_MS);
+        scheduler.wake();
+        let seen = || {
+            let sql = "SELECT seen_ms FROM schedules";
+            let seen =
+                manager.database().with(|d| d.query_row(sql, [], |row| row.get::<_, i64>(0)));
+            seen.expect("is there")
+        };
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while seen() != clock.now_ms() {
+            assert!(std::time::Instant::now() < until, "{}", seen());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    drop(end);
+    told.wait_ended(1);
+    scheduler.finish();
+}
+
 /// Several schedulers of one repository, as in several programs: each run is made once.
 #[test]
 fn several_schedulers_make_each_run_once() {

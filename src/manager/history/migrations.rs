@@ -2,7 +2,7 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES];
+pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -52,4 +52,9 @@ CREATE TABLE schedules (
     error           TEXT,
     PRIMARY KEY (repo_id, schedule_id)
 ) STRICT;
+";
+
+/// When the scheduler that works on a run last said that it is there.
+const SEEN: &str = "
+ALTER TABLE schedules ADD COLUMN seen_ms INTEGER;
 ";

@@ -22,6 +22,12 @@ pub(super) struct Mark {
     number: u64,
 }
 
+/// A scheduler says so often that it is there, in milliseconds.
+pub(super) const RENEW_EVERY_MS: u64 = 60_000;
+
+/// Whoever was not heard of for so long is gone, if it cannot be told otherwise.
+const SILENT_MAX_MS: u64 = 10 * RENEW_EVERY_MS;
+
 /// Keeps the mark of a scheduler alive.
 pub(super) struct Life {
     mark: Mark,
@@ -53,12 +59,13 @@ impl Drop for Life {
     }
 }
 
-/// Whether the scheduler of a mark may still work on what it took. One of another machine or
-/// container, of which that cannot be told, may.
-pub(super) fn is_alive(mark: &Mark) -> bool {
+/// Whether the scheduler of a mark may still work on what it took. Of one of another machine or
+/// container that cannot be told: it may as long as it is heard of. `silent_ms` is how long it was
+/// not, or how far ahead its clock was.
+pub(super) fn is_alive(mark: &Mark, silent_ms: u64) -> bool {
     match mark.process.presence() {
         Presence::Gone => false,
-        Presence::Unknown => true,
+        Presence::Unknown => silent_ms <= SILENT_MAX_MS,
         Presence::Here if mark.process == ProcessMark::own() => {
             ALIVE.lock().as_ref().is_some_and(|alive| alive.contains(&mark.number))
         }
@@ -75,8 +82,8 @@ mod tests {
         let (first, second) = (Life::new(), Life::new());
         assert_ne!(first.mark(), second.mark());
         let mark: Mark = serde_json::from_str(first.mark()).expect("as it was stored");
-        assert!(is_alive(&mark) && is_alive(&second.mark));
+        assert!(is_alive(&mark, 0) && is_alive(&second.mark, u64::MAX));
         drop(first);
-        assert!(!is_alive(&mark) && is_alive(&second.mark));
+        assert!(!is_alive(&mark, 0) && is_alive(&second.mark, u64::MAX));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::alive::Life;
+use super::alive::{Life, RENEW_EVERY_MS};
 use super::decide::{Decision, ScheduleState, Start, due};
 use super::events::ScheduleEvent;
 use super::retry::is_worth_retrying;
@@ -62,6 +62,8 @@ pub(super) struct Runner {
     /// What people were told last, so that they are told once.
     told: HashMap<Option<String>, String>,
     is_stopping: bool,
+    /// When it last said that its runs go on, milliseconds since 1970.
+    renewed_ms: i64,
 }
 
 impl Runner {
@@ -83,6 +85,7 @@ impl Runner {
             unsaved: Vec::new(),
             told: HashMap::new(),
             is_stopping: false,
+            renewed_ms: 0,
         }
     }
 
@@ -93,6 +96,7 @@ impl Runner {
         }
         loop {
             self.save_again();
+            self.renew();
             let wait = if self.is_stopping { LOOK_EVERY } else { self.look() };
             if self.is_stopping && self.running.is_empty() {
                 return;
@@ -126,6 +130,18 @@ impl Runner {
 
     fn now_ms(&self) -> i64 {
         self.manager.options().runtime.clock.now_ms()
+    }
+
+    /// Says that what runs here goes on.
+    fn renew(&mut self) {
+        let now_ms = self.now_ms();
+        if self.running.is_empty() || now_ms.abs_diff(self.renewed_ms) < RENEW_EVERY_MS {
+            return;
+        }
+        match self.store().renew(self.life.mark(), now_ms) {
+            Ok(()) => self.renewed_ms = now_ms,
+            Err(error) => self.warn(None, error.in_full()),
+        }
     }
 
     /// Starts what is due, and returns how long there is nothing to do.
@@ -166,11 +182,17 @@ impl Runner {
             self.warn(Some(id), "the clock was set back".into());
             self.warn_of(Some(id), settled);
         }
+        let mut is_changed = !decision.ahead.is_empty();
         for id in &decision.broken_off {
             let state = states.iter().find(|state| state.schedule.schedule_id == *id);
             let Some((state, run)) = state.and_then(|s| Some((s, s.running.as_ref()?))) else {
                 continue;
             };
+            if self.running.contains_key(id) && run.mark == self.life.mark() {
+                // It could not say for a while that it is there.
+                continue;
+            }
+            is_changed = true;
             let attempt = state.failed_attempts.saturating_add(1);
             // Whoever was broken off by a restart of the machine did not fail: there is one more
             // attempt, even for a schedule without repetitions.
@@ -180,7 +202,7 @@ impl Runner {
             self.tell_failed(id, attempt, &ended);
             self.save(id.clone(), attempt, run.mark.clone(), ended);
         }
-        if !(decision.ahead.is_empty() && decision.broken_off.is_empty()) {
+        if is_changed {
             // What follows from it is for the next look.
             let _ = self.back.try_send(Message::Wake);
         }

@@ -33,7 +33,7 @@ pub(super) enum Ended {
 }
 
 const COLUMNS: &str = "definition, settled_ms, failed_attempts, retry_ms, running, \
-                       started_ms, ended_ms, succeeded_ms, error, changes";
+                       started_ms, ended_ms, succeeded_ms, error, changes, seen_ms";
 
 impl<'d> Store<'d> {
     pub(crate) fn new(database: &'d Database, repository: RepoId) -> Self {
@@ -46,7 +46,7 @@ impl<'d> Store<'d> {
     /// # Errors
     /// As [`Database::with`].
     pub(crate) fn all(&self, now_ms: i64) -> Result<Vec<ScheduleState>> {
-        let states = self.read()?;
+        let states = self.read(now_ms)?;
         if !states.is_empty() {
             return Ok(states);
         }
@@ -64,16 +64,16 @@ impl<'d> Store<'d> {
                 false => Ok(()),
             }
         })?;
-        self.read()
+        self.read(now_ms)
     }
 
-    fn read(&self) -> Result<Vec<ScheduleState>> {
+    fn read(&self, now_ms: i64) -> Result<Vec<ScheduleState>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM schedules WHERE repo_id = ?1 ORDER BY created_ms, schedule_id"
         );
         self.database.with(|connection| {
             let mut statement = connection.prepare(&sql)?;
-            let states = statement.query_map([&self.repo_id], read_state)?;
+            let states = statement.query_map([&self.repo_id], |row| read_state(row, now_ms))?;
             // What no version of this program wrote is no schedule.
             states.filter_map(Result::transpose).collect()
         })
@@ -190,7 +190,7 @@ impl<'d> Store<'d> {
         let changed = self.database.with(|connection| {
             connection.execute(
                 "UPDATE schedules SET running = ?3, settled_ms = ?4, failed_attempts = ?5, \
-                 retry_ms = NULL, started_ms = ?6 WHERE repo_id = ?1 AND schedule_id = ?2 \
+                 retry_ms = NULL, started_ms = ?6, seen_ms = ?6 WHERE repo_id = ?1 AND schedule_id = ?2 \
                  AND running IS NULL AND settled_ms = ?7 AND failed_attempts = ?8 \
                  AND retry_ms IS ?9 AND changes = ?10",
                 params![
@@ -208,6 +208,21 @@ impl<'d> Store<'d> {
             )
         })?;
         Ok(changed > 0)
+    }
+
+    /// Says that the scheduler of `mark` is there, for those that cannot see it.
+    ///
+    /// # Errors
+    /// As [`Database::with`].
+    pub(super) fn renew(&self, mark: &str, now_ms: i64) -> Result<()> {
+        self.database.with(|connection| {
+            connection
+                .execute(
+                    "UPDATE schedules SET seen_ms = ?3 WHERE repo_id = ?1 AND running = ?2",
+                    params![self.repo_id, mark, now_ms],
+                )
+                .map(|_| ())
+        })
     }
 
     /// Says how attempt number `attempt` ended, if it is still that of `mark`: of a run that was
@@ -306,14 +321,17 @@ impl<'d> Store<'d> {
     }
 }
 
-fn read_state(row: &Row<'_>) -> rusqlite::Result<Option<ScheduleState>> {
+fn read_state(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<Option<ScheduleState>> {
     let definition: String = row.get(0)?;
     let Ok(schedule) = serde_json::from_str(&definition) else { return Ok(None) };
     let started_ms: Option<i64> = row.get(5)?;
     let running: Option<String> = row.get(4)?;
+    let since_ms = started_ms.unwrap_or_default();
+    let seen_ms: Option<i64> = row.get(10)?;
+    let silent_ms = now_ms.abs_diff(seen_ms.unwrap_or(since_ms));
     let running = running.map(|mark| Running {
-        since_ms: started_ms.unwrap_or_default(),
-        is_alive: serde_json::from_str(&mark).is_ok_and(|mark| is_alive(&mark)),
+        since_ms,
+        is_alive: serde_json::from_str(&mark).is_ok_and(|mark| is_alive(&mark, silent_ms)),
         mark,
     });
     Ok(Some(ScheduleState {
