@@ -111,6 +111,22 @@ fn a_bad_history_ends_no_backup() {
     assert_eq!(json(&person, "backups").len(), 3);
 }
 
+/// Failed runs that cannot be listed are not passed over in silence.
+#[test]
+fn a_history_that_cannot_be_read_is_told_of() {
+    let person = person_with_data();
+    person.ok("-r repo snapshot data --quiet");
+    let path = person.path(".local/state/larder/history.sqlite");
+    let history = rusqlite::Connection::open(path).expect("opens");
+    history.execute_batch("DROP TABLE runs").expect("is there");
+    drop(history);
+    for command in ["backups", "stats"] {
+        let said = person.run(&format!("-r repo {command}"));
+        assert_eq!(said.code, 0, "{said}");
+        assert!(said.stderr.contains("failed runs are not listed"), "{said}");
+    }
+}
+
 /// The repository is never backed up into itself.
 #[test]
 fn sources_in_the_repository_are_refused() {

@@ -18,7 +18,7 @@ pub(super) struct Known {
 }
 
 impl BackupManager {
-    /// Snapshots and runs. A history that cannot be read counts as empty.
+    /// Snapshots and runs. A history that cannot be read counts as empty, with a warning.
     pub(super) fn known(&self) -> Result<Known> {
         // In this order: a run that ends meanwhile has its snapshot in the list.
         let runs = self.remembered_runs();
@@ -52,7 +52,7 @@ impl BackupManager {
     fn remembered_runs(&self) -> Vec<Run> {
         let now_ms = self.options().runtime.clock.now_ms();
         self.run_history().list(&RunQuery::default(), now_ms).unwrap_or_else(|error| {
-            tracing::warn!("failed runs are not listed: {}", error.in_full());
+            self.database().warn(format!("failed runs are not listed: {}", error.in_full()));
             Vec::new()
         })
     }

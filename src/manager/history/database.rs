@@ -81,6 +81,11 @@ impl Database {
         std::mem::take(&mut self.state.lock().warnings)
     }
 
+    /// Adds to what [`Database::take_warnings`] returns.
+    pub(crate) fn warn(&self, warning: String) {
+        self.state.lock().warn(warning);
+    }
+
     /// Whether what is stored outlives this process.
     ///
     /// # Errors
@@ -165,6 +170,9 @@ impl State {
 
     fn warn(&mut self, warning: String) {
         tracing::warn!("{warning}");
-        self.warnings.push(warning);
+        // What nobody takes does not grow.
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 }

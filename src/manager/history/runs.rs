@@ -1,6 +1,5 @@
 //! The runs of one repository's backups.
 
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -268,7 +267,8 @@ fn read(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<Option<Run>> {
     let Ok(strategy) = strategy.parse() else { return Ok(None) };
     let status: String = row.get(4)?;
     let Ok(status) = status.parse() else { return Ok(None) };
-    let process: ProcessMark = json(row, 13)?;
+    let Some(process) = json::<ProcessMark>(row, 13)? else { return Ok(None) };
+    let (Some(sources), Some(tags)) = (json(row, 9)?, json(row, 10)?) else { return Ok(None) };
     let mut run = Run {
         backup_id,
         schedule_id: row.get(1)?,
@@ -279,8 +279,8 @@ fn read(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<Option<Run>> {
         finished_ms: row.get(6)?,
         error: row.get(7)?,
         host: row.get(8)?,
-        sources: json(row, 9)?,
-        tags: json(row, 10)?,
+        sources,
+        tags,
         description: row.get(11)?,
         stats: row.get::<_, Option<String>>(12)?.and_then(|text| serde_json::from_str(&text).ok()),
     };
@@ -302,8 +302,7 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data")
 }
 
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     let text: String = row.get(column)?;
-    serde_json::from_str(&text)
-        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(e)))
+    Ok(serde_json::from_str(&text).ok())
 }

@@ -3,11 +3,11 @@
 //! Nothing here opens and closes the database file but SQLite: its locks belong to the process,
 //! and closing any other handle of the file would let go of them.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -20,6 +20,9 @@ const NAME: &str = "history.sqlite";
 
 /// How long one waits for another process that writes.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// How often one looks whether the lock is free.
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Pages in the write-ahead log after which they are moved into the file.
 const CHECKPOINT_PAGES: u32 = 200;
@@ -89,10 +92,17 @@ pub(super) fn open_in_memory() -> Result<Connection> {
 /// somebody else did that meanwhile.
 pub(super) fn set_aside(folder: &Path, now_ms: i64) -> Result<Option<PathBuf>> {
     let _lock = lock(folder)?;
-    if open_as_it_is(folder).is_ok() {
+    let path = path_in(folder);
+    if !path.exists() {
         return Ok(None);
     }
-    let path = path_in(folder);
+    match is_whole(folder) {
+        Ok(true) => return Ok(None),
+        Ok(false) => {}
+        Err(error) if is_damage(&error) => {}
+        // It may be whole, and in use.
+        Err(error) => return Err(Error::local("check", path, std::io::Error::other(error))),
+    }
     let seconds = now_ms.div_euclid(1000);
     let aside = (0..)
         .map(|number| match number {
@@ -117,15 +127,12 @@ pub(super) fn set_aside(folder: &Path, now_ms: i64) -> Result<Option<PathBuf>> {
 }
 
 /// Opens the file without making anything, and reads all of it: for whoever holds the lock.
-fn open_as_it_is(folder: &Path) -> rusqlite::Result<()> {
+fn is_whole(folder: &Path) -> rusqlite::Result<bool> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path_in(folder), flags)?;
     connection.busy_timeout(BUSY_WAIT)?;
     let says: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    match says.as_str() {
-        "ok" => Ok(()),
-        _ => Err(rusqlite::Error::InvalidQuery),
-    }
+    Ok(says == "ok")
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<usize> {
@@ -183,6 +190,15 @@ fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("history.lock");
     let open = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = open.map_err(|e| Error::local("create", &path, e))?;
-    file.lock().map_err(|e| Error::local("lock", &path, e))?;
-    Ok(file)
+    let until = Instant::now() + BUSY_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Whoever holds it may have been stopped, and is not waited for for ever.
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(error) => return Err(Error::local("lock", &path, error)),
+        }
+    }
 }

@@ -187,3 +187,54 @@ fn a_transaction_that_fails_changes_nothing() {
     assert!(error.to_string().contains("history"), "{error}");
     database.transaction(|_| Ok(())).expect("the next one works");
 }
+
+/// One row that nobody can read hides no other.
+#[test]
+fn a_row_that_cannot_be_read_is_no_run() {
+    let database = Database::new(None, Arc::new(TestClock::at_ms(0)));
+    let history = RunHistory::new(&database, REPO);
+    for number in 1..=5 {
+        history.begin(&new_run(number)).expect("begins");
+    }
+    for (number, column) in [(1, "tags"), (2, "sources"), (3, "process"), (4, "status")] {
+        let sql = format!("UPDATE runs SET {column} = 'x' WHERE number = {number}");
+        database.with(|connection| connection.execute(&sql, [])).expect("changes");
+        assert_eq!(history.get(BackupId([number; 16]), 0).expect("looks"), None, "{column}");
+    }
+    assert_eq!(ids(&history.list(&RunQuery::default(), 0).expect("lists")), [5]);
+}
+
+/// Whoever holds the lock and does not let go of it ends nothing.
+#[test]
+fn a_lock_that_is_held_is_not_waited_for_for_ever() {
+    let home = tempfile::tempdir().expect("a folder");
+    let lock = std::fs::File::create(home.path().join("history.lock")).expect("a file");
+    lock.lock().expect("is free");
+    let folder = home.path().to_path_buf();
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let database = database(&folder);
+        let begun = RunHistory::new(&database, REPO).begin(&new_run(1)).is_ok();
+        done.send((begun, database.is_lasting().expect("asks"), database.take_warnings()))
+    });
+    let told = is_done.recv_timeout(std::time::Duration::from_secs(30)).expect("ends");
+    assert_eq!((told.0, told.1, told.2.len()), (true, false, 1), "{:?}", told.2);
+    assert!(told.2[0].contains("history.lock"), "{:?}", told.2);
+}
+
+/// A file that somebody else keeps to himself may be whole.
+#[test]
+fn a_file_that_is_in_use_is_not_set_aside() {
+    let home = tempfile::tempdir().expect("a folder");
+    let path = home.path().join("history.sqlite");
+    let other = rusqlite::Connection::open(&path).expect("opens");
+    let sql = "CREATE TABLE t (a); PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE";
+    other.execute_batch(sql).expect("is free");
+    let error = super::setup::set_aside(home.path(), 5_000).expect_err("cannot be told");
+    assert!(error.in_full().contains("history.sqlite"), "{error}");
+    assert!(path.is_file());
+    drop(other);
+    std::fs::remove_file(&path).expect("removes");
+    // Somebody else set it aside meanwhile.
+    assert_eq!(super::setup::set_aside(home.path(), 5_000).expect("nothing to do"), None);
+}
