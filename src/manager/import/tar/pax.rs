@@ -55,8 +55,13 @@ impl Pax {
     /// header and those before it.
     ///
     /// # Errors
-    /// [`Stop::Damaged`] if they are none, or too much.
-    pub(super) fn read(&mut self, mut bytes: &[u8], held_max: usize) -> Result<(), Stop> {
+    /// [`Stop::Damaged`] if they are none, or too much. Nothing is remembered then: whoever goes on
+    /// with the next header must not add to it.
+    pub(super) fn read(&mut self, bytes: &[u8], held_max: usize) -> Result<(), Stop> {
+        self.read_records(bytes, held_max).inspect_err(|_| *self = Self::default())
+    }
+
+    fn read_records(&mut self, mut bytes: &[u8], held_max: usize) -> Result<(), Stop> {
         let malformed = || Stop::damaged("an extended header is malformed");
         while !bytes.is_empty() && bytes[0] != 0 {
             let digits = bytes.iter().position(|byte| *byte == b' ').ok_or_else(malformed)?;
@@ -222,6 +227,15 @@ mod tests {
             b"11 size=-1\n",
         ] {
             assert!(Pax::default().read(bad, 100).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_not_remembered() {
+        for (records, held_max) in [(&b"20 SCHILY.xattr.u=x\n"[..], 10), (b"9 path=a\n99 x", 100)] {
+            let mut pax = Pax::default();
+            assert!(pax.read(records, held_max).is_err());
+            assert!(pax.held() == 0 && pax.xattrs.is_empty() && pax.path.is_none());
         }
     }
 
