@@ -1,5 +1,6 @@
 //! Plain data: ids, units, and what the library takes and returns.
 
+mod acl;
 mod age;
 mod backup;
 pub mod entry;
@@ -12,6 +13,7 @@ mod schedule;
 mod strategy;
 mod units;
 
+pub use acl::{ACL_ACCESS, ACL_DEFAULT, Acl, AclText, AclWho};
 pub use age::Age;
 pub use backup::{Backup, BackupStats, BackupStatus, Encryption};
 pub use entry::{Content, Entry, Owner, Piece, XattrsRef};

@@ -20,7 +20,7 @@ use super::archived::MemberNames;
 use super::reader::{FileReader, Part, output_failed};
 use super::{Manifest, load_xattrs};
 use crate::error::{Error, Result};
-use crate::model::{Content, Entry, FileKind, XattrsRef};
+use crate::model::{Acl, Content, Entry, FileKind, XattrsRef};
 use crate::repository::{Reader, Repository};
 use crate::runtime::{Issue, IssueKind, Runtime};
 use deflate::{BLOCK_LEN, Place};
@@ -161,7 +161,12 @@ impl ZipWriter<'_> {
     }
 
     fn member(&mut self, entry: &Entry, name: &[u8], size: u64) -> Option<Member> {
-        let member = Member::new(entry, name, size);
+        let mut member = Member::new(entry, name, size);
+        // Told of elsewhere if they cannot be read.
+        let xattrs = load_xattrs(&mut self.reader, entry).unwrap_or_default();
+        if let Some(acl) = Acl::access_in(&xattrs) {
+            member.mode = acl.mode_without(member.mode);
+        }
         if !member.has_valid_name() {
             let what = Error::usage("its name is too long for a zip archive");
             self.failed(&entry.path, &what);

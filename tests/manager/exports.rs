@@ -306,6 +306,7 @@ fn damaged_files_are_named_and_the_rest_is_exported() {
     }
 }
 
+mod acls;
 mod hostile;
 mod imports;
 mod metadata;

@@ -32,9 +32,13 @@ Examples:
   larder export --all --host web -o carry.larder
 
 A zip archive opens on every system, but has no place for hard links (they become copies), extended
-attributes, ACLs and devices. A tar.zst has all but sockets: `tar --zstd -xpf`. Neither is encrypted:
-what was backed up lies in the file in the open, so only you may read it (mode 0600). Keep it where
-you would keep the files themselves.
+attributes, ACLs and devices. A tar.zst has all but sockets; what restores all of it, as root, is
+`tar --zstd --acls --xattrs --xattrs-include='*' -xpf FILE` (or `bsdtar -xpf FILE`). Without
+`--acls`, files that had an ACL are open to their owner, group and others as they were, and to none
+of those that the ACL names.
+
+Neither is encrypted: what was backed up lies in the file in the open, so only you may read it (mode
+0600). Keep it where you would keep the files themselves.
 
 A bundle (.larder) holds whole snapshots as they are stored: encrypted, each piece once, with a
 password or key file of its own. It opens as a repository that is only read (`larder -r carry.larder

@@ -3,7 +3,7 @@
 use tar::{EntryType, Header};
 
 use super::BLOCK;
-use crate::model::{Entry, Time, Xattr};
+use crate::model::{ACL_ACCESS, ACL_DEFAULT, Acl, Entry, Time, Xattr};
 
 /// The longest name that fits into the header itself.
 const NAME_MAX: usize = 100;
@@ -57,7 +57,7 @@ impl Member<'_> {
         // know no pax records.
         let mut header = Header::new_ustar();
         header.set_entry_type(self.entry_type);
-        header.set_mode(entry.mode);
+        header.set_mode(self.mode());
         header.set_uid(entry.owner.uid.into());
         header.set_gid(entry.owner.gid.into());
         header.set_mtime(u64::try_from(entry.mtime.secs).unwrap_or(0).min(SIZE_END - 1));
@@ -74,6 +74,15 @@ impl Member<'_> {
         }
         header.set_cksum();
         header
+    }
+
+    /// With a list of access rights, a mode has the mask where the group's rights are. Whoever does
+    /// not restore the list must not give the group as much; the list brings back the mask. bsdtar
+    /// writes such modes, too. (GNU tar that is told to restore all attributes but not `--acls` sets
+    /// the mode last: less is allowed then than was.)
+    fn mode(&self) -> u32 {
+        let acl = Acl::access_in(self.xattrs);
+        acl.map_or(self.entry.mode, |acl| acl.mode_without(self.entry.mode))
     }
 
     fn pax_records(&self) -> Vec<u8> {
@@ -122,6 +131,16 @@ impl Member<'_> {
                 }
             }
             add(&key, &xattr.value);
+            // As text too: bsdtar and star know lists of access rights only so, GNU tar with
+            // `--acls`.
+            let key: &[u8] = match xattr.name.as_slice() {
+                ACL_ACCESS => b"SCHILY.acl.access",
+                ACL_DEFAULT => b"SCHILY.acl.default",
+                _ => continue,
+            };
+            if let Some(acl) = Acl::from_bytes(&xattr.value) {
+                add(key, acl.to_text().as_bytes());
+            }
         }
         records
     }

@@ -45,7 +45,7 @@ pub(super) struct Member {
     name: Vec<u8>,
     is_dir: bool,
     /// Type and permissions, as `st_mode` has them.
-    mode: u32,
+    pub(super) mode: u32,
     mtime: Time,
     uid: u32,
     gid: u32,

@@ -4,6 +4,7 @@
 //! A reader of our own: the usual crate reads names of any length into memory, and knows only one
 //! of the four kinds of sparse files.
 
+mod acl;
 mod header;
 mod pax;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use super::member::{Member, MemberKind, Stop};
 use crate::model::{Owner, Time, escape_bytes};
+use acl::AclNames;
 use header::{BLOCK, Header, more_sparse};
 use pax::{NUMBERS_MAX, Pax, decimal, extents};
 
@@ -36,6 +38,7 @@ pub(super) struct TarReader<R> {
     padding: u64,
     global: Pax,
     owners: HashMap<Owner, Arc<Owner>>,
+    acl_names: AclNames,
     /// A header that was found when looking for a good one.
     found: Option<Header>,
     /// What somebody should know about the archive as a whole.
@@ -51,6 +54,7 @@ impl<R: Read> TarReader<R> {
             padding: 0,
             global: Pax::default(),
             owners: HashMap::new(),
+            acl_names: AclNames::default(),
             found: None,
             notices: Vec::new(),
         }
@@ -187,6 +191,11 @@ impl<R: Read> TarReader<R> {
             size: 0,
             extents: None,
         };
+        if let Some(notice) = pax.acls.give(&mut member, &self.acl_names)
+            && !self.notices.contains(&notice)
+        {
+            self.notices.push(notice);
+        }
         // What is no file has no content, whatever the size says, but for lists of names of GNU.
         let has_content = matches!(member.kind, MemberKind::File | MemberKind::Unsupported(_))
             || header.kind() == b'D';

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::acl::AclTexts;
 use crate::manager::import::member::Stop;
 use crate::model::{Time, Xattr, unescape_bytes};
 
@@ -24,6 +25,7 @@ pub(super) struct Pax {
     pub(super) mtime: Option<Time>,
     pub(super) atime: Option<Time>,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) acls: AclTexts,
     /// Keys whose values make no sense, and that a member can do without.
     pub(super) odd: Vec<&'static str>,
     pub(super) device: (Option<u32>, Option<u32>),
@@ -85,7 +87,8 @@ impl Pax {
     /// Bytes that are remembered, about; the map of a sparse file has a limit of its own.
     fn held(&self) -> usize {
         let texts = [&self.path, &self.link, &self.user, &self.group, &self.sparse.name];
-        let texts: usize = texts.into_iter().flatten().map(Vec::len).sum();
+        let texts = texts.into_iter().chain([&self.acls.access, &self.acls.default]);
+        let texts: usize = texts.flatten().map(Vec::len).sum();
         let xattr = |(name, value): (&Vec<u8>, &Vec<u8>)| name.len() + value.len() + XATTR_BYTES;
         texts + self.xattrs.iter().map(xattr).sum::<usize>()
     }
@@ -115,6 +118,9 @@ impl Pax {
             b"atime" => self.atime = self.sane("atime", time(value)),
             b"SCHILY.devmajor" => self.device.0 = id(value)?,
             b"SCHILY.devminor" => self.device.1 = id(value)?,
+            b"SCHILY.acl.access" => self.acls.access = Some(value.to_vec()),
+            b"SCHILY.acl.default" => self.acls.default = Some(value.to_vec()),
+            b"SCHILY.acl.ace" => self.acls.is_nfs = true,
             b"GNU.sparse.major" => self.sparse.major = Some(decimal(value)?),
             b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.size = Some(decimal(value)?),
