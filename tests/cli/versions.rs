@@ -139,3 +139,58 @@ fn differences_in_json_have_their_lines() {
     assert_eq!(of("new"), r#"text {"change":"added","newline":true,"text_escaped":"%FF"}"#);
     assert_eq!(of("link"), r#"text {"change":"added","newline":false,"text":"elsewhere"}"#);
 }
+
+/// `%` in a name is itself; only what is no name as it was typed may be one that was shown.
+#[test]
+fn names_with_percent_signs_have_a_history_of_their_own() {
+    let person = person_with_data();
+    person.write("data/a b", "one");
+    person.write("data/a%20b", "four");
+    person.write("data/c d", "eleven chars");
+    person.write("data/..%2F..%2Fe", "e");
+    person.settle();
+    person.ok("-r repo snapshot data --host web");
+    let folder = person.path("data").display().to_string();
+    let of = |path: &str| {
+        let said = person.raw(&format!("-r repo --json history {path}"));
+        let version: serde_json::Value = serde_json::from_str(said.trim()).expect("one version");
+        version["path"].as_str().expect("a path").rsplit("data/").next().expect("it").to_owned()
+    };
+    assert_eq!(of("data/a%20b"), "a%2520b");
+    assert_eq!(of("data/a%2520b"), "a%2520b");
+    assert_eq!(of(&format!("{}/a%2520b", &folder[1..])), "a%2520b");
+    assert_eq!(of(&format!("{folder}/a%20b")), "a%2520b");
+    assert_eq!(of("data/c%20d"), "c d");
+    assert_eq!(of("data/..%2F..%2Fe"), "..%252F..%252Fe");
+}
+
+/// `patch` and `git apply` find the files by the names in a patch, whatever is in them.
+#[test]
+fn names_of_patches_are_found() {
+    let names =
+        ["x y.txt", "p%q", "50%25", "caf\u{e9}", "say \"hi\"", "back\\slash", "new\nline", "t\tab"];
+    let person = person_with_data();
+    let write = |text: &str| names.map(|name| person.write(&format!("data/{name}"), text));
+    write("one\ntwo\nthree\n");
+    person.settle();
+    person.ok("-r repo snapshot data --host web");
+    write("one\n2\nthree\n");
+    person.ok("-r repo snapshot data --host web");
+    let change = person.raw("-r repo diff latest~1 latest --content");
+    person.write("change", change);
+    let folder = person.path("data").display().to_string();
+    let strip = format!("-p{}", folder.split('/').count());
+    for (program, args) in [
+        ("patch", vec![&*strip, "--quiet", "-i", "../change"]),
+        ("git", vec!["apply", &strip, "../change"]),
+    ] {
+        write("one\ntwo\nthree\n");
+        let mut command = std::process::Command::new(program);
+        let Ok(ran) = command.args(args).current_dir(&folder).output() else { continue };
+        assert!(ran.status.success(), "{program}: {ran:?}");
+        for name in names {
+            let text = std::fs::read_to_string(person.path("data").join(name)).expect("a file");
+            assert_eq!(text, "one\n2\nthree\n", "{program}: {name:?}");
+        }
+    }
+}

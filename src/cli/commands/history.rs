@@ -61,13 +61,26 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Finish> {
     Ok(if is_damaged { Finish::Damaged } else { Finish::Done })
 }
 
-/// The paths that may be meant, as manifests have them: people name a file from where they are, or
-/// as it was shown to them.
+/// The paths that may be meant, as manifests have them, in the order in which they are looked for:
+/// a file by its name from where one is, then what was shown by `ls`, where `%XX` stands for bytes.
 fn meant(text: &OsStr) -> Result<Vec<Vec<u8>>> {
-    let plain = unescape_bytes(text.as_bytes());
-    let mut paths = vec![source_path(OsStr::from_bytes(&plain).as_ref())?, parse_path(&plain)?];
-    paths.dedup();
-    paths.iter().map(|path| parse_path(path)).collect()
+    let both = |bytes: &[u8]| -> Result<[Vec<u8>; 2]> {
+        let from_here = source_path(OsStr::from_bytes(bytes).as_ref())?;
+        // Checked, not unescaped once more: `%XX` in it is a part of the name.
+        let check = |path: &[u8]| parse_path(escape_bytes(path).as_bytes());
+        Ok([check(&from_here)?, check(bytes)?])
+    };
+    let raw = text.as_bytes();
+    let mut paths = both(raw)?.to_vec();
+    // What makes no path like that is a name that only looks so.
+    paths.extend(both(&unescape_bytes(raw)).into_iter().flatten());
+    let mut seen = Vec::new();
+    for path in paths {
+        if !seen.contains(&path) {
+            seen.push(path);
+        }
+    }
+    Ok(seen)
 }
 
 fn find(

@@ -45,6 +45,27 @@ impl Contents<'_> {
         }
     }
 
+    /// Prints one line of the head of a patch. On a terminal the name is for people.
+    fn print_name(
+        &self,
+        sign: &str,
+        side: char,
+        entry: Option<&Entry>,
+        out: &Output,
+    ) -> Result<()> {
+        let name = match entry {
+            Some(entry) => patch_name(side, &entry.path),
+            None => b"/dev/null".to_vec(),
+        };
+        if out.to_terminal {
+            let name = visible(name.strip_suffix(b"\t").unwrap_or(&name));
+            return out.line(out.ink(Ink::Name, &format!("{sign}{name}")));
+        }
+        out.bytes(sign.as_bytes())?;
+        out.bytes(&name)?;
+        out.bytes(b"\n")
+    }
+
     /// Prints what [`Contents::compare`] found.
     pub(super) fn print(
         &self,
@@ -60,8 +81,8 @@ impl Contents<'_> {
         match compared {
             Compared::Differ(ContentDiff::Text(hunks)) if hunks.is_empty() => Ok(()),
             Compared::Differ(ContentDiff::Text(hunks)) => {
-                out.line(out.ink(Ink::Name, &format!("--- {old}")))?;
-                out.line(out.ink(Ink::Name, &format!("+++ {new}")))?;
+                self.print_name("--- ", 'a', difference.old, out)?;
+                self.print_name("+++ ", 'b', difference.new, out)?;
                 hunks.iter().try_for_each(|hunk| print_hunk(hunk, out))
             }
             Compared::Differ(ContentDiff::TooLarge) => out.line(format!(
@@ -75,6 +96,32 @@ impl Contents<'_> {
             }
         }
     }
+}
+
+/// A name in the head of a patch, as `patch` and `git apply` read it: as it is, with a tab behind it
+/// if spaces are in it, since nothing else ends it; or in quotes like a string of C.
+fn patch_name(side: char, path: &[u8]) -> Vec<u8> {
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    let name = [&[side as u8, b'/'][..], path].concat();
+    let needs_quotes = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'"' | b'\\');
+    if !name.iter().any(needs_quotes) {
+        let tab: &[u8] = if name.contains(&b' ') { b"\t" } else { b"" };
+        return [&name, tab].concat();
+    }
+    let mut quoted = vec![b'"'];
+    for byte in name {
+        match byte {
+            b'"' | b'\\' => quoted.extend_from_slice(&[b'\\', byte]),
+            b'\n' => quoted.extend_from_slice(b"\\n"),
+            b'\t' => quoted.extend_from_slice(b"\\t"),
+            _ if byte.is_ascii_control() => {
+                quoted.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+            }
+            _ => quoted.push(byte),
+        }
+    }
+    quoted.push(b'"');
+    quoted
 }
 
 fn print_hunk(hunk: &Hunk, out: &Output) -> Result<()> {
