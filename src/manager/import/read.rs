@@ -13,7 +13,7 @@ use super::intake::{BadContent, Intake};
 use super::limits::{Budget, Counted, Metered};
 use super::member::Stop;
 use super::tar::{TarReader, is_header};
-use super::zip::ZipReader;
+use super::zip::{ZipReader, has_end};
 use crate::error::{Error, Result};
 use crate::fsmeta::OwnerNames;
 use crate::model::Owner;
@@ -63,7 +63,12 @@ impl<'i> Opened<'i> {
             _ if is_bundle(&file) => ImportFormat::Larder,
             Ok(ImportFormat::Tar) if is_zero && is_named_bundle(path) => ImportFormat::Larder,
             // A program that unpacks itself: the archive stands at its end.
-            Err(_) if head.starts_with(b"MZ") || head.starts_with(b"\x7fELF") => ImportFormat::Zip,
+            Err(_)
+                if (head.starts_with(b"MZ") || head.starts_with(b"\x7fELF"))
+                    && has_end(&file, meta.size()) =>
+            {
+                ImportFormat::Zip
+            }
             Err(_) if is_named_bundle(path) => ImportFormat::Larder,
             format => format?,
         };

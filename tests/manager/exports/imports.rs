@@ -292,3 +292,19 @@ fn bundles_are_imported_by_the_same_call() {
     let found = TreeCopy::of_snapshot(manager.repository(), &snapshot, &house.shop.source());
     house.shop.live_copy().assert_same(&found.expect("reads"), "the bundle");
 }
+
+/// A program is an archive if one stands at its end, else it is none; it is not a damaged one.
+#[test]
+fn programs_are_archives_only_with_one_at_their_end() {
+    let house = House::new();
+    let archive = fs::read(house.export(ExportFormat::Zip, |_| {})).expect("reads");
+    let program = house.shop.path("program");
+    for head in [&b"MZ"[..], b"\x7fELF"] {
+        let plain = [head, &[7; 5000]].concat();
+        fs::write(&program, &plain).expect("writes");
+        let error = try_import(&house.shop, &program, |_| {}).0.expect_err("no archive");
+        assert!(error.to_string().contains("is no archive that can be imported"), "{error}");
+        fs::write(&program, [&plain[..], &archive].concat()).expect("writes");
+        assert_eq!(import(&house.shop, &program).format, ImportFormat::Zip);
+    }
+}

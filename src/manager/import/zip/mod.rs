@@ -18,6 +18,7 @@ use flate2::bufread::DeflateDecoder;
 use super::limits::{Budget, Metered};
 use super::member::{Member, Stop};
 use crate::model::Owner;
+pub(super) use record::has_end;
 use record::{Directory, LOCAL_LEN, Record, find_directory, local_data};
 
 /// Bytes that are read of the archive at once.

@@ -35,11 +35,8 @@ pub(super) struct Directory {
     pub(super) shift: u64,
 }
 
-/// Finds the central directory from the end of the file.
-///
-/// # Errors
-/// [`Stop::Damaged`].
-pub(super) fn find_directory(file: &File, len: u64) -> Result<Directory, Stop> {
+/// The record at the end of the file and where it begins, if there is one.
+fn find_end(file: &File, len: u64) -> Result<Option<(Vec<u8>, u64)>, Stop> {
     let tail_len = len.min(TAIL_MAX);
     let mut tail = vec![0; tail_len as usize];
     file.read_exact_at(&mut tail, len - tail_len).map_err(Stop::damaged)?;
@@ -49,11 +46,24 @@ pub(super) fn find_directory(file: &File, len: u64) -> Result<Directory, Stop> {
     };
     let last = tail.len().checked_sub(END_LEN);
     let at = last.and_then(|last| (0..=last).rev().find(is_end));
-    let at = at.ok_or_else(|| {
-        Stop::damaged("it has no directory at its end: it was cut off, or is one part of several")
-    })?;
-    let end = &tail[at..];
-    let end_offset = len - tail_len + at as u64;
+    Ok(at.map(|at| (tail.split_off(at), len - tail_len + at as u64)))
+}
+
+/// Whether a file has the end that archives have, whatever it begins with.
+pub(in crate::manager::import) fn has_end(file: &File, len: u64) -> bool {
+    find_end(file, len).is_ok_and(|end| end.is_some())
+}
+
+/// Finds the central directory from the end of the file.
+///
+/// # Errors
+/// [`Stop::Damaged`].
+pub(super) fn find_directory(file: &File, len: u64) -> Result<Directory, Stop> {
+    let Some((tail, end_offset)) = find_end(file, len)? else {
+        let what = "it has no directory at its end: it was cut off, or is one part of several";
+        return Err(Stop::damaged(what));
+    };
+    let end = &tail[..];
     let mut entries = u64::from(u16_at(end, 10));
     let mut size = u64::from(u32_at(end, 12));
     let mut offset = u64::from(u32_at(end, 16));
