@@ -192,3 +192,14 @@ fn without_encryption_a_bundle_has_none_and_says_so() {
     person.ok("-r second repo init --encryption none");
     assert!(person.ok("-r second import open.larder").contains("1 snapshot imported"));
 }
+
+/// A bundle takes no backups: one that was tried is none that failed.
+#[test]
+fn what_is_refused_by_a_bundle_is_no_failed_run() {
+    let person = person_with_bundle();
+    let bundle = format!("-r medium/carry.larder {OPENS}");
+    let said = person.run(&format!("{bundle} snapshot data --quiet"));
+    assert_ne!(said.code, 0, "{said}");
+    assert!(said.stderr.contains("can only be read"), "{said}");
+    assert!(person.ok(&format!("{bundle} stats")).contains("success rate  100 %"));
+}

@@ -277,6 +277,27 @@ fn schedules_outlive_the_database() {
     assert_eq!(ids(&shop.manager()), [""; 0]);
 }
 
+/// A copy of the schedules that is damaged is set aside and told of; it is its owner's alone.
+#[test]
+fn a_damaged_copy_of_the_schedules_is_told_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let (shop, _) = plain_with_clock();
+    let manager = shop.manager();
+    manager.schedule_backup(6, 0).expect("is made");
+    let path = shop.state_dir().join(format!("schedules-{}.json", manager.repository().id()));
+    let mode = path.metadata().expect("is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    drop(manager);
+    std::fs::write(&path, "[{").expect("writes");
+    std::fs::remove_file(shop.state_dir().join("history.sqlite")).expect("removes");
+    let _ = std::fs::remove_file(shop.state_dir().join("history.sqlite-wal"));
+    let manager = shop.manager();
+    assert_eq!(manager.schedules().expect("reads"), []);
+    let warnings = manager.database().take_warnings();
+    assert!(warnings[0].contains("was damaged"), "{warnings:?}");
+    assert!(path.with_extension("json.damaged").is_file() && !path.exists());
+}
+
 /// The newest of a schedule's own backups, and those of the last days, stay; so does whatever it
 /// did not make.
 #[test]

@@ -1,7 +1,7 @@
 //! Making backups.
 
 use crate::archive::{self, BackupOptions, BackupReport};
-use crate::error::{Error, Result};
+use crate::error::{CannotChange, Error, Result};
 use crate::fsmeta::host_name;
 use crate::manager::history::{NewRun, RunEnd, RunStats};
 use crate::model::{BackupId, BackupStatus, BackupStrategy};
@@ -136,6 +136,11 @@ impl Remembered<'_> {
     fn end(mut self, result: &Result<BackupReport>) {
         let end = match result {
             Ok(report) => RunEnd::Completed(stats(report)),
+            // Nothing can ever be backed up there: that is no backup that failed.
+            Err(Error::Storage(error)) if error.source.is::<CannotChange>() => {
+                self.is_open = false;
+                return self.told(self.manager.run_history().remove(self.id));
+            }
             Err(error) => RunEnd::Failed(error.in_full()),
         };
         self.finish(&end);

@@ -161,9 +161,11 @@ impl Database {
 
 impl State {
     fn done_without(&mut self, folder: &Path, what: &str) {
+        // Without the folder, a backup may end where it wants to remember something else.
+        let backups = if folder.is_dir() { ". Backups are not affected" } else { "" };
         self.warn(format!(
             "`{}` cannot be used ({what}): failed runs are not remembered, and schedules cannot be \
-             changed. Backups are not affected",
+             changed{backups}",
             setup::path_in(folder).display()
         ));
     }

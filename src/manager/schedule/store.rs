@@ -50,7 +50,7 @@ impl<'d> Store<'d> {
         if !states.is_empty() {
             return Ok(states);
         }
-        let kept = self.mirror.load();
+        let kept = self.mirror.load(|warning| self.database.warn(warning));
         if kept.is_empty() {
             return Ok(states);
         }
@@ -68,15 +68,20 @@ impl<'d> Store<'d> {
     }
 
     fn read(&self, now_ms: i64) -> Result<Vec<ScheduleState>> {
-        let sql = format!(
+        self.database.with(|connection| self.read_from(connection, now_ms))
+    }
+
+    fn read_from(
+        &self,
+        connection: &Connection,
+        now_ms: i64,
+    ) -> rusqlite::Result<Vec<ScheduleState>> {
+        let mut statement = connection.prepare(&format!(
             "SELECT {COLUMNS} FROM schedules WHERE repo_id = ?1 ORDER BY created_ms, schedule_id"
-        );
-        self.database.with(|connection| {
-            let mut statement = connection.prepare(&sql)?;
-            let states = statement.query_map([&self.repo_id], |row| read_state(row, now_ms))?;
-            // What no version of this program wrote is no schedule.
-            states.filter_map(Result::transpose).collect()
-        })
+        ))?;
+        let states = statement.query_map([&self.repo_id], |row| read_state(row, now_ms))?;
+        // What no version of this program wrote is no schedule.
+        states.filter_map(Result::transpose).collect()
     }
 
     /// Adds a schedule. Its runs count from `settled_ms`.
@@ -290,13 +295,21 @@ impl<'d> Store<'d> {
     /// # Errors
     /// As [`Database::with`].
     pub(super) fn refresh_mirror(&self, now_ms: i64) -> Result<()> {
-        let schedules = self.definitions(now_ms)?;
+        self.all(now_ms)?;
         // What is in memory is what the copy said, and less true than what the file may say.
-        if self.database.is_lasting()?
-            && let Err(error) = self.mirror.save(&schedules)
-        {
+        if !self.database.is_lasting()? {
+            return Ok(());
+        }
+        // Whoever reads and writes meanwhile waits, so that the last list is the one that stays.
+        let saved = self.database.transaction(|connection| {
+            let states = self.read_from(connection, now_ms)?;
+            let schedules: Vec<_> = states.into_iter().map(|state| state.schedule).collect();
+            Ok(self.mirror.save(&schedules))
+        })?;
+        if let Err(error) = saved {
             // Without the copy, schedules live as long as the database: no reason to fail.
-            tracing::warn!("the copy of the schedules is not up to date: {error}");
+            let error = error.in_full();
+            self.database.warn(format!("the copy of the schedules is not up to date: {error}"));
         }
         Ok(())
     }
