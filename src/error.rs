@@ -159,7 +159,8 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
-    /// An in-place restore that would not be whole: it ended before anything was exchanged.
+    /// A restore that would not be whole, or has an unfinished one in its way: it ended before
+    /// anything was changed.
     #[error("nothing was changed: {what}")]
     Untouched {
         /// What is in its way.

@@ -68,10 +68,33 @@ fn remains_are_listed_and_removed() {
     fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).expect("a mode");
     fs::write(staging.join("new/half"), b"half").expect("writes");
     let said = person.run(&format!("-r repo restore {} -t data", latest(&person, "data")));
-    assert_eq!(said.code, 11, "{said}");
-    assert!(said.stderr.contains("larder rollback"), "{said}");
+    assert_eq!(said.code, 1, "{said}");
+    assert!(said.stderr.contains("hint: `larder rollback"), "{said}");
+    assert!(!said.stderr.contains("wait for it"), "{said}");
     insta::assert_snapshot!(person.run("rollback data --dry-run"));
     assert!(staging.exists());
     insta::assert_snapshot!(person.run("rollback data --json"));
     assert!(!staging.exists());
+}
+
+/// Originals that nothing tells of any more: nothing is removed, and that is an error.
+#[test]
+fn originals_without_a_journal_are_left_alone() {
+    let person = person_with_snapshot();
+    let staging = person.path("data/.larder-in-place-0123456789abcdef");
+    fs::create_dir_all(staging.join("old")).expect("makes");
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).expect("a mode");
+    fs::write(staging.join("old/0"), b"mine").expect("writes");
+    let restore = format!("-r repo restore {} --in-place", latest(&person, "data"));
+    for line in ["rollback data", "rollback data --dry-run", "rollback data --json", &restore] {
+        let said = person.run(line);
+        assert_eq!(said.code, 1, "{said}");
+        assert!(said.stderr.contains("its journal is missing"), "{said}");
+        assert_eq!(fs::read(staging.join("old/0")).expect("stays"), b"mine");
+    }
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let said = person.run("rollback data");
+    assert_eq!(said.code, 1, "{said}");
+    assert!(said.stderr.contains("is not yours, or open to others"), "{said}");
+    assert!(!said.stdout.contains("unfinished"), "{said}");
 }

@@ -1,5 +1,6 @@
 //! Transactional restores into the live tree.
 
+mod elsewhere;
 mod exact;
 mod faults;
 mod kill;

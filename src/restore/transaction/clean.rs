@@ -58,11 +58,12 @@ pub(super) fn remove_staging(
 
 /// What the folders that staging folders are in are like now.
 pub(super) fn folders_now(tree: &Target, folders: &[KeptFolder]) -> Vec<KeptFolder> {
-    let now = |(path, before): &KeptFolder| {
-        let (above, _) = split_path(path);
+    let now = |folder: &KeptFolder| {
+        let (above, _) = split_path(&folder.path);
         let above = tree.open_dir(above, OpenDir::Path);
         let now = above.and_then(|above| Described::read(above, b"."));
-        (path.clone(), now.map_or_else(|_| before.clone(), |(_, now)| now))
+        let above = now.map_or_else(|_| folder.above.clone(), |(_, now)| now);
+        KeptFolder { above, ..folder.clone() }
     };
     folders.iter().map(now).collect()
 }

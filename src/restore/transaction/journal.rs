@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::described::Described;
+use super::named::below;
 use super::options::Steps;
 use crate::fsmeta;
 use crate::model::{BackupId, RepoId};
@@ -25,9 +26,15 @@ use crate::model::{BackupId, RepoId};
 pub(super) const VERSION: u32 = 1;
 /// The name of the journal in the first staging folder.
 pub(super) const NAME: &[u8] = b"journal";
+/// The name of the copy of its header in the others: it leads to the journal, wherever the tree is.
+pub(super) const COPY: &[u8] = b"primary";
 /// No record is longer: attributes are 64 KiB each at most, but there may be several.
 const RECORD_BYTES_MAX: u32 = 64 << 20;
 const HEAD: u64 = 12;
+/// No more records are made durable at once: two for each action of a batch, and some.
+const TOGETHER_MAX: usize = 3 * BATCH;
+/// Actions whose records are made durable together.
+pub(super) const BATCH: usize = 256;
 
 /// What a journal holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +86,8 @@ pub(super) struct Folder {
     pub(super) name: String,
     /// What the folder above was like before.
     pub(super) above: Described,
+    /// Device and inode number of the folder above.
+    pub(super) identity: (u64, u64),
 }
 
 /// A journal that is being written.
@@ -113,18 +122,23 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Writes a copy of the header into the open folder `dir`. It is durable once the file system
+    /// is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn write_copy(dir: impl AsFd, header: &Header) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        encode(&Record::Header(header.clone()), &mut bytes)?;
+        fsmeta::create_file_at(dir, COPY)?.write_all_at(&bytes, 0)
+    }
+
     /// Adds a record. It is nowhere before [`Journal::sync`].
     ///
     /// # Errors
     /// `InvalidData` for a record that cannot be kept.
     pub(super) fn append(&mut self, record: &Record) -> io::Result<()> {
-        let body = rmp_serde::to_vec(record).map_err(invalid)?;
-        let len = u32::try_from(body.len()).ok().filter(|len| *len <= RECORD_BYTES_MAX);
-        let len = len.ok_or_else(|| invalid("a record of a journal is too long"))?;
-        self.buffer.extend_from_slice(&len.to_le_bytes());
-        self.buffer.extend_from_slice(&check(&body));
-        self.buffer.extend_from_slice(&body);
-        Ok(())
+        encode(record, &mut self.buffer)
     }
 
     /// Makes all records durable.
@@ -161,18 +175,34 @@ impl Drop for Records {
     }
 }
 
+fn encode(record: &Record, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let body = rmp_serde::to_vec(record).map_err(invalid)?;
+    let len = u32::try_from(body.len()).ok().filter(|len| *len <= RECORD_BYTES_MAX);
+    let len = len.ok_or_else(|| invalid("a record of a journal is too long"))?;
+    bytes.extend_from_slice(&len.to_le_bytes());
+    bytes.extend_from_slice(&check(&body));
+    bytes.extend_from_slice(&body);
+    Ok(())
+}
+
 /// A journal that is read.
 pub(super) struct Records {
     file: File,
+    /// What its paths have in front of those in the tree where that is now.
+    base: Vec<u8>,
     /// Where each record's body begins, and its length.
     bodies: Vec<(u64, u32)>,
     pub(super) header: Header,
     pub(super) has_begun: bool,
     pub(super) is_committed: bool,
+    /// Records of actions that were taken are lost.
+    pub(super) is_damaged: bool,
 }
 
 impl Records {
-    /// Reads a journal up to its end, or to where it is torn. `None` if not even the header is
+    /// Reads a journal up to its end, or to where it is torn. What is damaged in the middle is
+    /// passed over: whether an action was taken is decided by looking, so all that can be read
+    /// helps. `None` if not even the header is
     /// whole: then nothing was done.
     ///
     /// # Errors
@@ -182,8 +212,17 @@ impl Records {
         let mut bodies = Vec::new();
         let mut header = None;
         let (mut has_begun, mut is_committed) = (false, false);
-        let mut at = 0;
-        while let Some((record, body)) = read_record(&file, at, len)? {
+        let (mut at, mut behind_damage) = (0, None);
+        loop {
+            let Some((record, body)) = read_record(&file, at, len)? else {
+                // Torn, or damaged: then there is more behind.
+                match next_whole(&file, at, len)? {
+                    Some(next) if header.is_some() => at = next,
+                    _ => break,
+                }
+                behind_damage.get_or_insert(0);
+                continue;
+            };
             match (&record, &header) {
                 (Record::Header(found), None) if found.version != VERSION => {
                     let text = format!("its journal has version {}", found.version);
@@ -195,10 +234,36 @@ impl Records {
                 (Record::Committed, _) => is_committed = true,
                 _ => {}
             }
+            behind_damage = behind_damage.map(|count: usize| count + 1);
             at = body.0 + u64::from(body.1);
             bodies.push(body);
         }
-        Ok(header.map(|header| Self { file, bodies, header, has_begun, is_committed }))
+        // Of records that were written together, those behind may have reached the disk alone.
+        let is_damaged = behind_damage.is_some_and(|count| count > TOGETHER_MAX);
+        // Nothing but this is written before all else is.
+        has_begun |= bodies.len() > 1;
+        let base = Vec::new();
+        Ok(header.map(|header| Self {
+            file,
+            base,
+            bodies,
+            header,
+            has_begun,
+            is_committed,
+            is_damaged,
+        }))
+    }
+
+    /// Makes all paths relative to the folder `base` of the target.
+    ///
+    /// # Errors
+    /// `InvalidData` if a staging folder is not in there.
+    pub(super) fn rebase(&mut self, base: &[u8]) -> io::Result<()> {
+        for folder in &mut self.header.folders {
+            folder.top = ByteBuf::from(inner(base, &folder.top)?);
+        }
+        self.base = base.to_vec();
+        Ok(())
     }
 
     /// How many records there are.
@@ -214,8 +279,24 @@ impl Records {
         let (at, len) = self.bodies[number];
         let mut body = vec![0; len as usize];
         self.file.read_exact_at(&mut body, at)?;
-        rmp_serde::from_slice(&body).map_err(invalid)
+        let mut record = rmp_serde::from_slice(&body).map_err(invalid)?;
+        if let Record::Put { path, from, .. } = &mut record {
+            // Paths of what is staged are not changed by where the tree is.
+            from.get_or_insert_with(|| path.clone());
+        }
+        match &mut record {
+            Record::Was { path, .. } | Record::Aside { path, .. } | Record::Put { path, .. } => {
+                *path = ByteBuf::from(inner(&self.base, path)?);
+            }
+            _ => {}
+        }
+        Ok(record)
     }
+}
+
+fn inner(base: &[u8], path: &[u8]) -> io::Result<Vec<u8>> {
+    let inner = below(path, base).map(<[u8]>::to_vec);
+    inner.ok_or_else(|| invalid("the journal tells of more than is here"))
 }
 
 /// The record at `at`, and where its body is; `None` at the end.
@@ -240,6 +321,34 @@ fn read_record(file: &File, at: u64, len: u64) -> io::Result<Option<(Record, (u6
     Ok(rmp_serde::from_slice(&body).ok().map(|record| (record, (start, body_len))))
 }
 
+/// Where the next whole record behind `at` begins.
+fn next_whole(file: &File, at: u64, len: u64) -> io::Result<Option<u64>> {
+    /// How the bodies of records begin: whatever else is there need not be looked at.
+    const STARTS: [&[u8]; 5] =
+        [b"\x81\xa3Was", b"\x81\xa5Aside", b"\x81\xa3Put", b"\xa5Begin", b"\xa9Committed"];
+    const WINDOW: usize = 1 << 20;
+    const START_MAX: usize = 16;
+    let mut window = vec![0; WINDOW + START_MAX];
+    let mut from = at + 1 + HEAD;
+    while from < len {
+        let step = (len - from).min(window.len() as u64) as usize;
+        file.read_exact_at(&mut window[..step], from)?;
+        for start in 0..step.min(WINDOW) {
+            if !matches!(window[start], 0x81 | 0xa5 | 0xa9) {
+                continue;
+            }
+            if STARTS.iter().any(|known| window[start..step].starts_with(known)) {
+                let at = from + start as u64 - HEAD;
+                if read_record(file, at, len)?.is_some() {
+                    return Ok(Some(at));
+                }
+            }
+        }
+        from += WINDOW as u64;
+    }
+    Ok(None)
+}
+
 fn check(body: &[u8]) -> [u8; 8] {
     let mut check = [0; 8];
     check.copy_from_slice(&blake3::hash(body).as_bytes()[..8]);
@@ -262,89 +371,4 @@ fn invalid(what: impl ToString) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn header() -> Header {
-        Header {
-            version: VERSION,
-            id: "00".into(),
-            repository: RepoId([1; 32]),
-            snapshot: BackupId([2; 16]),
-            target: ByteBuf::from(*b"/"),
-            folders: Vec::new(),
-        }
-    }
-
-    fn some_records() -> Vec<Record> {
-        let path = ByteBuf::from(*b"a/\xff");
-        let (identity, folder) = ((1, 2), 0);
-        vec![
-            Record::Begin,
-            Record::Aside { path: path.clone(), identity, folder, number: 7 },
-            Record::Put { path, identity, folder, from: None },
-            Record::Committed,
-        ]
-    }
-
-    fn written(records: &[Record]) -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let dir = File::open(folder.path()).expect("opens");
-        let mut journal = Journal::create(&dir, &header(), 1 << 16).expect("makes");
-        records.iter().for_each(|record| journal.append(record).expect("appends"));
-        journal.sync(&Steps::default()).expect("writes");
-        let path = folder.path().join("journal");
-        assert!(path.metadata().expect("is there").len() >= 1 << 16, "space is set aside");
-        (folder, path)
-    }
-
-    fn read(path: &std::path::Path) -> Option<Records> {
-        Records::read(File::open(path).expect("opens")).expect("reads")
-    }
-
-    #[test]
-    fn what_was_written_comes_back() {
-        let (_folder, path) = written(&some_records());
-        let records = read(&path).expect("a journal");
-        assert_eq!(records.header, header());
-        assert!(records.has_begun && records.is_committed);
-        let all: Vec<Record> =
-            (0..records.len()).map(|at| records.get(at).expect("reads")).collect();
-        assert_eq!(all[1..], some_records());
-    }
-
-    /// Cut off, zeroed or spoiled at every byte: what is before that is read, nothing else, and
-    /// never a commit that was not written wholly.
-    #[test]
-    fn torn_tails_end_a_journal() {
-        let (folder, path) = written(&some_records());
-        let whole = std::fs::read(&path).expect("reads");
-        let records = read(&path).expect("a journal");
-        let ends: Vec<u64> = records.bodies.iter().map(|(at, len)| at + u64::from(*len)).collect();
-        let last = *ends.last().expect("records");
-        let torn = folder.path().join("torn");
-        for at in 0..last as usize {
-            let before = ends.iter().filter(|end| **end <= at as u64).count();
-            let mut zeroed = whole.clone();
-            zeroed[at..].fill(0);
-            let mut spoiled = whole.clone();
-            spoiled[at] ^= 0x5a;
-            for bytes in [&whole[..at], &zeroed[..], &spoiled[..]] {
-                std::fs::write(&torn, bytes).expect("writes");
-                let found = read(&torn);
-                assert_eq!(found.as_ref().map_or(0, Records::len), before, "torn at {at}");
-                assert!(found.is_none_or(|found| !found.is_committed), "torn at {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn other_versions_are_left_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let dir = File::open(folder.path()).expect("opens");
-        let other = Header { version: VERSION + 1, ..header() };
-        drop(Journal::create(&dir, &other, 10).expect("makes"));
-        let file = File::open(folder.path().join("journal")).expect("opens");
-        assert_eq!(Records::read(file).err().map(|e| e.kind()), Some(io::ErrorKind::Unsupported));
-    }
-}
+mod tests;

@@ -48,7 +48,7 @@ pub use draft::InPlacePlan;
 pub use options::{Hook, InPlaceOptions, RollbackOptions};
 pub use report::{
     Change, InPlaceAction, InPlaceCounts, InPlaceReport, InPlaceState, RollbackConflict,
-    RollbackReport, Unfinished,
+    RollbackReport, Undecided, Unfinished,
 };
 
 use std::path::Path;
@@ -132,15 +132,16 @@ pub fn restore_in_place(
     let given = (repository, snapshot);
     let surroundings = (options, runtime, &steps);
     let bytes = plan.journal_bytes;
-    let mut stagings = Stagings::make(&ctx.target, &plan.places, bytes, given, surroundings)?;
+    let mut stagings =
+        Stagings::make(&ctx.target, &plan.places, bytes, given, surroundings).map_err(unstaged)?;
     let entry = stagings.entry.clone();
     let staged = match stage(&ctx.target, &mut plan, &stagings, given, surroundings) {
         Ok(staged) => staged,
         Err(error) => {
             // Nothing was exchanged: that error is what counts, and the next start cleans up too.
             drop(stagings);
-            let _ = settle::take_back(&ctx, options, entry, &steps, None);
-            return Err(error);
+            let cleaned = settle::take_back(options, entry, &steps, None);
+            return Err(if cleaned.is_ok() { unstaged(error) } else { error });
         }
     };
     runtime.progress.phase(Phase::Finishing);
@@ -161,6 +162,15 @@ pub fn restore_in_place(
     Ok(report)
 }
 
+/// The error of a restore that ended before anything was exchanged, with its staging folders gone:
+/// what the system refused says nothing about the tree by itself.
+fn unstaged(error: Error) -> Error {
+    match error {
+        Error::Local { .. } => Error::RolledBack { source: Box::new(error) },
+        error => error,
+    }
+}
+
 /// In-place restores that did not come to their end: those that have to do with `dir`, or all
 /// that the state folder knows of.
 ///
@@ -173,7 +183,8 @@ pub fn unfinished(dir: Option<&Path>, state_dir: Option<&Path>) -> Result<Vec<Un
 
 /// Brings in-place restores that did not come to their end to one: back to the tree of before, or
 /// after their commit to that of the snapshot. Those that have to do with `dir`, or all that the
-/// state folder knows of. May be interrupted and repeated. Restores that are at work are left alone.
+/// state folder knows of. May be interrupted and repeated. Restores that are at work are left alone,
+/// and so is what cannot be decided: the report names that, and somebody has to see to it.
 ///
 /// # Errors
 /// [`Error::RollbackFailed`]; [`Error::Busy`] if one is at work in `dir`.
@@ -182,6 +193,7 @@ pub fn rollback(dir: Option<&Path>, options: &RollbackOptions) -> Result<Rollbac
     let mut report = RollbackReport::default();
     let finds = Remains::find(dir, options.state_dir.as_deref())?;
     report.left_alone = finds.left_alone;
+    report.undecided = finds.undecided;
     for remains in finds.remains {
         report.unfinished.push(remains.shown.clone());
         if options.dry_run || (remains.shown.is_running && dir.is_none()) {

@@ -1,6 +1,9 @@
 //! Staging folders that are found by their names. Anybody who may write to a folder can make one
 //! there, and root's rollback must not obey it: only what is ours is looked at, and only if its
 //! journal tells of this very folder.
+//!
+//! The tree need not be where it was: on a rescue system its disk is mounted somewhere else. Where
+//! it is follows from where a staging folder really lies.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,28 +14,17 @@ use std::path::{Path, PathBuf};
 
 use super::described::Described;
 use super::extras::join;
-use super::journal::{self, Header, Records};
+use super::journal::{self, Folder, Header, Records};
 use super::registry::{Entry, KeptFolder};
-use crate::error::{Error, Result};
 use crate::fsmeta::{self, OpenDir, Stat};
 use crate::model::FileKind;
-use crate::restore::target::Target;
 use crate::source::{STAGING_PREFIX, is_staging_name};
-
-/// No path is longer.
-const PRIMARY_BYTES_MAX: u64 = 1 << 20;
 
 /// The names of what looks like a staging folder in a folder; none if that cannot be read.
 pub(super) fn staging_names(folder: &Path) -> Vec<Vec<u8>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let names = entries.flatten().map(|entry| entry.file_name().as_bytes().to_vec());
     names.filter(|name| is_staging_name(name)).collect()
-}
-
-/// Whether the staging folder `name` of `above` is ours.
-pub(super) fn is_ours(above: &Path, name: &[u8]) -> bool {
-    let found = File::open(above).and_then(|above| fsmeta::stat_at(&above, name));
-    found.is_ok_and(|found| is_private(&found, FileKind::Dir))
 }
 
 /// Whether an entry is of this kind and was made by us, or by root, for nobody else.
@@ -44,12 +36,12 @@ pub(super) fn is_private(found: &Stat, kind: FileKind) -> bool {
     found.kind == kind && is_closed && fsmeta::is_own(found)
 }
 
-/// Opens the journal in a staging folder; `None` if there is none.
+/// Opens the journal in a staging folder, or the copy of its header; `None` if there is none.
 ///
 /// # Errors
 /// `PermissionDenied` for one that is not ours, or what the system says.
-pub(super) fn open_journal(staging: impl AsFd) -> io::Result<Option<File>> {
-    let file = match fsmeta::open_file_at(staging, journal::NAME) {
+pub(super) fn open_journal(staging: impl AsFd, name: &[u8]) -> io::Result<Option<File>> {
+    let file = match fsmeta::open_file_at(staging, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
@@ -59,60 +51,139 @@ pub(super) fn open_journal(staging: impl AsFd) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// What the staging folder `name` of `above` tells of its restore; `None` if it is not to be
-/// believed.
+/// Whether originals are set aside in an open staging folder.
 ///
 /// # Errors
-/// [`Error::Local`] for what cannot be read.
-pub(super) fn entry_of(above: &Path, name: &[u8]) -> Result<Option<Entry>> {
-    let shown = above.join(OsStr::from_bytes(name));
+/// What the system says.
+pub(super) fn holds_originals(staging: impl AsFd) -> io::Result<bool> {
+    let old = match fsmeta::open_dir_at(staging, b"old", OpenDir::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        old => old?,
+    };
+    let mut is_empty = true;
+    fsmeta::read_dir_names(&old, &mut Vec::new(), |_, _| is_empty = false)?;
+    Ok(!is_empty)
+}
+
+/// What a staging folder is that was found by its name.
+pub(super) enum Named {
+    /// Part of this restore.
+    Of(Box<Entry>),
+    /// Somebody else's.
+    Foreign,
+    /// Ours, but what it belongs to cannot be said: why, and what to do.
+    Undecided(String),
+}
+
+/// What the staging folder `name` of `above`, a path without symbolic links, belongs to.
+pub(super) fn look_at(above: &Path, name: &[u8]) -> Named {
     match read(above, name) {
+        Ok(named) => named,
         // What is somebody else's may not even be opened.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        entry => entry.map_err(|error| Error::local("read the journal in", shown, error)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Named::Foreign,
+        Err(error) => Named::Undecided(format!("its journal cannot be read: {error}")),
     }
 }
 
-fn read(above: &Path, name: &[u8]) -> io::Result<Option<Entry>> {
-    let Some(id) = name.strip_prefix(STAGING_PREFIX.as_bytes()) else { return Ok(None) };
+fn read(above: &Path, name: &[u8]) -> io::Result<Named> {
+    let Some(id) = name.strip_prefix(STAGING_PREFIX.as_bytes()) else { return Ok(Named::Foreign) };
     let id = String::from_utf8_lossy(id).into_owned();
-    let Some(staging) = open_staging(above, name)? else { return Ok(None) };
-    let mut primary = None;
-    if let Some(path) = read_primary(&staging)? {
-        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-        if name.as_bytes() == shown_name(&id).as_bytes() && above.is_dir() {
-            primary = open_staging(above, name.as_bytes())?;
+    let Some(staging) = open_staging(above, name)? else { return Ok(Named::Foreign) };
+    let journal = open_journal(&staging, journal::NAME)?;
+    let is_first = journal.is_some();
+    let journal = match journal {
+        None => open_journal(&staging, journal::COPY)?,
+        journal => journal,
+    };
+    let records = journal.map(Records::read).transpose()?.flatten();
+    let header = records.map(|records| records.header.clone());
+    let (found, now) = Described::read(&File::open(above)?, b".")?;
+    let Some(header) = header else {
+        if holds_originals(&staging)? {
+            let what =
+                "its journal is missing or damaged, and originals are set aside in its `old`";
+            return Ok(Named::Undecided(what.into()));
+        }
+        // Nothing was exchanged: it goes, and the folder that it is in stays as it is.
+        let identity = (found.dev, found.inode);
+        let folders = [KeptFolder { path: name.to_vec(), above: now, identity }];
+        return Ok(Named::Of(Box::new(Entry::new(&id, above.as_os_str().as_bytes(), &folders))));
+    };
+    if header.id != id {
+        return Ok(Named::Undecided(format!("its journal is that of `{}`", header.id)));
+    }
+    // The first one has the journal, the others have copies of its header.
+    let numbers = if is_first { 0..1 } else { 1..header.folders.len() };
+    let mine = header.folders.get(numbers).unwrap_or_default();
+    if !mine.iter().any(|folder| folder.identity.1 == found.inode) {
+        let tops = tops(&header, mine);
+        let text = format!("it is a copy: its journal tells of {tops}, and is of use only there");
+        return Ok(Named::Undecided(text));
+    }
+    let mine = mine.iter().filter(|folder| folder.identity.1 == found.inode);
+    match mine.filter_map(|folder| locate(&header, folder, above)).next() {
+        Some((target, base)) => {
+            let inner = |path: &[u8]| below(path, &base).map(<[u8]>::to_vec);
+            let folder = |folder: &Folder| {
+                Some(KeptFolder {
+                    path: join(&inner(&folder.top)?, folder.name.as_bytes()),
+                    above: folder.above.clone(),
+                    identity: folder.identity,
+                })
+            };
+            let folders: Option<Vec<KeptFolder>> = header.folders.iter().map(folder).collect();
+            let entry =
+                Entry::new(&id, target.as_os_str().as_bytes(), &folders.unwrap_or_default());
+            Ok(Named::Of(Box::new(entry.with_base(&base))))
+        }
+        None => {
+            let all = tops(&header, &header.folders);
+            Ok(Named::Undecided(format!(
+                "it is part of what was in {all}: mount all of these below one folder, with the \
+                 same paths in it, or `chroot` to where they are"
+            )))
         }
     }
-    let journal = match &primary {
-        Some(primary) => open_journal(primary)?,
-        None => open_journal(&staging)?,
-    };
-    if let Some(records) = journal.map(Records::read).transpose()?.flatten() {
-        let header = &records.header;
-        let first = primary.as_ref().unwrap_or(&staging);
-        let is_told = header.id == id && tells_of(header, &staging)? && tells_of(header, first)?;
-        return Ok(is_told.then(|| {
-            let folder = |folder: &journal::Folder| {
-                (join(&folder.top, folder.name.as_bytes()), folder.above.clone())
-            };
-            let folders: Vec<KeptFolder> = header.folders.iter().map(folder).collect();
-            Entry::new(&id, &header.target, &folders)
-        }));
-    }
-    // Nothing was exchanged: it goes, and the folder that it is in stays as it is.
-    let dir = File::open(above)?;
-    let (_, now) = Described::read(&dir, b".")?;
-    let folders = [(name.to_vec(), now)];
-    Ok(Some(Entry::new(&id, above.as_os_str().as_bytes(), &folders)))
 }
 
-fn shown_name(id: &str) -> String {
-    format!("{STAGING_PREFIX}{id}")
+/// The folders that staging folders were in, for people.
+fn tops(header: &Header, folders: &[Folder]) -> String {
+    let target = Path::new(OsStr::from_bytes(&header.target));
+    let top = |folder: &Folder| {
+        let top = target.join(OsStr::from_bytes(&folder.top));
+        format!("`{}`", top.display())
+    };
+    folders.iter().map(top).collect::<Vec<_>>().join(", ")
+}
+
+/// Where the target is, if the staging folder of `folder` is in `above` now, and what the paths in
+/// the journal have in front of those in it: `/mnt/ann/web` that was `/home/ann/web` is `/mnt`
+/// without `home`. `None` if staging folders are outside of that.
+fn locate(header: &Header, folder: &Folder, above: &Path) -> Option<(PathBuf, Vec<u8>)> {
+    let (mut base, mut target) = (Path::new(OsStr::from_bytes(&folder.top)), above);
+    while let (Some(name), Some(now)) = (base.file_name(), target.file_name())
+        && name == now
+    {
+        (base, target) = (base.parent()?, target.parent()?);
+    }
+    let base = base.as_os_str().as_bytes();
+    let is_inside = header.folders.iter().all(|folder| below(&folder.top, base).is_some());
+    is_inside.then(|| (target.to_path_buf(), base.to_vec()))
+}
+
+/// A path relative to the folder `base`; `None` if it is not in there.
+pub(super) fn below<'p>(path: &'p [u8], base: &[u8]) -> Option<&'p [u8]> {
+    match path.strip_prefix(base)? {
+        inner if base.is_empty() || inner.is_empty() => Some(inner),
+        inner => inner.strip_prefix(b"/"),
+    }
 }
 
 /// Opens a staging folder; `None` if it is not ours.
-fn open_staging(above: &Path, name: &[u8]) -> io::Result<Option<OwnedFd>> {
+///
+/// # Errors
+/// What the system says.
+pub(super) fn open_staging(above: &Path, name: &[u8]) -> io::Result<Option<OwnedFd>> {
     let above = File::open(above)?;
     let found = fsmeta::stat_at(&above, name)?;
     if !is_private(&found, FileKind::Dir) {
@@ -121,39 +192,4 @@ fn open_staging(above: &Path, name: &[u8]) -> io::Result<Option<OwnedFd>> {
     let staging = fsmeta::open_dir_at(&above, name, OpenDir::Read)?;
     let is_same = is_private(&fsmeta::stat_fd(&staging)?, FileKind::Dir);
     Ok(is_same.then_some(staging))
-}
-
-/// Where the staging folder with the journal is, if it is another one.
-fn read_primary(staging: &OwnedFd) -> io::Result<Option<PathBuf>> {
-    use std::io::Read;
-    let file = match fsmeta::open_file_at(staging, b"primary") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    if !is_private(&fsmeta::stat_fd(&file)?, FileKind::File) {
-        return Ok(None);
-    }
-    let mut path = Vec::new();
-    file.take(PRIMARY_BYTES_MAX).read_to_end(&mut path)?;
-    let path = PathBuf::from(OsStr::from_bytes(&path));
-    Ok(Some(path).filter(|path| path.is_absolute()))
-}
-
-/// Whether a journal names this folder, where it is, among its staging folders.
-fn tells_of(header: &Header, staging: &OwnedFd) -> io::Result<bool> {
-    let target = PathBuf::from(OsStr::from_bytes(&header.target));
-    if !target.is_absolute() || !target.is_dir() {
-        return Ok(false);
-    }
-    let Ok(tree) = File::open(&target).map(|dir| Target::of(&target, dir)) else {
-        return Ok(false);
-    };
-    let Ok(tree) = tree else { return Ok(false) };
-    let own = fsmeta::stat_fd(staging)?;
-    let is_it = |folder: &journal::Folder| {
-        let path = join(&folder.top, folder.name.as_bytes());
-        let found = tree.open_dir(&path, OpenDir::Path).and_then(fsmeta::stat_fd);
-        found.is_ok_and(|found| (found.dev, found.inode) == (own.dev, own.inode))
-    };
-    Ok(header.folders.iter().any(is_it))
 }

@@ -24,6 +24,10 @@ pub(super) struct Entry {
     pub(super) id: String,
     /// The absolute path of the target, escaped.
     target: String,
+    /// What paths in the journal have in front of those in the target, escaped: the tree lies
+    /// elsewhere than it did.
+    #[serde(default)]
+    base: String,
     /// The staging folders, that with the journal first.
     folders: Vec<Kept>,
     /// Whether the folders above are described as they are after the restore.
@@ -37,17 +41,34 @@ struct Kept {
     path: String,
     /// What the folder that it is in has to get back once it is gone.
     above: Described,
+    /// That folder's device and inode number.
+    #[serde(default)]
+    identity: (u64, u64),
 }
 
-/// A staging folder: its path relative to the target, and what the folder above it is like.
-pub(super) type KeptFolder = (Vec<u8>, Described);
+/// A staging folder.
+#[derive(Clone, Debug)]
+pub(super) struct KeptFolder {
+    /// Its path relative to the target.
+    pub(super) path: Vec<u8>,
+    /// What the folder that it is in is like.
+    pub(super) above: Described,
+    /// Device and inode number of that folder: what is not in it is gone, what is not in another
+    /// one may be somewhere else.
+    pub(super) identity: (u64, u64),
+}
 
 impl Entry {
     pub(super) fn new(id: &str, target: &[u8], folders: &[KeptFolder]) -> Self {
-        let keep = |(path, above): &KeptFolder| Kept { path: text(path), above: above.clone() };
+        let keep = |folder: &KeptFolder| Kept {
+            path: text(&folder.path),
+            above: folder.above.clone(),
+            identity: folder.identity,
+        };
         Self {
             id: id.into(),
             target: text(target),
+            base: String::new(),
             folders: folders.iter().map(keep).collect(),
             is_committed: false,
         }
@@ -61,14 +82,34 @@ impl Entry {
 
     /// The staging folders.
     pub(super) fn folders(&self) -> Vec<KeptFolder> {
-        let folder = |kept: &Kept| (unescape(&kept.path), kept.above.clone());
+        let folder = |kept: &Kept| KeptFolder {
+            path: unescape(&kept.path),
+            above: kept.above.clone(),
+            identity: kept.identity,
+        };
         self.folders.iter().map(folder).collect()
     }
 
     /// The same after the commit: with the folders above as they are now.
     pub(super) fn committed(&self, folders: &[KeptFolder]) -> Self {
         let target = unescape(&self.target);
-        Self { is_committed: true, ..Self::new(&self.id, &target, folders) }
+        let base = self.base.clone();
+        Self { is_committed: true, base, ..Self::new(&self.id, &target, folders) }
+    }
+
+    /// What paths in the journal have in front of those in the target.
+    pub(super) fn base(&self) -> Vec<u8> {
+        unescape(&self.base)
+    }
+
+    /// The same for a tree that lies elsewhere now.
+    pub(super) fn with_base(self, base: &[u8]) -> Self {
+        Self { base: text(base), ..self }
+    }
+
+    /// Where it is written.
+    pub(super) fn path(&self, state_dir: &Path) -> PathBuf {
+        path(state_dir, &self.id)
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use crate::error::Error;
 use crate::model::escape_bytes;
 use crate::restore::UnappliedSummary;
 
@@ -137,8 +138,29 @@ pub struct RollbackReport {
     /// What could not be brought back because something else took its place meanwhile.
     pub conflicts: Vec<RollbackConflict>,
     /// What has the name of a staging folder, and was left alone: it is not ours (another user
-    /// has to roll it back), or its journal tells of something else.
+    /// has to roll it back).
     pub left_alone: Vec<PathBuf>,
+    /// What is ours and was left as it is, because something is missing that would say what to do.
+    /// The tree may be half exchanged there: this is an error.
+    pub undecided: Vec<Undecided>,
+}
+
+/// An in-place restore that can neither be rolled back nor cleaned up after as things are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Undecided {
+    /// Its number: the end of the names of its staging folders.
+    pub id: String,
+    /// A folder that it has to do with.
+    pub folder: PathBuf,
+    /// What is missing, and what to do.
+    pub what: String,
+}
+
+impl From<Undecided> for Error {
+    fn from(undecided: Undecided) -> Self {
+        let Undecided { folder, what, .. } = undecided;
+        Self::RollbackFailed { what, folder, source: None }
+    }
 }
 
 /// Something that a rollback could not bring back.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::options::{InPlaceOptions, Steps};
 use super::registry::Entry;
 use super::report::{InPlaceState, RollbackConflict};
-use super::unfinished::Remains;
+use super::unfinished::{Remains, folder_of};
 use crate::error::{Error, Result};
 use crate::restore::context::Context;
 
@@ -29,6 +29,13 @@ pub(super) fn before(
         for folder in finds.left_alone {
             let text = format!("`{}` is not ours, and left alone", folder.display());
             ctx.ledger.warn(b"", text);
+        }
+        if let Some(undecided) = finds.undecided.into_iter().next() {
+            let folder = undecided.folder.display();
+            return Err(Error::Untouched {
+                hint: format!("then bring it to its end with `larder rollback {folder}`"),
+                what: undecided.what,
+            });
         }
         for remains in finds.remains {
             let id = remains.shown.id.clone();
@@ -55,8 +62,8 @@ pub(super) fn end(
 ) -> Result<Vec<PathBuf>> {
     let error = switched.err();
     let folders: Vec<PathBuf> =
-        entry.folders().iter().map(|(path, _)| ctx.target.join(path)).collect();
-    match take_back(ctx, options, entry, steps, error) {
+        entry.folders().iter().map(|kept| ctx.target.join(&kept.path)).collect();
+    match take_back(options, entry, steps, error) {
         // Whatever went wrong after the commit, the tree is as it was asked for.
         Ok(InPlaceState::Committed) => Ok(Vec::new()),
         Err(Failed { state: InPlaceState::Committed, .. }) => {
@@ -75,25 +82,18 @@ pub(super) struct Failed {
 
 /// Brings the restore of this process to its end; `reason` is why it did not come there itself.
 pub(super) fn take_back(
-    ctx: &Context<'_>,
     options: &InPlaceOptions,
     entry: Entry,
     steps: &Steps,
     reason: Option<Error>,
 ) -> std::result::Result<InPlaceState, Failed> {
-    let folder = ctx.target.join(b"");
-    let opened = Remains::open(entry, options.state_dir.as_deref());
-    let state = match &opened {
-        Ok(Some(remains)) => remains.shown.state,
-        _ => InPlaceState::Switching,
-    };
-    let settled = match opened {
-        Ok(Some(remains)) => settle(remains, steps, None),
-        Ok(None) => {
-            let what = "its staging folders cannot be used any more".into();
-            Err(Error::RollbackFailed { what, folder: folder.clone(), source: None })
+    let folder = folder_of(&entry);
+    let (state, settled) = match Remains::open(entry, options.state_dir.as_deref()) {
+        Ok(remains) => (remains.shown.state, settle(remains, steps, None)),
+        Err(what) => {
+            let folder = folder.clone();
+            (InPlaceState::Switching, Err(Error::RollbackFailed { what, folder, source: None }))
         }
-        Err(error) => Err(error),
     };
     let error = match (settled, reason) {
         (Ok(()), None) => return Ok(state),

@@ -6,11 +6,11 @@
 //!   new/                          the staged tree, with paths as in the target
 //!   old/                          what was set aside, by number
 //!   reserve                       space that a rollback gives free first
-//!   journal                       in the first one; in the others `primary`, which leads to it
+//!   journal                       in the first one; in the others `primary`, a copy of its header
 //! ```
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -21,6 +21,7 @@ use super::described::{Described, Open};
 use super::draft::Place;
 use super::extras::join;
 use super::journal::{Folder, Header, Journal, VERSION};
+use super::named::is_private;
 use super::options::{InPlaceOptions, Steps};
 use super::registry::{self, Entry, KeptFolder};
 use crate::error::{Error, Result};
@@ -82,8 +83,9 @@ impl Stagings {
             let Some(top) = &place.top else { continue };
             let above = tree.open_dir(top, OpenDir::Path);
             let above = above.and_then(|above| Described::read(above, b"."));
-            let (_, above) = above.map_err(|error| local(top, error))?;
-            kept.push((join(top, &name), above));
+            let (found, above) = above.map_err(|error| local(top, error))?;
+            let identity = (found.dev, found.inode);
+            kept.push(KeptFolder { path: join(top, &name), above, identity });
         }
         let target = tree.absolute()?;
         let target = target.as_os_str().as_bytes();
@@ -103,10 +105,11 @@ impl Stagings {
         match made {
             Ok((list, journal)) => Ok(Self { list, index, journal, entry }),
             Err((path, error)) => {
-                for (path, above) in kept.iter().rev() {
-                    let _ = remove_staging(tree, path, Some(above), &Steps::default());
-                }
-                if let Some(state_dir) = &options.state_dir {
+                let steps = Steps::default();
+                let is_clean = kept.iter().rev().all(|kept| {
+                    remove_staging(tree, &kept.path, Some(&kept.above), &steps).is_ok()
+                });
+                if let (Some(state_dir), true) = (&options.state_dir, is_clean) {
                     registry::remove(state_dir, &id)?;
                 }
                 Err(local(&path, error))
@@ -121,10 +124,11 @@ impl Stagings {
 }
 
 fn folders(kept: &[KeptFolder], id: &str) -> Vec<Folder> {
-    let folder = |(path, above): &KeptFolder| {
-        let (top, _) = split_path(path);
+    let folder = |kept: &KeptFolder| {
+        let (top, _) = split_path(&kept.path);
         let name = format!("{STAGING_PREFIX}{id}");
-        Folder { top: ByteBuf::from(top), name, above: above.clone() }
+        let (above, identity) = (kept.above.clone(), kept.identity);
+        Folder { top: ByteBuf::from(top), name, above, identity }
     };
     kept.iter().map(folder).collect()
 }
@@ -141,21 +145,17 @@ fn make_all(
 ) -> std::result::Result<Made, (Vec<u8>, io::Error)> {
     let mut list = Vec::new();
     let taking_part = places.iter().filter(|place| place.top.is_some());
-    for ((path, above), place) in kept.iter().zip(taking_part) {
+    for (KeptFolder { path, above, .. }, place) in kept.iter().zip(taking_part) {
         let made = make(tree, path, above, place, steps);
         list.push(made.map_err(|error| (path.clone(), error))?);
     }
-    let at = |error| (kept[0].0.clone(), error);
+    let at = |error| (kept[0].path.clone(), error);
     let first = list.first().ok_or_else(|| at(io::ErrorKind::NotFound.into()))?;
     steps.at("make journal").map_err(at)?;
     let journal = Journal::create(&first.fd, header, journal_bytes).map_err(at)?;
     steps.at("made journal").map_err(at)?;
     for staging in &list[1..] {
-        let lead = || -> io::Result<()> {
-            let mut file = fsmeta::create_file_at(&staging.fd, b"primary")?;
-            file.write_all(tree.join(&kept[0].0).as_os_str().as_bytes())
-        };
-        lead().map_err(|error| (staging.path.clone(), error))?;
+        Journal::write_copy(&staging.fd, header).map_err(|error| (staging.path.clone(), error))?;
     }
     for staging in &list {
         fsmeta::sync_file_system(&staging.fd).map_err(|error| (staging.path.clone(), error))?;
@@ -199,6 +199,10 @@ fn make(
         flags: Some(0),
     };
     fsmeta::apply(MetaTarget::open(&fd), &plain);
+    if !is_private(&fsmeta::stat_fd(&fd)?, FileKind::Dir) {
+        let text = "a folder there cannot be kept from others: this file system has no modes";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
     // Nobody who looks at the folder above shall take it for changed.
     above.apply(&top, b".")?;
     let inner = |name: &[u8]| {
@@ -252,8 +256,23 @@ impl Staging {
     /// What the system says.
     pub(super) fn open(tree: &Target, path: &[u8]) -> io::Result<Self> {
         let fd = tree.open_dir(path, OpenDir::Read)?;
-        let new = fsmeta::open_dir_at(&fd, b"new", OpenDir::Read)?;
-        let old = fsmeta::open_dir_at(&fd, b"old", OpenDir::Read)?;
+        // An earlier try may have begun to clean up: then they are empty, but needed.
+        let inner = |name: &[u8]| match fsmeta::open_dir_at(&fd, name, OpenDir::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fsmeta::create_dir_at(&fd, name)?;
+                fsmeta::open_dir_at(&fd, name, OpenDir::Read)
+            }
+            inner => inner,
+        };
+        let (new, old) = (inner(b"new")?, inner(b"old")?);
         Ok(Self { path: path.to_vec(), new, old, fd })
+    }
+
+    /// The device that it is on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn device(&self) -> io::Result<u64> {
+        Ok(fsmeta::stat_fd(&self.fd)?.dev)
     }
 }

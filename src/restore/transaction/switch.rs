@@ -17,7 +17,7 @@ use serde_bytes::ByteBuf;
 use super::action::{Action, What};
 use super::described::{Described, Open};
 use super::draft::InPlacePlan;
-use super::journal::Record;
+use super::journal::{BATCH, Record};
 use super::options::Steps;
 use super::staging::Stagings;
 use super::undo::move_entry;
@@ -28,9 +28,6 @@ use crate::model::{FileKind, escape_bytes};
 use crate::restore::context::Context;
 use crate::restore::nodes::find;
 use crate::restore::target::split_path;
-
-/// Actions whose records are made durable together.
-const BATCH: usize = 256;
 
 pub(super) struct Switch<'s, 'r> {
     pub(super) ctx: &'s Context<'r>,

@@ -32,8 +32,14 @@ pub(super) struct Undone {
 /// # Errors
 /// [`Error::Local`] for the first thing that could not be undone; it may be tried again.
 pub(super) fn undo(tree: &Target, records: &Records, steps: &Steps) -> Result<Undone> {
-    let mut undo =
-        Undo { tree, folders: Vec::new(), steps, done: Undone::default(), first_error: None };
+    let mut undo = Undo {
+        tree,
+        folders: Vec::new(),
+        devices: Vec::new(),
+        steps,
+        done: Undone::default(),
+        first_error: None,
+    };
     for folder in &records.header.folders {
         let path = super::extras::join(&folder.top, folder.name.as_bytes());
         // One that is gone was removed because all that was in it is back.
@@ -42,6 +48,9 @@ pub(super) fn undo(tree: &Target, records: &Records, steps: &Steps) -> Result<Un
             open => Some(open.map_err(|error| Error::local("open", tree.join(&path), error))?),
         };
         if let Some(open) = &open {
+            let now =
+                open.device().map_err(|error| Error::local("open", tree.join(&path), error))?;
+            undo.devices.push((folder.identity.0, now));
             open.release_reserve();
         }
         undo.folders.push(open);
@@ -61,6 +70,9 @@ pub(super) fn undo(tree: &Target, records: &Records, steps: &Steps) -> Result<Un
 struct Undo<'u> {
     tree: &'u Target,
     folders: Vec<Option<Staging>>,
+    /// What the numbers of devices were, and are: a restart, another system or another mount
+    /// changes them.
+    devices: Vec<(u64, u64)>,
     steps: &'u Steps,
     done: Undone,
     /// What went wrong first: all else is undone nevertheless.
@@ -97,7 +109,7 @@ impl Undo<'_> {
         let (folder, name) = live_name(path);
         let dir = self.tree.open_dir(folder, OpenDir::Path)?;
         match find(&dir, name)? {
-            Some(found) if is(&found, identity) => {
+            Some(found) if self.is(&found, identity) => {
                 Open::entry(&dir, name, FileKind::Dir)?.make_usable(&found)
             }
             // It was set aside: it comes back below.
@@ -134,7 +146,7 @@ impl Undo<'_> {
         let Some(Some(staging)) = self.folders.get(folder as usize) else { return Ok(()) };
         let (above, name) = split_path(path);
         let dir = self.tree.open_dir(above, OpenDir::Path)?;
-        let Some(found) = find(&dir, name)?.filter(|found| is(found, identity)) else {
+        let Some(found) = find(&dir, name)?.filter(|found| self.is(found, identity)) else {
             return Ok(());
         };
         self.steps.at("take out")?;
@@ -153,20 +165,25 @@ impl Undo<'_> {
         folder: u32,
         number: u64,
     ) -> io::Result<()> {
+        use io::ErrorKind::{NotADirectory, NotFound};
         let (above, name) = split_path(path);
-        let dir = self.tree.open_dir(above, OpenDir::Path)?;
-        let there = find(&dir, name)?;
-        if there.as_ref().is_some_and(|there| is(there, identity)) {
+        let dir = match self.tree.open_dir(above, OpenDir::Path) {
+            // The folder that it was in is gone, or not a folder any more.
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => None,
+            dir => Some(dir?),
+        };
+        let there = dir.as_ref().map(|dir| find(dir, name)).transpose()?.flatten();
+        if there.as_ref().is_some_and(|there| self.is(there, identity)) {
             return Ok(());
         }
         let old_name = number.to_string();
         let mut kept_at = None;
         if let Some(Some(staging)) = self.folders.get(folder as usize) {
             let kept = find(&staging.old, old_name.as_bytes())?;
-            if let Some(found) = kept.filter(|found| is(found, identity)) {
-                if there.is_none() {
+            if let Some(found) = kept.filter(|found| found.inode == identity.1) {
+                if let (None, Some(dir)) = (&there, &dir) {
                     self.steps.at("bring back")?;
-                    move_entry((&staging.old, old_name.as_bytes(), &found), (&dir, name))?;
+                    move_entry((&staging.old, old_name.as_bytes(), &found), (dir, name))?;
                     self.done.count += 1;
                     return self.steps.at("brought back");
                 }
@@ -204,7 +221,7 @@ impl Undo<'_> {
     ) -> io::Result<()> {
         let (folder, name) = live_name(path);
         let dir = self.tree.open_dir(folder, OpenDir::Path)?;
-        if find(&dir, name)?.is_none_or(|found| !is(&found, identity)) {
+        if find(&dir, name)?.is_none_or(|found| !self.is(&found, identity)) {
             return Ok(());
         }
         self.steps.at("give back")?;
@@ -223,10 +240,12 @@ impl Undo<'_> {
         }
         Ok(())
     }
-}
 
-fn is(found: &Stat, identity: (u64, u64)) -> bool {
-    (found.dev, found.inode) == identity
+    fn is(&self, found: &Stat, (device, inode): (u64, u64)) -> bool {
+        let now =
+            self.devices.iter().find(|(was, _)| *was == device).map_or(device, |(_, now)| *now);
+        (found.dev, found.inode) == (now, inode)
+    }
 }
 
 /// An open folder, a name in it, and what the system says about that.

@@ -25,14 +25,14 @@ const HOME: &str = "LARDER_TEST_CHILD_HOME";
 const STEP: &str = "LARDER_TEST_CHILD_STEP";
 
 /// A tree, a repository on disk, and a state folder.
-struct Machine {
-    home: tempfile::TempDir,
-    stored: TreeCopy,
+pub(super) struct Machine {
+    pub(super) home: tempfile::TempDir,
+    pub(super) stored: TreeCopy,
     /// Whether the restore remembers anything beside its staging folders.
-    has_state: bool,
+    pub(super) has_state: bool,
 }
 
-fn open(home: &Path) -> (Repository, Snapshot) {
+pub(super) fn open(home: &Path) -> (Repository, Snapshot) {
     let location = Location::from_path(&home.join("repository")).expect("a location");
     let storage = larder::storage::open(&location).expect("opens");
     let runtime = Runtime::default();
@@ -42,7 +42,7 @@ fn open(home: &Path) -> (Repository, Snapshot) {
     (repository, snapshot)
 }
 
-fn options(home: &Path, has_state: bool, hook: Option<Hook>) -> InPlaceOptions {
+pub(super) fn options(home: &Path, has_state: bool, hook: Option<Hook>) -> InPlaceOptions {
     InPlaceOptions {
         delete: true,
         state_dir: has_state.then(|| home.join("state")),
@@ -89,20 +89,26 @@ impl Machine {
         fs::hard_link(tree.path("kept/one"), tree.path("kept/gone/three")).expect("links");
         fs::write(tree.path("kept/protected"), b"as it was").expect("writes");
         set_flags(&tree.path("kept/protected"), "+i");
+        Self::of(home, has_state)
+    }
+
+    /// With a backup of what is in `source`.
+    pub(super) fn of(home: tempfile::TempDir, has_state: bool) -> Self {
+        let source = home.path().join("source");
         let location = Location::from_path(&home.path().join("repository")).expect("a location");
         let storage = larder::storage::create(&location, LAYOUT).expect("makes");
         let init = InitOptions { suite: Suite::None, pack_target: 4 << 20, ..Default::default() };
         let open = OpenOptions::default();
         let repository =
             Repository::init(storage, &[Unlock::Nothing], &init, &open, &Runtime::default());
-        let sources = vec![SourcePath::new(tree.root()).expect("a path")];
+        let sources = vec![SourcePath::new(&source).expect("a path")];
         let options = BackupOptions { sources, ..BackupOptions::default() };
         backup(&repository.expect("makes"), &options, &Runtime::default()).expect("backs up");
-        let stored = TreeCopy::of_folder(tree.root());
+        let stored = TreeCopy::of_folder(&source);
         Self { home, stored, has_state }
     }
 
-    fn source(&self) -> PathBuf {
+    pub(super) fn source(&self) -> PathBuf {
         self.home.path().join("source")
     }
 
@@ -143,7 +149,7 @@ impl Machine {
     }
 
     /// Runs a process that kills itself at a step. Returns whether it did.
-    fn kill(&self, what: &str, step: u64) -> bool {
+    pub(super) fn kill(&self, what: &str, step: u64) -> bool {
         let what = if self.has_state { what.to_string() } else { format!("{what} stateless") };
         let output = Command::new(std::env::current_exe().expect("a program"))
             .args(["--exact", "in_place::kill::child", "--nocapture"])
@@ -160,7 +166,7 @@ impl Machine {
         output.status.signal() == Some(9)
     }
 
-    fn state(&self) -> Option<PathBuf> {
+    pub(super) fn state(&self) -> Option<PathBuf> {
         self.has_state.then(|| self.home.path().join("state"))
     }
 
@@ -274,7 +280,7 @@ impl Machine {
     }
 
     /// The number of the step before the commit: found by letting it fail there, which rolls back.
-    fn last_step(&self) -> u64 {
+    pub(super) fn last_step(&self) -> u64 {
         let (repository, snapshot) = open(self.home.path());
         let commit = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         let found = std::sync::Arc::clone(&commit);

@@ -182,7 +182,7 @@ fn planted_staging_folders_are_left_alone() {
     std::os::unix::fs::symlink(&real, &link).expect("links");
     let report = rollback(Some(&home), &RollbackOptions::default()).expect("looks");
     assert_eq!(report.undone, 0, "{report:?}");
-    assert!(report.left_alone.len() >= cases.len(), "{report:?}");
+    assert!(report.left_alone.len() + report.undecided.len() >= cases.len(), "{report:?}");
     assert!(report.unfinished.is_empty(), "{report:?}");
     assert!(cases.iter().all(|folder| folder.join("journal").exists()));
     before.assert_same(&case.source(), "nothing was obeyed");

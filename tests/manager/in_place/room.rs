@@ -14,10 +14,10 @@ use super::exact::{Exact, assert_clean, failing};
 use crate::support::{Dice, Lab, LabOptions, TreeCopy};
 
 /// A small file system in memory; gone when this is dropped.
-struct Mount(PathBuf);
+pub(super) struct Mount(PathBuf);
 
 impl Mount {
-    fn new(path: &Path, kib: u64) -> Option<Self> {
+    pub(super) fn new(path: &Path, kib: u64) -> Option<Self> {
         fs::create_dir_all(path).expect("makes a folder");
         let options = format!("size={kib}k,mode=755");
         let mounted = Command::new("mount")
