@@ -216,7 +216,7 @@ fn schedules_outlive_the_database() {
         for suffix in ["", "-wal", "-shm"] {
             let path = shop.state_dir().join(format!("history.sqlite{suffix}"));
             let removed = std::fs::remove_file(path);
-            assert!(removed.is_ok() || suffix != "");
+            assert!(removed.is_ok() || !suffix.is_empty());
         }
     };
     let ids = |manager: &BackupManager| -> Vec<String> {

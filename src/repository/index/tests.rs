@@ -233,7 +233,7 @@ fn readers_find_their_way_while_an_index_is_loaded() {
     let writer = open(&storage, None);
     writer.name_packs(vec![directory(&writer, 1)]).expect("stores");
     let reader = open(&storage, None);
-    let facts: BTreeSet<Fact> = facts(1).into_iter().collect();
+    let facts: BTreeSet<Fact> = facts(1).collect();
     let (id, ..) = *facts.first().expect("a chunk");
     let index = reader.index();
     assert_eq!((index.find(&id).is_some(), index.find_all(&id).len()), (true, 1));
