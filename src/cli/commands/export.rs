@@ -34,8 +34,8 @@ Examples:
 A zip archive opens on every system, but has no place for hard links (they become copies), extended
 attributes, ACLs and devices. A tar.zst has all but sockets; what restores all of it, as root, is
 `tar --zstd --acls --xattrs --xattrs-include='*' -xpf FILE` (or `bsdtar -xpf FILE`). Without
-`--acls`, files that had an ACL are open to their owner, group and others as they were, and to none
-of those that the ACL names.
+`--acls`, owner, group and others may do with a file what they could before, and what its ACL said
+of anybody by name is lost.
 
 Neither is encrypted: what was backed up lies in the file in the open, so only you may read it (mode
 0600). Keep it where you would keep the files themselves.
