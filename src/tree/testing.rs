@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Manifest;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use crate::format::list::{
@@ -15,8 +16,24 @@ use crate::repository::{
     InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentWriter, Unlock, WriterOptions,
 };
 use crate::repository::{PackWriter, SegmentUse};
-use crate::runtime::{Random, Runtime};
+use crate::runtime::{Issue, Progress, Random, Runtime};
 use crate::storage::{MemoryStorage, SharedStorage};
+
+/// Keeps all issues that it is told of.
+#[derive(Default)]
+pub(crate) struct Issues(Mutex<Vec<Issue>>);
+
+impl Issues {
+    pub(crate) fn all(&self) -> Vec<Issue> {
+        self.0.lock().clone()
+    }
+}
+
+impl Progress for Issues {
+    fn issue(&self, issue: &Issue) {
+        self.0.lock().push(issue.clone());
+    }
+}
 
 pub(crate) struct Lab {
     pub(crate) repository: Repository,

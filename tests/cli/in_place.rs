@@ -3,19 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Person, person_with_data};
-
-fn person_with_snapshot() -> Person {
-    let person = person_with_data();
-    person.settle();
-    person.ok("-r repo snapshot data --host web");
-    person
-}
-
-/// `latest:` and the path of `name` in the home folder.
-fn latest(person: &Person, name: &str) -> String {
-    format!("latest:{}", person.path(name).display())
-}
+use crate::support::{latest, person_with_snapshot};
 
 #[test]
 fn a_tree_is_restored_where_it_came_from() {

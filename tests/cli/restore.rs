@@ -1,18 +1,6 @@
 //! `restore`: out of the repository again.
 
-use crate::support::{Person, person_with_data};
-
-fn person_with_snapshot() -> Person {
-    let person = person_with_data();
-    person.settle();
-    person.ok("-r repo snapshot data --host web");
-    person
-}
-
-/// `latest:` and the path of `name` in the home folder.
-fn latest(person: &Person, name: &str) -> String {
-    format!("latest:{}", person.path(name).display())
-}
+use crate::support::{Person, latest, person_with_snapshot};
 
 #[test]
 fn a_folder_comes_back_as_it_was() {

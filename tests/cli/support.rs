@@ -145,6 +145,19 @@ pub(crate) fn person_with_data() -> Person {
     person
 }
 
+/// The same, with one snapshot of it.
+pub(crate) fn person_with_snapshot() -> Person {
+    let person = person_with_data();
+    person.settle();
+    person.ok("-r repo snapshot data --host web");
+    person
+}
+
+/// `latest:` and the path of `name` in the home folder.
+pub(crate) fn latest(person: &Person, name: &str) -> String {
+    format!("latest:{}", person.path(name).display())
+}
+
 /// Takes the rights of everybody but the owner.
 pub(crate) fn private(path: &Path) {
     use std::os::unix::fs::PermissionsExt;

@@ -95,7 +95,7 @@ fn restore_backup() {
     assert!(matches!(unknown, Error::NotFound { what: "snapshot", .. }), "{unknown}");
     for inside in ["repository", "repository/data/new"] {
         let refused = manager.restore_backup(id, &shop.path(inside)).expect_err("refused");
-        assert!(refused.to_string().contains("repository itself"), "{refused}");
+        assert!(refused.to_string().contains("lies in the repository"), "{refused}");
     }
     assert!(!shop.path("repository/data/new").exists());
 }

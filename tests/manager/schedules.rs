@@ -635,6 +635,16 @@ fn runs_do_not_overlap() {
     assert_eq!((ids.len(), running.len()), (3, 0));
 }
 
+/// Work that goes on until it is cancelled.
+fn endless() -> Work {
+    work(|_, assignment| {
+        while !assignment.cancel.is_cancelled() {
+            std::thread::yield_now();
+        }
+        assignment.cancel.check().map(|()| Done::default())
+    })
+}
+
 /// Stopping ends at once: the backup that goes on is cancelled, shown as failed, and made again by
 /// the next scheduler.
 #[test]
@@ -643,13 +653,7 @@ fn stopping_cancels_what_goes_on() {
     let manager = shop.manager();
     manager.schedule_backup(1, 0).expect("is made");
     let told = Arc::new(Told::default());
-    let endless = work(|_, assignment| {
-        while !assignment.cancel.is_cancelled() {
-            std::thread::yield_now();
-        }
-        assignment.cancel.check().map(|()| Done::default())
-    });
-    let scheduler = Scheduler::start_with(&manager, told.options(), endless).expect("starts");
+    let scheduler = Scheduler::start_with(&manager, told.options(), endless()).expect("starts");
     clock.advance_ms(HOUR_MS);
     scheduler.wake();
     told.wait(1, |event| matches!(event, ScheduleEvent::Started { .. }));
@@ -669,13 +673,7 @@ fn a_single_run_is_cancelled() {
     let manager = shop.manager();
     let id = manager.schedule_backup(1, 3).expect("is made");
     let told = Arc::new(Told::default());
-    let endless = work(|_, assignment| {
-        while !assignment.cancel.is_cancelled() {
-            std::thread::yield_now();
-        }
-        assignment.cancel.check().map(|()| Done::default())
-    });
-    let scheduler = Scheduler::start_with(&manager, told.options(), endless).expect("starts");
+    let scheduler = Scheduler::start_with(&manager, told.options(), endless()).expect("starts");
     clock.advance_ms(HOUR_MS);
     scheduler.wake();
     told.wait(1, |event| matches!(event, ScheduleEvent::Started { .. }));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::BackupManager;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::BackupId;
 use crate::restore::{RestoreOptions, RestoreReport, restore};
 
@@ -13,26 +13,11 @@ impl BackupManager {
     /// time and restores in place see [`RecoveryManager`](crate::manager).
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no completed backup of this id; [`Error::Usage`] if the
-    /// target lies in the repository; else as [`restore`].
+    /// [`Error::NotFound`](crate::error::Error::NotFound) if there is no completed backup of this
+    /// id; else as [`restore`].
     pub fn restore_backup(&self, id: BackupId, target: &Path) -> Result<RestoreReport> {
         let snapshot = self.snapshot(id)?;
-        self.check_target(target)?;
         let options = RestoreOptions { target: target.to_path_buf(), ..RestoreOptions::default() };
         restore(self.repository(), &snapshot, &options, &self.options().runtime)
-    }
-
-    /// Refuses a target in the repository.
-    ///
-    /// # Errors
-    /// [`Error::Usage`].
-    pub(crate) fn check_target(&self, target: &Path) -> Result<()> {
-        if !self.repository().contains_path(target) {
-            return Ok(());
-        }
-        Err(Error::usage_hint(
-            format!("the target `{}` lies in the repository itself", target.display()),
-            "restore to another folder: files among the stored data would be in its way",
-        ))
     }
 }

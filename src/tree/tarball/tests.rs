@@ -3,29 +3,19 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::*;
 use crate::fsmeta;
 use crate::model::{Owner, PageId, Piece, Time, XattrsRef};
-use crate::runtime::Progress;
-use crate::tree::testing::{Lab, dir, entry, inline};
-
-#[derive(Default)]
-struct Issues(Mutex<Vec<Issue>>);
-
-impl Progress for Issues {
-    fn issue(&self, issue: &Issue) {
-        self.0.lock().expect("not poisoned").push(issue.clone());
-    }
-}
+use crate::tree::testing::{Issues, Lab, dir, entry, inline};
 
 fn tar(lab: &Lab, manifest: &Manifest, folder: &[u8]) -> (Vec<u8>, TarStats, Vec<Issue>) {
     let issues = Arc::new(Issues::default());
     let runtime = Runtime { progress: Arc::clone(&issues) as _, ..Runtime::default() };
     let mut bytes = Vec::new();
     let stats = write_tar(&lab.repository, manifest, folder, &mut bytes, &runtime).expect("writes");
-    let issues = issues.0.lock().expect("not poisoned").clone();
+    let issues = issues.all();
     (bytes, stats, issues)
 }
 

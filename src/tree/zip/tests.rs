@@ -4,21 +4,11 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::*;
 use crate::model::{Owner, Piece, Time, Xattr};
-use crate::runtime::Progress;
-use crate::tree::testing::{Lab, dir, entry, inline};
-
-#[derive(Default)]
-struct Issues(Mutex<Vec<Issue>>);
-
-impl Progress for Issues {
-    fn issue(&self, issue: &Issue) {
-        self.0.lock().expect("not poisoned").push(issue.clone());
-    }
-}
+use crate::tree::testing::{Issues, Lab, dir, entry, inline};
 
 fn zip(lab: &Lab, manifest: &Manifest, folder: &[u8]) -> (Vec<u8>, ZipStats, Vec<Issue>) {
     let issues = Arc::new(Issues::default());
@@ -26,7 +16,7 @@ fn zip(lab: &Lab, manifest: &Manifest, folder: &[u8]) -> (Vec<u8>, ZipStats, Vec
     let mut bytes = Vec::new();
     let options = ZipOptions::default();
     let stats = write_zip(&lab.repository, manifest, folder, &mut bytes, &options, &runtime);
-    let issues = issues.0.lock().expect("not poisoned").clone();
+    let issues = issues.all();
     let stats = stats.expect("writes");
     assert_eq!(stats.archive_bytes, bytes.len() as u64);
     (bytes, stats, issues)
