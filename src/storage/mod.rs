@@ -10,6 +10,7 @@
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
+mod asynchronous;
 pub mod bundle;
 #[doc(hidden)]
 pub mod conformance;

@@ -1,30 +1,23 @@
 //! Any service that OpenDAL speaks to, as [`Storage`].
 //!
-//! The only file that owns an async runtime and the only one that calls `block_on`: everything
-//! above is threads. One runtime serves all storages of the process and starts with the first
-//! call, so a program that uses local folders alone never has it.
-//!
 //! Bytes are copied once on their way out: a request outlives the call that made it.
 
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use opendal::options::{ListOptions, WriteOptions};
 use opendal::{Buffer, Entry, ErrorKind, Metadata, Operator};
 use rustix::io::Errno;
-use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::asynchronous::block_on;
 use super::failure::{checked_name, checked_prefix, classify, failure, too_long, too_short};
 use super::name::check_name;
 use super::throttle::{Direction, Pace, Transfer};
 use super::{ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
-
-/// Threads that drive connections; the calling threads drive their own requests.
-const RUNTIME_THREADS: usize = 2;
 
 /// Entries fetched before they are handed on.
 const LIST_BATCH: usize = 1000;
@@ -56,10 +49,9 @@ impl OpendalStorage {
         object: &str,
         request: impl Future<Output = opendal::Result<T>>,
     ) -> Result<T, StorageError> {
-        let runtime = runtime().map_err(|what| {
-            failure(&self.location, action, object, StorageErrorKind::Permanent, what)
-        })?;
-        runtime.block_on(request).map_err(|error| self.error(action, object, error))
+        let refused =
+            |what| failure(&self.location, action, object, StorageErrorKind::Permanent, what);
+        block_on(request).map_err(refused)?.map_err(|error| self.error(action, object, error))
     }
 
     fn error(&self, action: &'static str, object: &str, error: opendal::Error) -> StorageError {
@@ -316,24 +308,6 @@ fn kind(error: &opendal::Error) -> StorageErrorKind {
     }
 }
 
-/// The runtime of the process.
-fn runtime() -> Result<&'static Runtime, String> {
-    static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
-    if Handle::try_current().is_ok() {
-        // Waiting there would stop other tasks, and tokio panics rather than allow it.
-        return Err("storage was called from an async task; call it from a thread".into());
-    }
-    let runtime = RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread()
-            .worker_threads(RUNTIME_THREADS)
-            .thread_name("storage")
-            .enable_all()
-            .build()
-            .map_err(|error| format!("could not start the threads for it: {error}"))
-    });
-    runtime.as_ref().map_err(String::clone)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,7 +346,7 @@ mod tests {
     /// Tokio would panic; a server that gets this wrong must learn of it without dying.
     #[test]
     fn a_call_from_an_async_task_is_an_error() {
-        let inside = Builder::new_multi_thread().build().unwrap();
+        let inside = tokio::runtime::Builder::new_multi_thread().build().unwrap();
         let error = inside.block_on(async { memory().get("a", 9) }).unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Permanent);
         assert!(error.source.to_string().contains("async"), "{error:?}");

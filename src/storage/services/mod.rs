@@ -3,15 +3,11 @@
 //! A row with `connect` works in this build; the others are known by name, so that a location
 //! that cannot work here says why.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+mod memory;
+
 use std::fmt;
-use std::sync::Arc;
 
-use opendal::{Operator, services};
-use parking_lot::Mutex;
-
-use super::{OpendalStorage, SharedStorage};
+use super::SharedStorage;
 use crate::error::{Error, Result};
 
 /// Makes the storage of a location.
@@ -40,7 +36,7 @@ pub(super) const SERVICES: &[Service] = &[
         scheme: "memory",
         example: "memory:test",
         is_local: true,
-        connect: Some(shared_memory),
+        connect: Some(memory::connect),
     },
     absent("s3", "s3://bucket/prefix?region=eu-central-1"),
     absent("azblob", "azblob://container/prefix"),
@@ -135,23 +131,6 @@ impl fmt::Display for ServiceLocation {
         }
         Ok(())
     }
-}
-
-/// Memory under a name: who opens the same name in this process gets the same objects, until the
-/// process ends.
-fn shared_memory(location: &ServiceLocation) -> Result<SharedStorage> {
-    static NAMED: Mutex<BTreeMap<String, Operator>> = Mutex::new(BTreeMap::new());
-    let location = location.to_string();
-    let operator = match NAMED.lock().entry(location.clone()) {
-        Entry::Occupied(named) => named.get().clone(),
-        Entry::Vacant(free) => {
-            let made = Operator::new(services::Memory::default())
-                .map_err(|error| Error::usage(format!("could not open `{location}`: {error}")))?;
-            free.insert(made).clone()
-        }
-    };
-    let concurrency = std::thread::available_parallelism().map_or(2, usize::from);
-    Ok(Arc::new(OpendalStorage::new(operator, location, concurrency)))
 }
 
 /// Whether an option's name says that its value is a secret.
