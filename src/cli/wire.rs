@@ -8,13 +8,15 @@ use crate::error::Result;
 use crate::model::format_bytes;
 use crate::runtime::CancelToken;
 use crate::storage::throttle::{Pace, ThrottleHandle, throttled};
-use crate::storage::{self, CountStorage, Location, RequestCounter, SharedStorage, StorageUse};
+use crate::storage::{
+    self, Connection, CountStorage, Location, RequestCounter, SharedStorage, StorageUse,
+};
 
 /// Limits of bandwidth, and a count of requests, over all storages that a command uses.
 pub(crate) struct Wire {
     throttle: ThrottleHandle,
     counter: Arc<RequestCounter>,
-    cancel: CancelToken,
+    connection: Connection,
 }
 
 impl Wire {
@@ -29,22 +31,24 @@ impl Wire {
     ) -> Result<Self> {
         let throttle = ThrottleHandle::new(args.limits()?);
         throttle.set_plan(args.plan()?);
-        Ok(Self { throttle, counter, cancel })
+        Ok(Self { throttle, counter, connection: Connection { cancel, ..Connection::default() } })
     }
 
     /// As [`storage::open`].
     pub(crate) fn open(&self, location: &Location) -> Result<SharedStorage> {
-        storage::open(location).map(|storage| self.wrap(storage))
+        storage::open_with(location, &self.connection).map(|storage| self.wrap(storage))
     }
 
     /// As [`storage::create`].
     pub(crate) fn create(&self, location: &Location, layout: &[&str]) -> Result<SharedStorage> {
-        storage::create(location, layout).map(|storage| self.wrap(storage))
+        storage::create_with(location, layout, &self.connection).map(|storage| self.wrap(storage))
     }
 
     fn wrap(&self, storage: SharedStorage) -> SharedStorage {
         let storage = match self.throttle.is_in_use() {
-            true => throttled(storage, Pace::new(self.throttle.clone(), self.cancel.clone())),
+            true => {
+                throttled(storage, Pace::new(self.throttle.clone(), self.connection.cancel.clone()))
+            }
             false => storage,
         };
         Arc::new(CountStorage::new(storage, Arc::clone(&self.counter)))

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::SharedStorage;
 use super::bundle::{BundleStorage, Trust};
+use super::connection::Connection;
 use super::failure::{classify, failure};
 use super::local::{self, LocalStorage};
 use super::name::TMP_FOLDER;
@@ -142,11 +143,19 @@ fn unknown(scheme: &str) -> Error {
 /// is no bundle or a service that this program does not include, [`Error::UnsupportedFormat`] for a
 /// bundle of a newer program, [`Error::Storage`] otherwise.
 pub fn open(location: &Location) -> Result<SharedStorage> {
+    open_with(location, &Connection::default())
+}
+
+/// As [`open`], with secrets of its own.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(location: &Location, connection: &Connection) -> Result<SharedStorage> {
     match &location.0 {
         Kind::Folder(path) if path.is_file() => open_bundle(location, path, Trust::Looks),
         Kind::Folder(path) => Ok(Arc::new(open_folder(location, path)?)),
         Kind::Bundle(path) => open_bundle(location, path, Trust::Told),
-        Kind::Service(service) => service.open(),
+        Kind::Service(service) => service.open(connection),
     }
 }
 
@@ -185,6 +194,18 @@ fn open_folder(location: &Location, path: &Path) -> Result<LocalStorage> {
 /// # Errors
 /// [`Error::LocationNotEmpty`] if there are foreign files, otherwise as [`open`].
 pub fn create(location: &Location, layout: &[&str]) -> Result<SharedStorage> {
+    create_with(location, layout, &Connection::default())
+}
+
+/// As [`create`], with secrets of its own.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_with(
+    location: &Location,
+    layout: &[&str],
+    connection: &Connection,
+) -> Result<SharedStorage> {
     let path = match &location.0 {
         Kind::Folder(path) => path,
         Kind::Bundle(_) => {
@@ -193,7 +214,7 @@ pub fn create(location: &Location, layout: &[&str]) -> Result<SharedStorage> {
                 "make one with `larder export --format larder`",
             ));
         }
-        Kind::Service(service) => return service.open(),
+        Kind::Service(service) => return service.open(connection),
     };
     make_folders(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Error::usage_hint(

@@ -14,6 +14,7 @@ mod asynchronous;
 pub mod bundle;
 #[doc(hidden)]
 pub mod conformance;
+pub mod connection;
 pub mod count;
 mod failure;
 pub mod fault;
@@ -36,10 +37,11 @@ use crate::error::StorageError;
 
 pub use self::opendal::OpendalStorage;
 pub use bundle::{BundleStorage, BundleWriter};
+pub use connection::{Access, Connection};
 pub use count::{CountStorage, RequestCounter, StorageUse};
 pub use fault::FaultStorage;
 pub use local::LocalStorage;
-pub use location::{Location, clean_unfinished, create, open};
+pub use location::{Location, clean_unfinished, create, create_with, open, open_with};
 pub use memory::MemoryStorage;
 pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;

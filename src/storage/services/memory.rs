@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 
 use super::ServiceLocation;
 use crate::error::{Error, Result};
-use crate::storage::{OpendalStorage, SharedStorage};
+use crate::storage::{Connection, OpendalStorage, SharedStorage};
 
 /// Memory under a name: who opens the same name in this process gets the same objects, until the
 /// process ends.
-pub(super) fn connect(location: &ServiceLocation) -> Result<SharedStorage> {
+pub(super) fn connect(location: &ServiceLocation, _: &Connection) -> Result<SharedStorage> {
     static NAMED: Mutex<BTreeMap<String, Operator>> = Mutex::new(BTreeMap::new());
     let location = location.to_string();
     let operator = match NAMED.lock().entry(location.clone()) {

@@ -8,10 +8,11 @@ mod memory;
 use std::fmt;
 
 use super::SharedStorage;
+use super::connection::Connection;
 use crate::error::{Error, Result};
 
 /// Makes the storage of a location.
-type Connect = fn(&ServiceLocation) -> Result<SharedStorage>;
+type Connect = fn(&ServiceLocation, &Connection) -> Result<SharedStorage>;
 
 /// One kind of storage.
 #[derive(Debug)]
@@ -108,9 +109,9 @@ impl ServiceLocation {
     ///
     /// # Errors
     /// [`Error::Usage`] if it is not part of this build, otherwise the service's.
-    pub(super) fn open(&self) -> Result<SharedStorage> {
+    pub(super) fn open(&self, connection: &Connection) -> Result<SharedStorage> {
         match find(self.scheme).and_then(|service| service.connect) {
-            Some(connect) => connect(self),
+            Some(connect) => connect(self, connection),
             None => Err(Error::usage_hint(
                 format!("this build of larder does not include `{}` storage", self.scheme),
                 "use a folder of this machine or of a mounted share, or a build that includes it",
