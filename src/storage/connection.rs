@@ -20,22 +20,56 @@ pub struct Connection {
 
 /// Secrets by the names of the environment variables that they are known by everywhere
 /// (`AWS_ACCESS_KEY_ID`, ...): those that were given to it, else those of the environment.
+///
+/// Where two locations need different ones, each names its *set*: the set `offsite` has what was
+/// given for it, else `LARDER_OFFSITE_AWS_ACCESS_KEY_ID` and the like, and never what belongs to
+/// no set.
 #[derive(Clone, Default)]
 pub struct Access {
-    given: Arc<BTreeMap<String, Zeroizing<String>>>,
+    /// By set (`""` is that of locations that name none) and name.
+    given: Arc<BTreeMap<(String, String), Zeroizing<String>>>,
+    set: String,
 }
 
 impl Access {
     /// Looks here before it looks at the environment.
     pub fn with(given: impl IntoIterator<Item = (String, String)>) -> Self {
-        let given = given.into_iter().map(|(name, value)| (name, Zeroizing::new(value)));
-        Self { given: Arc::new(given.collect()) }
+        Self::default().and_set("", given)
+    }
+
+    /// The same, and what belongs to `set`.
+    pub fn and_set(mut self, set: &str, given: impl IntoIterator<Item = (String, String)>) -> Self {
+        let entry = |(name, value)| ((set.to_lowercase(), name), Zeroizing::new(value));
+        Arc::make_mut(&mut self.given).extend(given.into_iter().map(entry));
+        self
+    }
+
+    /// What belongs to `set`, and nothing else.
+    pub fn of_set(&self, set: &str) -> Self {
+        Self { given: Arc::clone(&self.given), set: set.to_lowercase() }
+    }
+
+    /// Whether this is a set of its own: what a service's library finds by itself (its own
+    /// files and variables, roles of the machine) is not meant then.
+    pub fn is_of_set(&self) -> bool {
+        !self.set.is_empty()
     }
 
     /// The value of `name`, if it has one that is not empty.
     pub fn get(&self, name: &str) -> Option<Zeroizing<String>> {
-        let environment = || std::env::var(name).ok().map(Zeroizing::new);
-        self.given.get(name).cloned().or_else(environment).filter(|value| !value.is_empty())
+        let environment = || std::env::var(self.variable(name)).ok().map(Zeroizing::new);
+        let given = self.given.get(&(self.set.clone(), name.to_owned())).cloned();
+        given.or_else(environment).filter(|value| !value.is_empty())
+    }
+
+    /// The environment variable that says `name`, for messages.
+    pub fn variable(&self, name: &str) -> String {
+        if !self.is_of_set() {
+            return name.to_owned();
+        }
+        let set = self.set.to_uppercase().replace(['-', '.'], "_");
+        // `LARDER_WEBDAV_USER` of a set is `LARDER_OFFSITE_WEBDAV_USER`.
+        format!("LARDER_{set}_{}", name.strip_prefix("LARDER_").unwrap_or(name))
     }
 }
 
@@ -58,6 +92,20 @@ mod tests {
         assert!(access.get("LARDER_NO_SUCH_NAME").is_none());
         let empty = Access::with([("PATH".to_owned(), String::new())]);
         assert!(empty.get("PATH").is_none(), "an empty value says that there is none");
-        assert_eq!(format!("{access:?}"), "{\"PATH\"}");
+        assert_eq!(format!("{access:?}"), "{(\"\", \"PATH\")}");
+    }
+
+    #[test]
+    fn sets_do_not_see_each_other() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let access = Access::with([pair("HOME", "plain"), pair("SHELL", "plain")])
+            .and_set("Off-Site", [pair("HOME", "far")]);
+        let set = access.of_set("off-site");
+        assert_eq!(set.get("HOME").unwrap().as_str(), "far");
+        assert!(set.get("SHELL").is_none() && set.get("PATH").is_none());
+        assert_eq!(access.get("HOME").unwrap().as_str(), "plain");
+        assert_eq!(set.variable("AWS_ACCESS_KEY_ID"), "LARDER_OFF_SITE_AWS_ACCESS_KEY_ID");
+        assert_eq!(set.variable("LARDER_SMB_USER"), "LARDER_OFF_SITE_SMB_USER");
+        assert_eq!(access.variable("LARDER_SMB_USER"), "LARDER_SMB_USER");
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct ServiceLocation {
     pub(super) path: String,
     /// What follows the `?`, in order: endpoint, region and the like.
     pub(super) options: Vec<(String, String)>,
+    /// The option `credentials`: the set of secrets that is meant.
+    pub(super) set: Option<String>,
 }
 
 impl ServiceLocation {
@@ -81,12 +83,16 @@ impl ServiceLocation {
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
         let mut options = Vec::new();
+        let mut set = None;
         let mut holds_secret = has_password(rest);
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             let url = value.split_once("://").map_or(value, |(_, rest)| rest);
             holds_secret |= is_secret_key(key) || has_password(url);
-            options.push((key.into(), value.into()));
+            match key {
+                "credentials" => set = Some(checked_set(value)?),
+                _ => options.push((key.into(), value.into())),
+            }
         }
         if holds_secret {
             return Err(Error::usage_hint(
@@ -102,7 +108,7 @@ impl ServiceLocation {
             ));
         }
         let path = path.trim_matches('/').into();
-        Ok(Self { scheme: service.scheme, authority: authority.into(), path, options })
+        Ok(Self { scheme: service.scheme, authority: authority.into(), path, options, set })
     }
 
     /// Connects to it.
@@ -111,7 +117,13 @@ impl ServiceLocation {
     /// [`Error::Usage`] if it is not part of this build, otherwise the service's.
     pub(super) fn open(&self, connection: &Connection) -> Result<SharedStorage> {
         match find(self.scheme).and_then(|service| service.connect) {
-            Some(connect) => connect(self, connection),
+            Some(connect) => match &self.set {
+                Some(set) => {
+                    let access = connection.access.of_set(set);
+                    connect(self, &Connection { access, ..connection.clone() })
+                }
+                None => connect(self, connection),
+            },
             None => Err(Error::usage_hint(
                 format!("this build of larder does not include `{}` storage", self.scheme),
                 "use a folder of this machine or of a mounted share, or a build that includes it",
@@ -127,11 +139,26 @@ impl fmt::Display for ServiceLocation {
         if !self.path.is_empty() {
             write!(f, "/{}", self.path)?;
         }
-        for (at, (key, value)) in self.options.iter().enumerate() {
+        let set = self.set.as_ref().map(|set| ("credentials", set.as_str()));
+        let options = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        for (at, (key, value)) in options.chain(set).enumerate() {
             write!(f, "{}{key}={value}", if at == 0 { '?' } else { '&' })?;
         }
         Ok(())
     }
+}
+
+/// The name of a set of secrets: letters, digits, `-`, `_` and `.`.
+fn checked_set(name: &str) -> Result<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || !name.chars().all(is_word) {
+        return Err(Error::usage_hint(
+            "`credentials` in a location must be the name of a set of secrets",
+            "a name is letters, digits, `-`, `_` and `.`; the secrets themselves belong in the \
+             environment or in a profile",
+        ));
+    }
+    Ok(name.into())
 }
 
 /// Whether an option's name says that its value is a secret.
@@ -152,8 +179,9 @@ fn is_secret_key(key: &str) -> bool {
     ];
     let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
     let key = key.to_ascii_lowercase();
-    // `access_key_id` only says who, `credential_path` only where.
-    WORDS.iter().any(|word| key.contains(word))
+    // `access_key_id` only says who, `credential_path` only where, `credentials` only which.
+    key != "credentials"
+        && WORDS.iter().any(|word| key.contains(word))
         && !["id", "path", "file"].iter().any(|end| key.ends_with(end))
 }
 
@@ -167,5 +195,27 @@ fn has_password(rest: &str) -> bool {
             rest.contains('@') && !port.bytes().all(|byte| byte.is_ascii_digit())
         }
         (None, None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Location;
+
+    #[test]
+    fn a_set_of_secrets_is_named_and_no_secret_is() {
+        let text = "s3://bucket/x?region=eu&credentials=off-site";
+        let (_, rest) = text.split_once("://").unwrap();
+        let place = ServiceLocation::parse(find("s3").unwrap(), rest).unwrap();
+        assert_eq!(place.set.as_deref(), Some("off-site"));
+        assert_eq!(place.options, [("region".to_owned(), "eu".to_owned())]);
+        assert_eq!(place.to_string(), text);
+        for bad in ["", "a%20b", "AKIA+hunter2/x"] {
+            let error = Location::parse(&format!("s3://b/x?credentials={bad}")).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        assert!(Location::parse("s3://bucket/x?credential=hunter2").is_err());
     }
 }
