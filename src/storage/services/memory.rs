@@ -15,6 +15,7 @@ use crate::storage::{Connection, OpendalStorage, SharedStorage};
 /// process ends.
 pub(super) fn connect(location: &ServiceLocation, _: &Connection) -> Result<SharedStorage> {
     static NAMED: Mutex<BTreeMap<String, Operator>> = Mutex::new(BTreeMap::new());
+    location.check_options(&[])?;
     let location = location.to_string();
     let operator = match NAMED.lock().entry(location.clone()) {
         Entry::Occupied(named) => named.get().clone(),

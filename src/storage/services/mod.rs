@@ -4,6 +4,7 @@
 //! that cannot work here says why.
 
 mod memory;
+mod options;
 
 use std::fmt;
 
@@ -82,19 +83,12 @@ impl ServiceLocation {
     pub(super) fn parse(service: &'static Service, rest: &str) -> Result<Self> {
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
-        let mut options = Vec::new();
-        let mut set = None;
-        let mut holds_secret = has_password(rest);
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            let (key, value) = option.split_once('=').unwrap_or((option, ""));
-            let url = value.split_once("://").map_or(value, |(_, rest)| rest);
-            holds_secret |= is_secret_key(key) || has_password(url);
-            match key {
-                "credentials" => set = Some(checked_set(value)?),
-                _ => options.push((key.into(), value.into())),
-            }
-        }
-        if holds_secret {
+        let mut options = options::parse(query)?;
+        let holds_secret = |(key, value): &(String, String)| {
+            let url = value.split_once("://").map_or(&**value, |(_, rest)| rest);
+            is_secret_key(key) || has_password(url)
+        };
+        if has_password(rest) || options.iter().any(holds_secret) {
             return Err(Error::usage_hint(
                 format!("a `{}` location must not hold a password or key", service.scheme),
                 "every user of this machine can see arguments: give it in the environment or in \
@@ -107,6 +101,8 @@ impl ServiceLocation {
                 format!("write it like `{}`", service.example),
             ));
         }
+        let set = options.iter().position(|(key, _)| key == "credentials");
+        let set = set.map(|at| checked_set(&options.remove(at).1)).transpose()?;
         let path = path.trim_matches('/').into();
         Ok(Self { scheme: service.scheme, authority: authority.into(), path, options, set })
     }
@@ -142,7 +138,8 @@ impl fmt::Display for ServiceLocation {
         let set = self.set.as_ref().map(|set| ("credentials", set.as_str()));
         let options = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         for (at, (key, value)) in options.chain(set).enumerate() {
-            write!(f, "{}{key}={value}", if at == 0 { '?' } else { '&' })?;
+            let mark = if at == 0 { '?' } else { '&' };
+            write!(f, "{mark}{key}={}", options::encode(value))?;
         }
         Ok(())
     }
