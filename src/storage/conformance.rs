@@ -41,6 +41,7 @@ pub fn conformance_at(scale: Scale, make: impl Fn() -> SharedStorage) {
     names_are_checked(&*make());
     parts_are_joined(&*make());
     second_writes_follow_their_mode(&*make());
+    wrong_bytes_are_replaced(&*make());
     deleted_objects_are_gone(&*make());
     listings_are_whole(&*make());
     listings_allow_calls(&*make());
@@ -211,6 +212,22 @@ fn second_writes_follow_their_mode(storage: &dyn Storage) {
     let over = storage.put("content", &[b"x"], PutMode::CreateOnce);
     assert_eq!(kind(over), Some(StorageErrorKind::Exists));
     assert_eq!(names(storage, ""), ["content", "once"]);
+}
+
+/// What heals damage: the same length is no reason to leave an object as it is.
+fn wrong_bytes_are_replaced(storage: &dyn Storage) {
+    put(storage, "data/00/a", b"wrong");
+    for bytes in [&b"right"[..], b"right", b"longer than before", b"", b"short"] {
+        storage.put("data/00/a", &[bytes], PutMode::Replace).expect("an object can be replaced");
+        assert_eq!(get(storage, "data/00/a"), bytes, "it holds what was written last");
+        assert_eq!(storage.head("data/00/a").expect("it is there").len, bytes.len() as u64);
+    }
+    storage.put("new", &[b"x", b"y"], PutMode::Replace).expect("there may be nothing to replace");
+    assert_eq!(get(storage, "new"), b"xy");
+    storage.put("once", &[b"a"], PutMode::CreateOnce).expect("a new name");
+    storage.put("once", &[b"b"], PutMode::Replace).expect("whoever made it");
+    assert_eq!(get(storage, "once"), b"b");
+    assert_eq!(names(storage, ""), ["data/00/a", "new", "once"]);
 }
 
 fn deleted_objects_are_gone(storage: &dyn Storage) {

@@ -69,6 +69,9 @@ pub enum PutMode {
     /// Objects that must be created once: an existing one is an error of kind `Exists` wherever
     /// the service can tell.
     CreateOnce,
+    /// Objects whose stored bytes are known to be wrong: afterwards the name holds these bytes,
+    /// whatever it held before, and no reader sees half of them.
+    Replace,
 }
 
 /// A place that keeps immutable objects under names.

@@ -72,7 +72,7 @@ mod tests {
         let storage = ReadOnlyStorage::new(memory.clone());
         assert_eq!(storage.get("a/b", 9).unwrap(), b"abc");
         assert_eq!(storage.head("a/b").unwrap().len, 3);
-        for mode in [PutMode::Content, PutMode::CreateOnce] {
+        for mode in [PutMode::Content, PutMode::CreateOnce, PutMode::Replace] {
             let refused = storage.put("a/c", &[], mode).unwrap_err();
             assert_eq!(refused.kind, StorageErrorKind::Denied);
         }

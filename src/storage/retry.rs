@@ -1,8 +1,8 @@
 //! Repeats calls that failed for a reason that passes.
 //!
 //! Only calls that may be repeated are: reads, deletes (a name is never used again for other
-//! content), and writes of objects named by their content, where a first attempt that did arrive
-//! changes nothing. A `CreateOnce` write whose answer got lost would find its own object in the
+//! content), and writes of objects named by their content or replaced, where a first attempt that
+//! did arrive changes nothing. A `CreateOnce` write whose answer got lost would find its own object in the
 //! way, so it fails and its caller decides.
 
 use std::sync::Arc;
@@ -106,7 +106,9 @@ impl Storage for RetryStorage {
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         match mode {
-            PutMode::Content => self.repeat(|| self.inner.put(name, parts, mode)),
+            PutMode::Content | PutMode::Replace => {
+                self.repeat(|| self.inner.put(name, parts, mode))
+            }
             PutMode::CreateOnce => self.inner.put(name, parts, mode),
         }
     }

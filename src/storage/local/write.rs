@@ -47,7 +47,8 @@ pub(super) fn put(
     match statat(folder.fd(), last, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) if mode == PutMode::CreateOnce => return Err(exists()),
         Ok(stat)
-            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            if mode == PutMode::Content
+                && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
                 && u64::try_from(stat.st_size) == Ok(len) =>
         {
             // Whoever wrote it may not have come to its syncs yet, and our caller relies on them.
@@ -68,7 +69,7 @@ pub(super) fn put(
     temp.file.sync_all()?;
     folder.sync_parents(storage)?;
     match mode {
-        PutMode::Content => {
+        PutMode::Content | PutMode::Replace => {
             renameat(&temp.folder, &temp.name, folder.fd(), last)?;
             temp.moved = true;
         }
