@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use crate::error::StorageError;
-use crate::storage::{ObjectMeta, PutMode, Storage, list_sorted};
+use crate::storage::{Archive, ObjectLock, ObjectMeta, PutMode, Storage, list_sorted};
 
 /// Answers the first listing of each folder with what it found at the beginning, and everything
 /// else from storage. A listing may be behind at any time, so whoever reads through this sees what
@@ -78,5 +78,13 @@ impl Storage for FirstListings<'_> {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 }

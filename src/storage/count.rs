@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::throttle::{Pace, throttled};
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// What was asked of storage.
@@ -189,6 +189,14 @@ impl Storage for CountStorage {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 
     fn warning(&self) -> Option<&str> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::failure::{failure, too_short};
-use super::{ObjectMeta, PutMode, SharedStorage, Storage, list_sorted};
+use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage, list_sorted};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Which calls a fault counts and hits.
@@ -326,6 +326,14 @@ impl Storage for FaultStorage {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 
     fn warning(&self) -> Option<&str> {

@@ -4,12 +4,13 @@
 //! talks to; nothing in this module knows what the bytes mean.
 //!
 //! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`bundle`] (one file that is
-//! only read), [`memory`] (tests). Wrapped by: [`retry`], [`read_only`], [`throttle`], [`count`],
+//! only read), [`memory`] (tests). What only some can do: [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`read_only`], [`throttle`], [`count`],
 //! [`size_check`], and for tests [`record`] and [`fault`]. [`conformance`] says what all of them
 //! must do. [`location`] gets from what people write to one of them.
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
+pub mod archive;
 mod asynchronous;
 pub mod bundle;
 #[doc(hidden)]
@@ -22,6 +23,7 @@ pub mod local;
 pub mod location;
 pub mod memory;
 pub mod name;
+pub mod object_lock;
 pub mod opendal;
 pub mod read_only;
 pub mod record;
@@ -36,6 +38,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::StorageError;
 
 pub use self::opendal::OpendalStorage;
+pub use archive::{Archive, ArchiveState, WarmUpRequest, WarmUpTier};
 pub use bundle::{BundleStorage, BundleWriter};
 pub use connection::{Access, Connection};
 pub use count::{CountStorage, RequestCounter, StorageUse};
@@ -43,6 +46,7 @@ pub use fault::FaultStorage;
 pub use local::LocalStorage;
 pub use location::{Location, clean_unfinished, create, create_with, open, open_with};
 pub use memory::MemoryStorage;
+pub use object_lock::{LockMode, LockSettings, ObjectLock, Retention};
 pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;
 pub use retry::{RetryPolicy, RetryStorage};
@@ -122,6 +126,16 @@ pub trait Storage: Send + Sync {
     /// What was wrong with the place itself when it was opened, in words: people should know of it
     /// before they rely on what is there.
     fn warning(&self) -> Option<&str> {
+        None
+    }
+
+    /// How objects are kept from being deleted, if the service can do that.
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        None
+    }
+
+    /// How objects are asked for that cannot be read at once, if the service has such.
+    fn archive(&self) -> Option<&dyn Archive> {
         None
     }
 

@@ -1,7 +1,7 @@
 //! Storage that is only read: every write is refused before it gets anywhere.
 
 use super::failure::failure;
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{Archive, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Passes reads on and refuses writes and deletes as `Denied`.
@@ -52,6 +52,10 @@ impl Storage for ReadOnlyStorage {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 
     fn warning(&self) -> Option<&str> {

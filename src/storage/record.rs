@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{MemoryStorage, ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{Archive, MemoryStorage, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::StorageError;
 
 /// Which method was called.
@@ -220,6 +220,14 @@ impl Storage for RecordStorage {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 
     fn warning(&self) -> Option<&str> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::RequestCounter;
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::StorageError;
 use crate::runtime::{CancelToken, Random};
 
@@ -141,6 +141,14 @@ impl Storage for RetryStorage {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 
     fn warning(&self) -> Option<&str> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::failure::failure;
 use super::throttle::{Pace, throttled};
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Fails as `Temporary` when a write that succeeded left an object of another length: repeated, it
@@ -66,6 +66,14 @@ impl Storage for SizeCheckStorage {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 
     fn warning(&self) -> Option<&str> {

@@ -20,7 +20,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::failure::{classify, failure};
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::StorageError;
 
 pub use handle::{Direction, Pace, ThrottleHandle, Transfer};
@@ -99,6 +99,14 @@ impl Storage for ThrottleStorage {
 
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
+    }
+
+    fn object_lock(&self) -> Option<&dyn ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 
     fn warning(&self) -> Option<&str> {
