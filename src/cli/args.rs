@@ -47,6 +47,10 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
+    /// Profile: a name in your configuration folder, or the path of a file [env: LARDER_PROFILE]
+    #[arg(short = 'P', long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<OsString>,
+
     #[command(flatten)]
     pub(crate) repository: RepositoryArgs,
 
@@ -132,7 +136,7 @@ pub(crate) struct BandwidthArgs {
 pub(crate) struct GivenRate(pub(crate) Rate);
 
 impl GivenRate {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         parse_rate(text).map(Self)
     }
 }

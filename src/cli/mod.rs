@@ -11,6 +11,7 @@ mod entry;
 mod errors;
 mod help;
 mod output;
+mod profile;
 mod secrets;
 mod select;
 mod signals;
@@ -26,9 +27,11 @@ use clap::{CommandFactory, FromArgMatches};
 use self::args::Cli;
 use self::context::Context;
 use self::output::Output;
+use self::profile::Profile;
 use self::wire::Wire;
 use crate::error::Error;
 use crate::runtime::CancelToken;
+use crate::storage::Connection;
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,17 +74,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     start_logging();
-    let global = &cli.global;
+    let mut global = cli.global;
     let out = Arc::new(Output::new(global.json, global.quiet, global.verbose, global.no_color));
     let cancel = CancelToken::default();
     signals::install(cancel.clone(), Arc::clone(&out));
-    let result = Wire::new(&cli.global.bandwidth, Arc::clone(&out.requests), cancel.clone())
-        .and_then(|wire| {
-            let context = Context { global: cli.global, out: Arc::clone(&out), cancel, wire };
-            let finish =
-                cli.command.run(&context).map_err(|error| ended_by(&context.cancel, error))?;
-            out.flush().map(|()| finish)
-        });
+    let surroundings = || {
+        let profile = Profile::choose(global.profile.as_deref())?;
+        profile.fill(&mut global)?;
+        let counter = Arc::clone(&out.requests);
+        let connection = Connection { access: profile.access(), cancel: cancel.clone() };
+        let wire = Wire::new(&global.bandwidth, counter, connection)?;
+        Ok(Context { global, out: Arc::clone(&out), cancel, wire })
+    };
+    let result = surroundings().and_then(|context| {
+        let finish = cli.command.run(&context).map_err(|error| ended_by(&context.cancel, error))?;
+        out.flush().map(|()| finish)
+    });
     if out.verbose {
         tell_requests(&out);
     }

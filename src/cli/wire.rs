@@ -6,7 +6,6 @@ use super::args::BandwidthArgs;
 use super::output::{count, plural};
 use crate::error::Result;
 use crate::model::format_bytes;
-use crate::runtime::CancelToken;
 use crate::storage::throttle::{Pace, ThrottleHandle, throttled};
 use crate::storage::{
     self, Connection, CountStorage, Location, RequestCounter, SharedStorage, StorageUse,
@@ -27,11 +26,11 @@ impl Wire {
     pub(crate) fn new(
         args: &BandwidthArgs,
         counter: Arc<RequestCounter>,
-        cancel: CancelToken,
+        connection: Connection,
     ) -> Result<Self> {
         let throttle = ThrottleHandle::new(args.limits()?);
         throttle.set_plan(args.plan()?);
-        Ok(Self { throttle, counter, connection: Connection { cancel, ..Connection::default() } })
+        Ok(Self { throttle, counter, connection })
     }
 
     /// As [`storage::open`].

@@ -13,6 +13,7 @@ mod history;
 mod import;
 mod in_place;
 mod kit;
+mod profile;
 mod prune;
 mod quickstart;
 mod reading;
