@@ -1,0 +1,9 @@
+//! Larder on real storage services, each started by the test that needs it (see `tests/servers`).
+//!
+//! One server start per test, so the tests are large. What a service does differently from the
+//! others stands in one table and is tested too.
+
+#[allow(dead_code)]
+#[path = "../servers/mod.rs"]
+mod servers;
+mod servers_work;
