@@ -30,6 +30,7 @@ pub mod record;
 pub mod retry;
 mod services;
 pub mod size_check;
+pub mod split;
 pub mod throttle;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;
 pub use retry::{RetryPolicy, RetryStorage};
 pub use size_check::SizeCheckStorage;
+pub use split::SplitStorage;
 pub use throttle::{BandwidthPlan, ThrottleHandle, ThrottleStorage};
 
 /// One object found by a listing.
