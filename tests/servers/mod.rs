@@ -14,19 +14,30 @@
 //! What is missing makes `start` print why and give `None`. With `LARDER_TEST_REQUIRE_SERVERS=1`,
 //! which the test command sets, a server that `install.sh` has installed must start.
 
+mod apache;
+mod azurite;
 mod daemon;
+mod fake_gcs;
 mod http;
+mod moto;
 mod ports;
+mod rclone;
 mod seaweed;
 mod signature;
 mod sshd;
 mod tools;
+mod webdav;
 
 use larder::storage::{Access, Connection};
 
+pub(crate) use apache::Apache;
+pub(crate) use azurite::Azurite;
 pub(crate) use daemon::Daemon;
+pub(crate) use fake_gcs::FakeGcs;
 pub(crate) use http::{Request, Response};
+pub(crate) use moto::Moto;
 pub(crate) use ports::Ports;
+pub(crate) use rclone::{RcloneDav, RcloneS3};
 pub(crate) use seaweed::Seaweed;
 pub(crate) use signature::S3Key;
 pub(crate) use sshd::Sshd;

@@ -105,7 +105,7 @@ impl Server for Sshd {
         let data = self.data();
         let known = self.known_hosts();
         format!(
-            "sftp://{}@127.0.0.1:{}{}/{path}?known_hosts={}",
+            "sftp://{}@127.0.0.1:{}{}/{path}?known_hosts_file={}",
             self.user,
             self.port(),
             data.display(),

@@ -31,6 +31,7 @@ pub(crate) fn of_system(name: &str, program: &str) -> Option<PathBuf> {
 ///
 /// # Panics
 /// If the server has to be there.
+#[allow(clippy::print_stdout)]
 pub(crate) fn skip<T>(name: &str, reason: &str) -> Option<T> {
     assert!(!is_required(name), "{name} was installed, and cannot be used: {reason}");
     let absent = fs::read_to_string(home().join("absent.txt")).unwrap_or_default();

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::servers::{Seaweed, Server, Sshd};
+use crate::servers::{
+    Apache, Azurite, FakeGcs, Moto, RcloneDav, RcloneS3, Request, S3Key, Seaweed, Server, Sshd,
+};
 
 #[test]
 fn seaweedfs_has_its_keys_buckets_and_locks() {
@@ -15,8 +17,8 @@ fn seaweedfs_has_its_keys_buckets_and_locks() {
     let missing = server.s3("PUT", "/nowhere/a", &[], b"x").unwrap_err();
     assert!(missing.starts_with("404"), "{missing}");
 
-    let send = |key: &crate::servers::S3Key, method: &str, body: &[u8]| {
-        let request = crate::servers::Request::new(method, &object).body(body);
+    let send = |key: &S3Key, method: &str, body: &[u8]| {
+        let request = Request::new(method, &object).body(body);
         key.sign(request, "s3", server.port()).send(server.port()).unwrap().status
     };
     let append = server.without_delete();
@@ -24,7 +26,7 @@ fn seaweedfs_has_its_keys_buckets_and_locks() {
     assert_eq!(send(&append, "DELETE", b""), 403);
     let reader = server.reader();
     assert_eq!((send(&reader, "GET", b""), send(&reader, "PUT", b"x")), (200, 403));
-    let wrong = crate::servers::S3Key::new("adminkey", "wrong");
+    let wrong = S3Key::new("adminkey", "wrong");
     assert_eq!(send(&wrong, "GET", b""), 403);
 
     server.make_locked_bucket("locked", "COMPLIANCE", 1);
@@ -67,4 +69,21 @@ fn sshd_lives_no_longer_than_wanted() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(!Path::new(&format!("/proc/{id}")).exists(), "it goes with its owner");
+}
+
+/// The others, one after the other: each starts, dies, and comes back.
+#[test]
+fn servers_start_again_after_their_end() {
+    fn again(server: Option<impl Server>) {
+        let Some(mut server) = server else { return };
+        assert!(server.location("some/folder").contains("some/folder"));
+        server.kill();
+        server.restart();
+    }
+    again(RcloneS3::start());
+    again(RcloneDav::start());
+    again(Apache::start());
+    again(FakeGcs::start());
+    again(Moto::start());
+    again(Azurite::start());
 }
