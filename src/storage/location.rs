@@ -21,6 +21,7 @@ use super::connection::Connection;
 use super::failure::{classify, failure};
 use super::local::{self, LocalStorage};
 use super::name::TMP_FOLDER;
+use super::probe::PROBE_FOLDER;
 use super::services::{self, Service, ServiceLocation};
 use crate::error::{Error, Result};
 
@@ -226,7 +227,7 @@ pub fn create_with(
     let storage = open_folder(location, path)?;
     let is_ours = |name: &OsStr| {
         // A file system of its own brings `lost+found` along.
-        let known = [TMP_FOLDER, "lost+found"];
+        let known = [TMP_FOLDER, PROBE_FOLDER, "lost+found"];
         name.to_str().is_some_and(|name| known.contains(&name) || layout.contains(&name))
     };
     let entries = std::fs::read_dir(path).map_err(|error| Error::local("read", path, error))?;

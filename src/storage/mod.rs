@@ -25,6 +25,7 @@ pub mod memory;
 pub mod name;
 pub mod object_lock;
 pub mod opendal;
+pub mod probe;
 pub mod read_only;
 pub mod record;
 pub mod retry;

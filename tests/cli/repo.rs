@@ -209,3 +209,22 @@ fn files_that_others_can_read_are_warned_of() {
     let said = person.run("-q -r repo --password-file pw repo info");
     assert_eq!(said.stderr, "");
 }
+
+#[test]
+fn a_place_is_probed_without_a_repository() {
+    let person = Person::new();
+    std::fs::create_dir(person.path("place")).expect("a folder");
+    let said = person.ok("repo probe place");
+    assert!(
+        said.contains("ok       create once") && said.contains("fit for a repository"),
+        "{said}"
+    );
+    let json = person.ok("repo probe place --json");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one object");
+    assert_eq!((&json["message_type"], &json["verdict"]), (&"probe".into(), &"good".into()));
+    // A repository can be made there afterwards.
+    person.write("pw", "correct horse battery");
+    person.ok("-r place --password-file pw repo init");
+    person.ok("-r place repo probe");
+    assert_eq!(person.run("repo probe nowhere").code, 10);
+}

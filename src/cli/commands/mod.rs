@@ -19,6 +19,7 @@ mod ls;
 mod man;
 mod pin;
 mod policy;
+mod probe;
 mod prune;
 mod quickstart;
 mod recover;

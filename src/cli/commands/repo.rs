@@ -22,6 +22,7 @@ Examples:
   larder -r /mnt/disk/backup repo init
   larder -r /mnt/disk/backup repo info
   larder -r /mnt/disk/backup repo stats
+  larder repo probe s3://bucket/backups
   larder -r /mnt/disk/backup repo rekey --remove 3f9c";
 
 const INIT_EXAMPLES: &str = "\
@@ -61,6 +62,7 @@ enum RepoCommand {
     Info(InfoArgs),
     Stats(StatsArgs),
     Rekey(super::rekey::RekeyArgs),
+    Probe(super::probe::ProbeArgs),
 }
 
 /// Make a new repository
@@ -166,6 +168,7 @@ pub(super) fn run(args: RepoArgs, context: &Context) -> Result<Finish> {
         RepoCommand::Info(_) => info(context),
         RepoCommand::Stats(_) => stats(context),
         RepoCommand::Rekey(args) => super::rekey::run(&args, context),
+        RepoCommand::Probe(args) => super::probe::run(&args, context),
     }
 }
 
