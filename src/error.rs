@@ -115,6 +115,14 @@ pub enum Error {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A repository is not to be reached, and this machine knows mirrors of it.
+    #[error("the repository cannot be opened")]
+    MirrorsLeft {
+        /// What became of the repository.
+        source: Box<Error>,
+        /// Locations of its mirrors.
+        mirrors: Vec<String>,
+    },
     /// A file or folder of the local system could not be used (source, target, cache, key file).
     #[error("could not {action} `{}`", path.display())]
     Local {
@@ -317,6 +325,10 @@ impl Error {
             Self::NotFound { .. } => "run `larder check` to see what is hit".into(),
             Self::Ambiguous { .. } => "give more characters of the id".into(),
             Self::Storage(error) => return error.hint(),
+            Self::MirrorsLeft { mirrors, .. } => {
+                let options: Vec<_> = mirrors.iter().map(|at| format!("`-r {at}`")).collect();
+                format!("a mirror alone is a full repository: try {}", options.join(" or "))
+            }
             Self::Usage { hint, .. } => return hint.clone(),
             Self::SourcesMissing { .. } => "check the paths for typing errors".into(),
             Self::Busy { .. } => "wait for it to end, then try again".into(),
@@ -354,7 +366,7 @@ impl Error {
             Self::RepositoryMissing { .. } => 10,
             Self::Busy { .. } => 11,
             Self::WrongKey { .. } | Self::KeyNeeded { .. } | Self::KeyRemoved { .. } => 12,
-            Self::RolledBack { source } => source.exit_code(),
+            Self::RolledBack { source } | Self::MirrorsLeft { source, .. } => source.exit_code(),
             Self::Cancelled { signal } => 128 + signal.unwrap_or(2).clamp(1, 64) as u8,
             _ => 1,
         }

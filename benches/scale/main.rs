@@ -90,8 +90,11 @@ fn make(arguments: &Arguments) -> Result<()> {
 fn open(arguments: &Arguments) -> Result<Repository> {
     let location = Location::from_path(&arguments.path("--repo")?)?;
     let cache: &Path = &arguments.path("--cache")?;
-    let options =
-        OpenOptions { cache_dir: Some(cache.into()), state_dir: Some(cache.join("scale-state")) };
+    let options = OpenOptions {
+        cache_dir: Some(cache.into()),
+        state_dir: Some(cache.join("scale-state")),
+        ..OpenOptions::default()
+    };
     let storage = storage::open(&location)?;
     let unlock = arguments.unlock()?;
     let started = Instant::now();

@@ -71,7 +71,8 @@ impl Context {
     /// As [`Context::open`].
     pub(crate) fn open_at(&self, location: &Location, source: &SecretSource) -> Result<Repository> {
         let shown = location.to_string();
-        let storage = self.wire.open(location)?;
+        let name_mirrors = |error| Repository::name_mirrors(error, &self.open_options(), &shown);
+        let storage = self.wire.open(location).map_err(name_mirrors)?;
         if let Some(warning) = storage.warning() {
             self.out.warn(&format!("{shown}: {warning}"));
         }
@@ -82,7 +83,7 @@ impl Context {
         if *source != SecretSource::Prompt {
             return open(&source.unlock(&shown, &self.out)?);
         }
-        let repo = peek(&*storage)?;
+        let repo = peek(&*storage).map_err(name_mirrors)?;
         if repo.suite == 0 {
             return open(&Unlock::Nothing);
         }
@@ -150,6 +151,7 @@ impl Context {
         OpenOptions {
             cache_dir: cache_dir.filter(|_| !repository.no_cache),
             state_dir: state_dir.map(|dir| dir.join("larder")),
+            places: self.wire.connector(),
         }
     }
 }

@@ -8,10 +8,11 @@ use crate::error::Result;
 use crate::model::format_bytes;
 use crate::storage::throttle::{Pace, ThrottleHandle, throttled};
 use crate::storage::{
-    self, Connection, CountStorage, Location, RequestCounter, SharedStorage, StorageUse,
+    self, Connection, Connector, CountStorage, Location, RequestCounter, SharedStorage, StorageUse,
 };
 
 /// Limits of bandwidth, and a count of requests, over all storages that a command uses.
+#[derive(Clone)]
 pub(crate) struct Wire {
     throttle: ThrottleHandle,
     counter: Arc<RequestCounter>,
@@ -36,6 +37,12 @@ impl Wire {
     /// As [`storage::open`].
     pub(crate) fn open(&self, location: &Location) -> Result<SharedStorage> {
         storage::open_with(location, &self.connection).map(|storage| self.wrap(storage))
+    }
+
+    /// For the locations that a repository names: its mirrors.
+    pub(crate) fn connector(&self) -> Connector {
+        let wire = self.clone();
+        Connector::new(move |location| wire.open(&Location::parse(location)?))
     }
 
     /// As [`storage::create`].

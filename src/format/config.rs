@@ -2,7 +2,7 @@
 
 use super::record::{decode, record};
 use crate::error::{Error, Result};
-use crate::model::RepoId;
+use crate::model::{MirrorPolicy, Place, PlaceRole, Places, RepoId};
 
 /// The only chunker so far: FastCDC 2020 with a secret gear table.
 pub const CHUNKER_GEAR: u8 = 1;
@@ -79,6 +79,18 @@ record! {
 }
 
 record! {
+    /// A further location of the repository.
+    PlaceRecord {
+        /// 1 mirror, 2 data.
+        role: u8,
+        /// What people call it.
+        name: String,
+        /// Where it is.
+        location: String,
+    }
+}
+
+record! {
     /// The configuration of a repository.
     Config, schema 1 {
         /// The repository it belongs to.
@@ -101,6 +113,11 @@ record! {
         pages: PageRecord,
         /// Bytes of a pack; each client may choose its own.
         pack_target: u64,
+    } trailing {
+        /// Further locations.
+        places: Vec<PlaceRecord>,
+        /// What commits ask of mirrors: 0 all, 1 quorum, 2 asynchronous.
+        mirror_policy: u8,
     }
 }
 
@@ -168,6 +185,50 @@ impl Config {
         limit(2 <= p.list_min && p.list_min <= p.list_max, "pieces of a list page")?;
         limit(p.list_max <= 1 << 16 && p.entries_min >= 2, "page fan-out")?;
         limit((4 << 20..=64 << 20).contains(&config.pack_target), "pack target")?;
+        limit(config.places.len() <= Places::COUNT_MAX, "number of places")?;
         Ok(config)
     }
+
+    /// The further locations.
+    pub fn places(&self) -> Places {
+        places_of(&self.places, self.mirror_policy)
+    }
+
+    /// Says that these are the further locations.
+    pub fn set_places(&mut self, places: &Places) {
+        let record = |place: &Place| PlaceRecord {
+            role: match place.role {
+                PlaceRole::Mirror => 1,
+                PlaceRole::Data => 2,
+                PlaceRole::Other(other) => other,
+            },
+            name: place.name.clone(),
+            location: place.location.clone(),
+        };
+        self.places = places.all.iter().map(record).collect();
+        self.mirror_policy = match places.policy {
+            MirrorPolicy::All => 0,
+            MirrorPolicy::Quorum => 1,
+            MirrorPolicy::Async => 2,
+        };
+    }
+}
+
+/// What records say of places. Whoever does not know the policy asks for all mirrors.
+pub(crate) fn places_of(records: &[PlaceRecord], mirror_policy: u8) -> Places {
+    let place = |record: &PlaceRecord| Place {
+        role: match record.role {
+            1 => PlaceRole::Mirror,
+            2 => PlaceRole::Data,
+            other => PlaceRole::Other(other),
+        },
+        name: record.name.clone(),
+        location: record.location.clone(),
+    };
+    let policy = match mirror_policy {
+        1 => MirrorPolicy::Quorum,
+        2 => MirrorPolicy::Async,
+        _ => MirrorPolicy::All,
+    };
+    Places { all: records.iter().map(place).collect(), policy }
 }

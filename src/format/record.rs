@@ -123,7 +123,9 @@ pub fn names32<T>(bytes: &[u8], make: impl Fn([u8; 32]) -> T) -> Option<Vec<T>> 
 }
 
 /// Declares a record: a struct stored as an array of its fields, with its schema number in front
-/// if one is given. Elements after the known ones are ignored when it is read.
+/// if one is given. Elements after the known ones are ignored when it is read. Fields of `trailing`
+/// are left out from the end as long as they have their default value, and have it when they are
+/// not there.
 macro_rules! record {
     (@schema_len) => { 0 };
     (@schema_len $schema:literal) => { 1 };
@@ -132,12 +134,14 @@ macro_rules! record {
         $name:ident $(, schema $schema:literal)? {
             $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
         }
+        $(trailing { $($(#[$last_meta:meta])* $last:ident: $last_type:ty,)* })?
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[allow(unreachable_pub)] // in tests
         pub struct $name {
             $($(#[$field_meta])* pub $field: $type,)*
+            $($($(#[$last_meta])* pub $last: $last_type,)*)?
         }
 
         impl serde::Serialize for $name {
@@ -145,9 +149,23 @@ macro_rules! record {
                 use serde::ser::SerializeTuple;
                 const FIELDS: &[&str] = &[$(stringify!($field)),*];
                 let schema_len = $crate::format::record::record!(@schema_len $($schema)?);
-                let mut tuple = serializer.serialize_tuple(FIELDS.len() + schema_len)?;
+                // How many of the trailing fields are written, up to each of them.
+                let trailing: &[bool] =
+                    &[$($(self.$last != <$last_type as Default>::default()),*)?];
+                let trailing_len = trailing.iter().rposition(|set| *set).map_or(0, |at| at + 1);
+                let mut tuple =
+                    serializer.serialize_tuple(FIELDS.len() + schema_len + trailing_len)?;
                 $(tuple.serialize_element::<u8>(&$schema)?;)?
                 $(tuple.serialize_element(&self.$field)?;)*
+                $(
+                    const LAST: &[&str] = &[$(stringify!($last)),*];
+                    $(
+                        let at = LAST.iter().position(|name| *name == stringify!($last));
+                        if at.is_some_and(|at| at < trailing_len) {
+                            tuple.serialize_element(&self.$last)?;
+                        }
+                    )*
+                )?
                 tuple.end()
             }
         }
@@ -180,6 +198,7 @@ macro_rules! record {
                             $($field: seq.next_element()?.ok_or_else(|| {
                                 A::Error::custom(concat!("no field ", stringify!($field)))
                             })?,)*
+                            $($($last: seq.next_element()?.unwrap_or_default(),)*)?
                         };
                         while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
                         Ok(record)
@@ -212,6 +231,34 @@ mod tests {
         let bytes = encode(&sample);
         assert_eq!(bytes, [0x93, 1, 0xcd, 1, 44, 0xc4, 2, 1, 2]);
         assert_eq!(decode::<Sample>(&bytes, "sample").expect("decodes"), sample);
+    }
+
+    record! {
+        /// A field, and two that came later.
+        LongSample, schema 1 {
+            /// A number.
+            number: u64,
+        } trailing {
+            /// Text.
+            text: String,
+            /// Another number.
+            last: u8,
+        }
+    }
+
+    #[test]
+    fn trailing_fields_are_there_only_if_something_is_in_them() {
+        let forms: [(&str, u8, &[u8]); 4] = [
+            ("", 0, &[0x92, 1, 7]),
+            ("a", 0, &[0x93, 1, 7, 0xa1, b'a']),
+            ("", 3, &[0x94, 1, 7, 0xa0, 3]),
+            ("a", 3, &[0x94, 1, 7, 0xa1, b'a', 3]),
+        ];
+        for (text, last, bytes) in forms {
+            let sample = LongSample { number: 7, text: text.into(), last };
+            assert_eq!(encode(&sample), bytes);
+            assert_eq!(decode::<LongSample>(bytes, "sample").expect("decodes"), sample);
+        }
     }
 
     #[test]

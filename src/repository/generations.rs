@@ -1,7 +1,7 @@
 //! Objects of which the newest generation counts, and the configuration, which is one of them
 //! (SPEC.md, section 7). The other one, the keyring, is in `ring`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::keys::Keys;
 use super::object::{
@@ -52,10 +52,20 @@ pub(super) fn generation_in_name(name: &str) -> Option<u32> {
     u32::from_str_radix(file.split_once('-')?.0, 16).ok()
 }
 
-pub(super) fn load_config(storage: &dyn Storage, keys: &Keys, repo_id: RepoId) -> Result<Config> {
-    let mut best: Option<Config> = None;
-    let mut features: Vec<String> = Vec::new();
-    let mut features_write: Vec<String> = Vec::new();
+/// A configuration in storage.
+#[derive(Clone)]
+pub(super) struct StoredConfig {
+    pub(super) name: String,
+    pub(super) config: Config,
+}
+
+/// All configurations that open, by name.
+pub(super) fn read_configs(
+    storage: &dyn Storage,
+    keys: &Keys,
+    repo_id: RepoId,
+) -> Result<Vec<StoredConfig>> {
+    let mut all = Vec::new();
     load_generations(storage, "config", "configuration", &mut HashSet::new(), |name, object| {
         let header = check_header(object, name, repo_id, keys.suite)?;
         let (header_bytes, sealed) = object.split_at(HEADER_LEN);
@@ -65,23 +75,32 @@ pub(super) fn load_config(storage: &dyn Storage, keys: &Keys, repo_id: RepoId) -
         if config.repo_id != repo_id || generation_in_name(name) != Some(config.generation) {
             return Err(Error::damaged(name, "it is not what its name says"));
         }
-        features.extend(config.features_read.iter().cloned());
-        features_write.extend(config.features_write.iter().cloned());
-        // Names are sorted, so among equals the larger hash comes last and wins.
-        if best.as_ref().is_none_or(|b| config.generation >= b.generation) {
-            best = Some(config);
-        }
+        all.push(StoredConfig { name: name.into(), config });
         Ok(())
     })?;
-    if let Some(feature) = features.first() {
+    Ok(all)
+}
+
+/// The one of them that counts, with the features of all. `location` is for the error.
+pub(super) fn newest_config(all: Vec<StoredConfig>, location: &str) -> Result<StoredConfig> {
+    if let Some(feature) = all.iter().flat_map(|stored| &stored.config.features_read).next() {
         return Err(Error::UnsupportedFormat {
-            location: storage.location().into(),
+            location: location.into(),
             found: format!("1 with feature {feature}"),
             supported: "1 without it".into(),
         });
     }
-    if let Some(best) = &mut best {
-        best.features_write = features_write;
-    }
-    best.ok_or_else(|| Error::NotFound { what: "configuration", name: "config".into() })
+    let features: BTreeSet<String> =
+        all.iter().flat_map(|stored| stored.config.features_write.iter().cloned()).collect();
+    // Names are sorted, so among equals the larger hash comes last and wins.
+    let best = all.into_iter().max_by_key(|stored| stored.config.generation);
+    let mut best =
+        best.ok_or_else(|| Error::NotFound { what: "configuration", name: "config".into() })?;
+    best.config.features_write = features.into_iter().collect();
+    Ok(best)
+}
+
+pub(super) fn load_config(storage: &dyn Storage, keys: &Keys, repo_id: RepoId) -> Result<Config> {
+    let all = read_configs(storage, keys, repo_id)?;
+    Ok(newest_config(all, storage.location())?.config)
 }

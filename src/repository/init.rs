@@ -214,5 +214,7 @@ fn new_config(repo_id: RepoId, now_ms: i64, init: &InitOptions) -> Config {
         segments: SegmentRecord::standard(),
         pages: like.map_or_else(PageRecord::standard, |like| like.pages.clone()),
         pack_target: init.pack_target,
+        places: Vec::new(),
+        mirror_policy: 0,
     }
 }

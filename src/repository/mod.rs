@@ -27,6 +27,7 @@ mod object;
 mod open;
 mod pack;
 mod place;
+mod places;
 mod reader;
 mod recover;
 mod recovery_code;
@@ -71,7 +72,7 @@ use crate::chunker::Chunkers;
 use crate::crypto::{ConstantKeys, Suite};
 use crate::error::{Error, Result};
 use crate::format::config::Config;
-use crate::model::{RepoId, SlotId};
+use crate::model::{Places, RepoId, SlotId};
 use crate::runtime::Random;
 use crate::storage::SharedStorage;
 use keys::Keys;
@@ -102,6 +103,7 @@ pub struct Repository {
     storage: SharedStorage,
     keys: Arc<Keys>,
     config: Config,
+    places: Mutex<Places>,
     chunkers: Chunkers,
     index: Arc<Index>,
     segments: SegmentCache,
@@ -120,6 +122,7 @@ impl Repository {
             storage: Arc::clone(&self.storage),
             keys: Arc::clone(&self.keys),
             config: self.config.clone(),
+            places: Mutex::new(self.places()),
             chunkers: self.chunkers.clone(),
             index: Arc::new(self.index.apart()),
             segments: SegmentCache::new(),

@@ -20,7 +20,7 @@ use crate::format::config::{ClassRecord, Config};
 use crate::format::repo::RepoRecord;
 use crate::model::{RepoId, SlotId};
 use crate::runtime::{Random, Runtime};
-use crate::storage::{SharedStorage, Storage};
+use crate::storage::{Connector, SharedStorage, Storage};
 
 /// Where an open repository keeps what belongs to this machine.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct OpenOptions {
     pub cache_dir: Option<PathBuf>,
     /// Folder for what this machine remembers; `None` remembers nothing.
     pub state_dir: Option<PathBuf>,
+    /// How its mirrors are reached.
+    pub places: Connector,
 }
 
 impl Repository {
@@ -38,6 +40,17 @@ impl Repository {
     /// [`Error::RepositoryMissing`], [`Error::WrongKey`], [`Error::KeyNeeded`],
     /// [`Error::UnsupportedFormat`], [`Error::Downgraded`], [`Error::Damaged`], and the storage's.
     pub fn open(
+        storage: SharedStorage,
+        unlock: &Unlock,
+        options: &OpenOptions,
+        runtime: &Runtime,
+    ) -> Result<Self> {
+        let location = storage.location().to_owned();
+        Self::open_storage(storage, unlock, options, runtime)
+            .map_err(|error| Self::name_mirrors(error, options, &location))
+    }
+
+    fn open_storage(
         storage: SharedStorage,
         unlock: &Unlock,
         options: &OpenOptions,
@@ -114,6 +127,7 @@ impl Repository {
             id,
             storage,
             keys,
+            places: Mutex::new(config.places()),
             config,
             chunkers,
             index: Arc::new(index),
@@ -152,6 +166,7 @@ fn remember(
         local.slot_id = Some(keys.opened().slot_id);
     })?;
     state.remember(storage.location(), id, keys.suite)?;
+    state.save_places(id, config)?;
     let tested = state.load_keys(id).and_then(|memory| memory.recovery_tested);
     match KeyMemory::of(keys.keyring(), tested) {
         Some(memory) => state.save_keys(&memory),

@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 
 use crate::crypto::{Suite, derive};
 use crate::error::{Error, Result};
+use crate::format::config::{Config, PlaceRecord, places_of};
 use crate::format::keyring::{EpochRecord, Keyring};
 use crate::format::log::Head;
 use crate::format::record::{decode, encode, record};
-use crate::model::{ClientId, EpochId, ObjectHash, RepoId, SlotId};
+use crate::model::{ClientId, EpochId, ObjectHash, Places, RepoId, SlotId};
 use crate::runtime::Random;
 
 record! {
@@ -64,6 +65,16 @@ record! {
         check: ObjectHash,
         /// The recovery slot that was opened here to test its code.
         recovery_tested: Option<SlotId>,
+    }
+}
+
+record! {
+    /// What this machine remembers of the further locations of a repository.
+    PlacesMemory, schema 1 {
+        /// Which repository.
+        repo_id: RepoId,
+        /// The locations.
+        places: Vec<PlaceRecord>,
     }
 }
 
@@ -180,6 +191,28 @@ impl StateFolder {
             return Ok(());
         }
         write_private(folder, &format!("{}.keys", memory.repo_id), &encode(memory))
+    }
+
+    /// What this machine remembers of a repository's further locations. A damaged file counts as
+    /// none.
+    pub(crate) fn load_places(&self, repo_id: RepoId) -> Option<Places> {
+        let path = self.folder.as_ref()?.join(format!("{repo_id}.places"));
+        let memory: PlacesMemory = decode(&std::fs::read(path).ok()?, "state file").ok()?;
+        (memory.repo_id == repo_id).then(|| places_of(&memory.places, 0))
+    }
+
+    /// Writes them, if they are new.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if the folder cannot be written.
+    pub(crate) fn save_places(&self, repo_id: RepoId, config: &Config) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let known = self.load_places(repo_id).unwrap_or_default();
+        if known.all == config.places().all {
+            return Ok(());
+        }
+        let memory = PlacesMemory { repo_id, places: config.places.clone() };
+        write_private(folder, &format!("{repo_id}.places"), &encode(&memory))
     }
 
     /// What this machine saw at a location before.

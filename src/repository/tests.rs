@@ -194,7 +194,11 @@ fn the_index_file_is_used_and_any_doubt_makes_it_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let storage = Arc::new(MemoryStorage::new());
     let ids = store(&init(&storage), &samples());
-    let options = OpenOptions { cache_dir: Some(folder.path().into()), state_dir: None };
+    let options = OpenOptions {
+        cache_dir: Some(folder.path().into()),
+        state_dir: None,
+        ..OpenOptions::default()
+    };
     let open = || {
         let shared: SharedStorage = Arc::clone(&storage) as SharedStorage;
         let repository =
@@ -273,7 +277,11 @@ fn a_lost_index_is_made_up_from_packs_while_reading() {
 #[test]
 fn dropped_packs_stay_dropped() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = OpenOptions { cache_dir: Some(folder.path().into()), state_dir: None };
+    let options = OpenOptions {
+        cache_dir: Some(folder.path().into()),
+        state_dir: None,
+        ..OpenOptions::default()
+    };
     let storage = Arc::new(MemoryStorage::new());
     let repository = init(&storage);
     let dropped = store(&repository, &[vec![1; 3000]]);
@@ -317,7 +325,11 @@ fn a_state_folder_that_cannot_be_written_only_refuses_writers() {
     let folder = tempfile::tempdir().expect("makes a folder");
     let file = folder.path().join("a file");
     std::fs::write(&file, "").expect("writes");
-    let options = OpenOptions { cache_dir: None, state_dir: Some(file.join("state")) };
+    let options = OpenOptions {
+        cache_dir: None,
+        state_dir: Some(file.join("state")),
+        ..OpenOptions::default()
+    };
     let shared: SharedStorage = Arc::clone(&storage) as SharedStorage;
     let repository = Repository::open(shared, &password("pw"), &options, &runtime(2));
     let repository = repository.expect("opens");

@@ -16,6 +16,7 @@ pub mod bundle;
 #[doc(hidden)]
 pub mod conformance;
 pub mod connection;
+mod connector;
 pub mod count;
 mod failure;
 pub mod fault;
@@ -43,6 +44,7 @@ pub use self::opendal::OpendalStorage;
 pub use archive::{Archive, ArchiveState, WarmUpRequest, WarmUpTier};
 pub use bundle::{BundleStorage, BundleWriter};
 pub use connection::{Access, Connection};
+pub use connector::Connector;
 pub use count::{CountStorage, RequestCounter, StorageUse};
 pub use fault::FaultStorage;
 pub use local::LocalStorage;

@@ -378,7 +378,11 @@ fn make_golden() {
         let folder = target.join(name);
         fs::create_dir_all(&folder).expect("makes a folder");
         let init = InitOptions { suite, kdf: KdfCost::Standard, ..InitOptions::default() };
-        let options = OpenOptions { cache_dir: None, state_dir: Some(state.path().join(name)) };
+        let options = OpenOptions {
+            cache_dir: None,
+            state_dir: Some(state.path().join(name)),
+            ..OpenOptions::default()
+        };
         let runtime = runtime(seed, 0);
         let unlocks = unlocks(name, &expected);
         let repository = Repository::init(local(&folder), &unlocks, &init, &options, &runtime);

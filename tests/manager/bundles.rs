@@ -80,7 +80,11 @@ fn opened(path: &Path, lab: &Lab) -> Result<Repository> {
     let location = Location::from_path(path)?;
     let storage = larder::storage::open(&location)?;
     let [unlock] = unlocks();
-    let state = OpenOptions { cache_dir: None, state_dir: Some(lab.scratch("bundle-state")) };
+    let state = OpenOptions {
+        cache_dir: None,
+        state_dir: Some(lab.scratch("bundle-state")),
+        ..OpenOptions::default()
+    };
     let repository = Repository::open(storage, &unlock, &state, &lab.runtime())?;
     repository.load_index()?;
     Ok(repository)

@@ -117,7 +117,11 @@ impl Shop {
     }
 
     pub(crate) fn open_options(&self) -> OpenOptions {
-        OpenOptions { cache_dir: Some(self.path("cache")), state_dir: Some(self.state_dir()) }
+        OpenOptions {
+            cache_dir: Some(self.path("cache")),
+            state_dir: Some(self.state_dir()),
+            ..OpenOptions::default()
+        }
     }
 
     /// The surroundings of an operation, with the clock of the shop.

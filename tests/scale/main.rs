@@ -44,7 +44,8 @@ fn most_held<T>(work: impl FnOnce() -> T) -> (isize, T) {
 }
 
 fn open(folder: &Path, cache: &Path) -> Repository {
-    let options = OpenOptions { cache_dir: Some(cache.into()), state_dir: None };
+    let options =
+        OpenOptions { cache_dir: Some(cache.into()), state_dir: None, ..OpenOptions::default() };
     let storage = storage::open(&Location::from_path(folder).expect("a path")).expect("opens");
     Repository::open(storage, &Unlock::Nothing, &options, &Runtime::default()).expect("opens")
 }

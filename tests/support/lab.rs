@@ -254,7 +254,11 @@ impl Lab {
     }
 
     pub(crate) fn open_options(&self) -> OpenOptions {
-        OpenOptions { cache_dir: None, state_dir: Some(self.state.clone()) }
+        OpenOptions {
+            cache_dir: None,
+            state_dir: Some(self.state.clone()),
+            ..OpenOptions::default()
+        }
     }
 
     fn shared(&self) -> SharedStorage {

@@ -175,13 +175,24 @@ fn configuration() -> Vec<Sample> {
         segments: config::SegmentRecord::standard(),
         pages: config::PageRecord::standard(),
         pack_target: 16 << 20,
+        places: Vec::new(),
+        mirror_policy: 0,
     };
+    let place = |role, name: &str, location: &str| config::PlaceRecord {
+        role,
+        name: name.into(),
+        location: location.into(),
+    };
+    let places = vec![place(1, "attic", "/mnt/größe"), place(2, "cold", "s3://bucket/data")];
+    let with_places = Config { places: places.clone(), mirror_policy: 2, ..config.clone() };
     vec![
         sample("config::ClassRecord", chunker.classes[0].clone()),
         sample("config::ChunkerRecord", chunker),
         sample("config::SegmentRecord", config::SegmentRecord::standard()),
         sample("config::PageRecord", config::PageRecord::standard()),
+        sample("config::PlaceRecord", places[0].clone()),
         checked("config::Config", config, Config::decode),
+        checked("config::Config places", with_places, Config::decode),
     ]
 }
 

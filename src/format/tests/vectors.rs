@@ -52,7 +52,7 @@ fn declared_records(folder: &Path, prefix: &str, found: &mut Vec<String>) {
             continue;
         }
         let text = std::fs::read_to_string(&path).expect("reads");
-        let is_made_for_tests = |name: &str| name == "Sample";
+        let is_made_for_tests = |name: &str| matches!(name, "Sample" | "LongSample");
         for part in text.split("\nrecord! {").skip(1) {
             let line = part
                 .lines()
@@ -95,7 +95,9 @@ fn every_declared_record_has_a_vector() {
 
 #[test]
 fn later_elements_are_ignored_in_every_record() {
-    for sample in samples() {
+    // After this one come fields that are known: the sample with places has them.
+    let has_more = |name: &str| name == "config::Config";
+    for sample in samples().into_iter().filter(|sample| !has_more(&sample.name)) {
         // One element more at the end of the outermost array.
         let mut longer = sample.encoded.clone();
         match longer[0] {

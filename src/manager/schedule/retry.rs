@@ -40,6 +40,7 @@ pub fn is_worth_retrying(error: &Error) -> bool {
         // A disk or a network folder may be back in a minute.
         Error::RepositoryMissing { .. } | Error::SourcesMissing { .. } => true,
         Error::Busy { .. } | Error::Overtaken { .. } => true,
+        Error::MirrorsLeft { source, .. } => is_worth_retrying(source),
         Error::Storage(error) => match error.kind {
             StorageErrorKind::Denied | StorageErrorKind::Permanent => false,
             StorageErrorKind::Missing

@@ -141,7 +141,11 @@ fn runtime() -> Runtime {
 }
 
 fn open(storage: &SharedStorage, cache: Option<&Path>) -> Repository {
-    let options = OpenOptions { cache_dir: cache.map(Path::to_path_buf), state_dir: None };
+    let options = OpenOptions {
+        cache_dir: cache.map(Path::to_path_buf),
+        state_dir: None,
+        ..OpenOptions::default()
+    };
     let storage = Arc::clone(storage);
     let repository = Repository::open(storage, &Unlock::Nothing, &options, &runtime());
     let repository = repository.expect("opens");

@@ -1,16 +1,14 @@
 //! The steps of a rekey, in the order that makes it safe to stop between any two of them.
 
 use super::super::Repository;
-use super::super::generations::load_config;
-use super::super::keys::unless_changed;
 use super::super::object::make_object;
+use super::super::places::{ConfigChange, Reseal};
 use super::super::ring::{Ring, StoredKeyring};
 use super::super::slots::{KdfCost, RECOVERY_LABEL, Standing, make_slot, put_slot};
 use super::super::unlock::{StoredSlot, Unlock, load_slots};
 use super::plan::{Kept, Plan};
 use crate::crypto::{
-    Class, RecoveryCode, RootKey, Secret, object_hash, open_slot_secret, reseal_slot_secret,
-    rewrap_root,
+    RecoveryCode, RootKey, Secret, object_hash, open_slot_secret, reseal_slot_secret, rewrap_root,
 };
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
@@ -221,27 +219,10 @@ impl<'a> Work<'a> {
     }
 
     fn put_config(&self, all_readable: bool) -> Result<()> {
-        let repository = self.repository;
-        let mut config = unless_changed(&*repository.storage, |_| {
-            load_config(&*repository.storage, &repository.keys, repository.id)
-        })?;
-        config.generation = config.generation.checked_add(1).ok_or_else(too_many)?;
-        let (hash, object) = make_object(
-            ObjectType::Config,
-            repository.keys.suite,
-            repository.id,
-            repository.keys.current(Class::Meta),
-            &self.runtime.random,
-            &encode(&config),
-        );
-        let name = format!("config/{:08x}-{hash}", config.generation);
-        repository.storage.put(&name, &[&object], PutMode::Content)?;
-        for meta in list_sorted(&*repository.storage, "config/")? {
-            if all_readable && meta.name < name {
-                self.delete(&meta.name)?;
-            }
-        }
-        Ok(())
+        let (repository, runtime) = (self.repository, self.runtime);
+        let change = &mut |_: &mut _| Ok(());
+        let mut write = ConfigChange { repository, runtime, change };
+        write.make(Reseal::Yes, all_readable).map(drop)
     }
 
     /// Deletes what the new keys replace. Returns how many objects storage refused to delete.

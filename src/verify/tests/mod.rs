@@ -162,7 +162,11 @@ impl Lab {
     }
 
     fn open(&self) -> Repository {
-        let options = OpenOptions { cache_dir: None, state_dir: self.state_dir.clone() };
+        let options = OpenOptions {
+            cache_dir: None,
+            state_dir: self.state_dir.clone(),
+            ..OpenOptions::default()
+        };
         // Two clients never draw the same id.
         let seed = 1000 + self.opened.fetch_add(1, Ordering::Relaxed);
         Repository::open(self.shared(), &self.unlock(), &options, &runtime(seed)).unwrap()

@@ -71,7 +71,7 @@ fn clients_that_look_in_during_a_merge_miss_nothing() {
     let records = staying.index().stats().records;
     assert!(records > 33_000, "{records} records");
     let cache_dir = Some(lab.scratch("cache"));
-    let options = OpenOptions { cache_dir, state_dir: None };
+    let options = OpenOptions { cache_dir, state_dir: None, ..OpenOptions::default() };
     let come = || {
         let storage = watched.memory.clone();
         Repository::open(storage, &lab.unlock(), &options, &lab.runtime()).expect("opens")

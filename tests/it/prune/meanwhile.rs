@@ -60,7 +60,11 @@ impl Pruner {
 
     fn open(&self) -> Repository {
         let storage = Arc::clone(&self.memory) as SharedStorage;
-        let options = OpenOptions { cache_dir: None, state_dir: Some(self.state.clone()) };
+        let options = OpenOptions {
+            cache_dir: None,
+            state_dir: Some(self.state.clone()),
+            ..OpenOptions::default()
+        };
         Repository::open(storage, &self.unlock, &options, &self.runtime()).expect("opens")
     }
 

@@ -5,7 +5,7 @@ use std::thread;
 
 use larder::crypto::RecoveryCode;
 use larder::error::{Error, StorageError};
-use larder::model::ChunkId;
+use larder::model::{ChunkId, Place};
 use larder::repository::{KdfCost, Password, RekeyOptions, Repository, Unlock};
 use larder::runtime::Random;
 use larder::storage::{ObjectMeta, PutMode, SharedStorage, Storage};
@@ -414,6 +414,42 @@ fn keys_added_and_changed_during_a_rekey_open_or_are_refused() {
             let opened = opened.unwrap_or_else(|error| panic!("{what}: {error}"));
             circle.assert_reads(&opened);
             circle.assert_reads_all("cem");
+        }
+    }
+}
+
+/// Ann adds a mirror while Ben adds another one, or gives everybody new keys: whoever is told of
+/// success has added it.
+#[test]
+fn no_place_is_lost_between_two_changes_of_the_configuration() {
+    let before = circle();
+    let add = |circle: &Circle, repository: &Repository, name: &str| {
+        let place = Place::mirror(name, format!("memory:{name}"));
+        repository.add_place(&place, &circle.runtime()).map(|_| None)
+    };
+    for ben_rekeys in [false, true] {
+        let go = |plan: Vec<(usize, u64)>| {
+            let circle = before.fork();
+            let outcome = {
+                let ann = |repository: &Repository| add(&circle, repository, "anns");
+                let ben = |repository: &Repository| match ben_rekeys {
+                    true => rekey(&circle, repository, &[]).map(|_| None),
+                    false => add(&circle, repository, "bens"),
+                };
+                run(&circle, [key("ann"), key("ben")], [&ann, &ben], plan)
+            };
+            (circle, outcome)
+        };
+        let calls = go(vec![(0, u64::MAX)]).1.calls;
+        for plan in plans(calls, 5) {
+            let what = format!("{plan:?}");
+            let (circle, outcome) = go(plan);
+            let places = circle.open("cem").places();
+            for (result, name) in outcome.results.iter().zip(["anns", "bens"]) {
+                assert!(is_fair(result), "{what}: {result:?}");
+                let is_expected = result.is_ok() && !(ben_rekeys && name == "bens");
+                assert!(!is_expected || places.find(name).is_some(), "{what}: {places:?}");
+            }
         }
     }
 }

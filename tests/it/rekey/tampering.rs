@@ -108,7 +108,11 @@ fn replayed_keys_are_noticed() {
     let old = key_objects(&circle.storage);
     let home = tempfile::tempdir().expect("a folder");
     let report = circle.rekey("ann", &["eve"]).expect("rekeys");
-    let options = OpenOptions { cache_dir: None, state_dir: Some(home.path().into()) };
+    let options = OpenOptions {
+        cache_dir: None,
+        state_dir: Some(home.path().into()),
+        ..OpenOptions::default()
+    };
     let open = |circle: &Circle| {
         let storage = Arc::clone(&circle.storage) as SharedStorage;
         Repository::open(storage, &key("ann"), &options, &circle.runtime())
@@ -140,7 +144,11 @@ fn a_rekey_forged_with_an_old_key_stops_writers_and_gives_nothing() {
     circle.rekey("ann", &["eve"]).expect("rekeys");
     circle.write("ben");
     let home = tempfile::tempdir().expect("a folder");
-    let options = OpenOptions { cache_dir: None, state_dir: Some(home.path().into()) };
+    let options = OpenOptions {
+        cache_dir: None,
+        state_dir: Some(home.path().into()),
+        ..OpenOptions::default()
+    };
     let open = |circle: &Circle| {
         let storage = Arc::clone(&circle.storage) as SharedStorage;
         Repository::open(storage, &key("ann"), &options, &circle.runtime())

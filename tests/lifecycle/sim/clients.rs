@@ -122,7 +122,7 @@ impl Client {
         let process = Process::new(self.number, Arc::clone(&self.turnstile));
         let storage: SharedStorage = Arc::new(process);
         let state_dir = Some(self.home.join(format!("state{}", self.number)));
-        let options = OpenOptions { cache_dir: None, state_dir };
+        let options = OpenOptions { cache_dir: None, state_dir, ..OpenOptions::default() };
         let repository = Repository::open(storage, &Unlock::Nothing, &options, &runtime)?;
         Ok((repository, runtime))
     }

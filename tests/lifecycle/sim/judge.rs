@@ -34,7 +34,11 @@ impl Judge<'_> {
 
     pub(super) fn open(&self) -> Repository {
         let storage: SharedStorage = self.world.memory.clone();
-        let options = OpenOptions { cache_dir: None, state_dir: Some(self.home.join("judge")) };
+        let options = OpenOptions {
+            cache_dir: None,
+            state_dir: Some(self.home.join("judge")),
+            ..OpenOptions::default()
+        };
         let repository = Repository::open(storage, &Unlock::Nothing, &options, &self.runtime());
         let repository = repository.expect("opens");
         let bad = repository.load_index().expect("loads the index");

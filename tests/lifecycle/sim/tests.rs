@@ -92,7 +92,7 @@ fn new_repository(clock: &WorldClock) -> MemoryStorage {
             kdf: KdfCost::CheapForTests,
             ..InitOptions::default()
         };
-        let open = OpenOptions { cache_dir: None, state_dir: None };
+        let open = OpenOptions { cache_dir: None, state_dir: None, ..OpenOptions::default() };
         let runtime = Runtime { random: Random::seeded(7), ..Runtime::default() };
         let storage = Arc::clone(&memory) as SharedStorage;
         Repository::init(storage, &[Unlock::Nothing], &init, &open, &runtime).expect("makes");

@@ -33,7 +33,11 @@ impl Lab {
             kdf: KdfCost::CheapForTests,
             ..InitOptions::default()
         };
-        let open = OpenOptions { cache_dir: None, state_dir: Some(lab.state("a")) };
+        let open = OpenOptions {
+            cache_dir: None,
+            state_dir: Some(lab.state("a")),
+            ..OpenOptions::default()
+        };
         Repository::init(lab.shared(), &[Unlock::Nothing], &options, &open, &Runtime::default())
             .expect("inits");
         lab
@@ -52,7 +56,11 @@ impl Lab {
     }
 
     fn open_at(&self, machine: &str, storage: SharedStorage) -> Repository {
-        let options = OpenOptions { cache_dir: None, state_dir: Some(self.state(machine)) };
+        let options = OpenOptions {
+            cache_dir: None,
+            state_dir: Some(self.state(machine)),
+            ..OpenOptions::default()
+        };
         Repository::open(storage, &Unlock::Nothing, &options, &Runtime::default()).expect("opens")
     }
 
