@@ -412,13 +412,38 @@ pub struct StorageError {
 #[error("a bundle can only be read")]
 pub struct CannotChange;
 
+/// What a service or the network said, in plain words. The source of such an error.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Explained {
+    /// What is wrong.
+    pub text: String,
+    /// What to try: one imperative sentence.
+    pub hint: Option<String>,
+}
+
 impl StorageError {
     /// Whether repeating the call may succeed.
     pub fn is_temporary(&self) -> bool {
         self.kind == StorageErrorKind::Temporary
     }
 
+    /// The hint of whoever explained it.
+    fn explained_hint(&self) -> Option<String> {
+        let mut reason: Option<&(dyn std::error::Error + 'static)> = Some(&*self.source);
+        while let Some(error) = reason {
+            if let Some(explained) = error.downcast_ref::<Explained>() {
+                return explained.hint.clone();
+            }
+            reason = error.source();
+        }
+        None
+    }
+
     fn hint(&self) -> Option<String> {
+        if let Some(hint) = self.explained_hint() {
+            return Some(hint);
+        }
         Some(match self.kind {
             StorageErrorKind::Missing => "check that the storage is mounted and complete".into(),
             StorageErrorKind::Denied if self.source.is::<CannotChange>() => {

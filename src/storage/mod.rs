@@ -3,8 +3,9 @@
 //! Objects are immutable and named once. Nothing above this module knows what kind of storage it
 //! talks to; nothing in this module knows what the bytes mean.
 //!
-//! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), [`bundle`] (one file that is
-//! only read), [`memory`] (tests). What only some can do: [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`read_only`], [`throttle`], [`count`],
+//! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), `sftp` (SSH servers),
+//! [`bundle`] (one file that is only read), [`memory`] (tests). What only some can do:
+//! [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`read_only`], [`throttle`], [`count`],
 //! [`size_check`], and for tests [`record`] and [`fault`]. [`conformance`] says what all of them
 //! must do. [`location`] gets from what people write to one of them.
 //!
@@ -31,6 +32,8 @@ pub mod read_only;
 pub mod record;
 pub mod retry;
 mod services;
+#[cfg(feature = "sftp")]
+mod sftp;
 pub mod size_check;
 pub mod split;
 pub mod throttle;

@@ -7,3 +7,4 @@
 #[path = "../servers/mod.rs"]
 mod servers;
 mod servers_work;
+mod sftp;

@@ -5,6 +5,8 @@
 
 mod memory;
 mod options;
+#[cfg(feature = "sftp")]
+mod sftp;
 
 use std::fmt;
 
@@ -32,6 +34,10 @@ const fn absent(scheme: &'static str, example: &'static str) -> Service {
     Service { scheme, example, is_local: false, connect: None }
 }
 
+const fn remote(scheme: &'static str, example: &'static str, connect: Connect) -> Service {
+    Service { scheme, example, is_local: false, connect: Some(connect) }
+}
+
 /// Every kind that has a name.
 pub(super) const SERVICES: &[Service] = &[
     Service {
@@ -44,6 +50,9 @@ pub(super) const SERVICES: &[Service] = &[
     absent("azblob", "azblob://container/prefix"),
     absent("gcs", "gcs://bucket/prefix"),
     absent("b2", "b2://bucket/prefix"),
+    #[cfg(feature = "sftp")]
+    remote("sftp", "sftp://user@host/path", sftp::connect),
+    #[cfg(not(feature = "sftp"))]
     absent("sftp", "sftp://user@host/path"),
     absent("webdav", "webdav://host/path"),
     absent("smb", "smb://host/share/path"),
