@@ -2,9 +2,12 @@
 //! [`commands`](super::commands).
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser};
+use jiff::SignedDuration;
 
 use super::commands::Command;
 use crate::error::{Error, Result};
@@ -59,6 +62,9 @@ pub(crate) struct GlobalArgs {
 
     #[command(flatten)]
     pub(crate) bandwidth: BandwidthArgs,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
 
     /// Print JSON: results on standard output, messages and errors on standard error
     #[arg(long, global = true)]
@@ -129,6 +135,53 @@ pub(crate) struct BandwidthArgs {
     /// Limits by the clock: `mon-fri 08:00-18:00 2M, else unlimited` [env: LARDER_BANDWIDTH]
     #[arg(long, global = true, value_name = "PLAN")]
     pub(crate) bandwidth: Option<BandwidthPlan>,
+}
+
+/// What to do while storage is slow or away.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PatienceArgs {
+    /// Give up when storage has not answered for so long; 0: at once [env: LARDER_RETRY_FOR]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) retry_for: Option<Duration>,
+
+    /// What a profile says.
+    #[arg(skip)]
+    pub(crate) concurrency: Option<NonZeroUsize>,
+}
+
+impl PatienceArgs {
+    /// How long storage may be away, as given by the option or the environment.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no length of time.
+    pub(crate) fn retry_for(&self) -> Result<Option<Duration>> {
+        match self.retry_for {
+            Some(given) => Ok(Some(given)),
+            None => from_environment("LARDER_RETRY_FOR", parse_duration),
+        }
+    }
+
+    /// The most calls at once to a service, as given by the environment or a profile.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no number.
+    pub(crate) fn concurrency(&self) -> Result<Option<NonZeroUsize>> {
+        let parse = |text: &str| text.parse().map_err(|_| format!("`{text}` is not a number"));
+        Ok(from_environment("LARDER_CONCURRENCY", parse)?.or(self.concurrency))
+    }
+}
+
+/// Reads `90s`, `5m`, `1h 30m`, or 0.
+///
+/// # Errors
+/// A text that says what a length of time looks like.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text.trim() == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let span: Option<SignedDuration> = text.parse().ok();
+    let duration = span.and_then(|span| Duration::try_from(span).ok());
+    duration.ok_or_else(|| format!("`{text}` is not a length of time such as `90s`, `5m` or `1h`"))
 }
 
 /// A rate that was said, even if it is none.
@@ -229,6 +282,17 @@ fn location_from_file(path: &Path) -> Result<Location> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        let seconds = |text| parse_duration(text).map(|duration| duration.as_secs());
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("1h 30m"), Ok(5400));
+        assert_eq!(seconds("0"), Ok(0));
+        for wrong in ["", "5", "soon", "-5m"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn arguments_are_consistent() {

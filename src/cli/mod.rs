@@ -31,7 +31,6 @@ use self::profile::Profile;
 use self::wire::Wire;
 use crate::error::Error;
 use crate::runtime::CancelToken;
-use crate::storage::Connection;
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +80,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let surroundings = || {
         let profile = Profile::choose(global.profile.as_deref())?;
         profile.fill(&mut global)?;
-        let counter = Arc::clone(&out.requests);
-        let connection = Connection { access: profile.access(), cancel: cancel.clone() };
-        let wire = Wire::new(&global.bandwidth, counter, connection)?;
+        let wire = Wire::new(&global, profile.access(), &out, cancel.clone())?;
         Ok(Context { global, out: Arc::clone(&out), cancel, wire })
     };
     let result = surroundings().and_then(|context| {

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use serde::Deserialize;
 
-use super::args::{GivenRate, GlobalArgs};
+use super::args::{GivenRate, GlobalArgs, parse_duration};
 use super::context::folders;
 use crate::error::{Error, Result};
 use crate::storage::{Access, BandwidthPlan};
@@ -43,6 +44,8 @@ struct Fields {
     limit_upload: Option<String>,
     limit_download: Option<String>,
     bandwidth: Option<String>,
+    retry_for: Option<String>,
+    concurrency: Option<NonZeroUsize>,
     /// Of storage, by the names of their variables.
     secrets: Secrets,
     /// The same for locations that say `credentials=NAME`.
@@ -88,7 +91,7 @@ impl Profile {
     /// Says to `args` what neither they nor the environment say.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a rate or plan that is none.
+    /// [`Error::Usage`] for a rate, plan or length of time that is none.
     pub(crate) fn fill(&self, args: &mut GlobalArgs) -> Result<()> {
         let fields = &self.fields;
         let unset = |names: &[&str]| names.iter().all(|name| variable(name).is_none());
@@ -140,6 +143,18 @@ impl Profile {
         {
             let plan = plan.parse::<BandwidthPlan>();
             bandwidth.bandwidth = Some(plan.map_err(|what| self.refuse(&what.to_string()))?);
+        }
+
+        let patience = &mut args.patience;
+        if patience.retry_for.is_none()
+            && unset(&["LARDER_RETRY_FOR"])
+            && let Some(retry_for) = &fields.retry_for
+        {
+            let parsed = parse_duration(retry_for);
+            patience.retry_for = Some(parsed.map_err(|what| self.refuse(&what))?);
+        }
+        if unset(&["LARDER_CONCURRENCY"]) {
+            patience.concurrency = fields.concurrency;
         }
         Ok(())
     }
@@ -279,7 +294,8 @@ mod tests {
     #[test]
     fn what_is_not_said_otherwise_comes_from_it() {
         let text = "repository = \"./repo\"\nkey-file = \"k\"\nlimit-upload = \"2M\"\n\
-                    bandwidth = \"08:00-18:00 2M\"\ncache-dir = \"/var/cache/x\"";
+                    bandwidth = \"08:00-18:00 2M\"\nretry-for = \"2h\"\n\
+                    concurrency = 3\ncache-dir = \"/var/cache/x\"";
         let (dir, read) = profile(text, 0o644);
         let read = read.unwrap();
         let mut args = GlobalArgs::default();
@@ -288,6 +304,8 @@ mod tests {
         assert_eq!(args.secret.key_file, Some(dir.path().join("k")));
         assert_eq!(args.repository.cache_dir, Some("/var/cache/x".into()));
         assert!(args.bandwidth.limit_upload.is_some() && args.bandwidth.bandwidth.is_some());
+        assert_eq!(args.patience.retry_for, Some(std::time::Duration::from_secs(7200)));
+        assert_eq!(args.patience.concurrency, NonZeroUsize::new(3));
 
         let mut given = GlobalArgs::default();
         given.repository.repo = Some("other".into());

@@ -2,41 +2,60 @@
 
 use std::sync::Arc;
 
-use super::args::BandwidthArgs;
-use super::output::{count, plural};
+use super::args::GlobalArgs;
+use super::output::{Output, count, plural};
 use crate::error::Result;
 use crate::model::format_bytes;
-use crate::storage::throttle::{Pace, ThrottleHandle, throttled};
+use crate::runtime::CancelToken;
+use crate::storage::throttle::ThrottleHandle;
 use crate::storage::{
-    self, Connection, Connector, CountStorage, Location, RequestCounter, SharedStorage, StorageUse,
+    self, Access, Connection, Connector, Location, Notify, RetryPolicy, ServiceNotice,
+    SharedStorage, StorageUse,
 };
 
-/// Limits of bandwidth, and a count of requests, over all storages that a command uses.
+/// One way to all storages that a command uses: the same limits, one count of requests.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    throttle: ThrottleHandle,
-    counter: Arc<RequestCounter>,
     connection: Connection,
 }
 
 impl Wire {
-    /// What options and environment say.
+    /// What options, profile and environment say.
     ///
     /// # Errors
-    /// [`Error::Usage`](crate::error::Error::Usage) for what is no rate or no plan.
+    /// [`Error::Usage`](crate::error::Error::Usage) for what is no rate, plan or length
+    /// of time.
     pub(crate) fn new(
-        args: &BandwidthArgs,
-        counter: Arc<RequestCounter>,
-        connection: Connection,
+        global: &GlobalArgs,
+        access: Access,
+        out: &Arc<Output>,
+        cancel: CancelToken,
     ) -> Result<Self> {
-        let throttle = ThrottleHandle::new(args.limits()?);
-        throttle.set_plan(args.plan()?);
-        Ok(Self { throttle, counter, connection })
+        let (bandwidth, patience) = (&global.bandwidth, &global.patience);
+        let throttle = ThrottleHandle::new(bandwidth.limits()?);
+        throttle.set_plan(bandwidth.plan()?);
+        let mut policy = RetryPolicy::default();
+        if let Some(retry_for) = patience.retry_for()? {
+            policy.give_up_after = retry_for;
+        }
+        let teller = Arc::clone(out);
+        let tell = move |notice: &ServiceNotice| teller.warn(&notice.to_string());
+        let connection = Connection {
+            access,
+            cancel,
+            counter: Arc::clone(&out.requests),
+            throttle: throttle.is_in_use().then_some(throttle),
+            policy,
+            concurrency: patience.concurrency()?,
+            notify: Notify::new(tell),
+            ..Connection::default()
+        };
+        Ok(Self { connection })
     }
 
     /// As [`storage::open`].
     pub(crate) fn open(&self, location: &Location) -> Result<SharedStorage> {
-        storage::open_with(location, &self.connection).map(|storage| self.wrap(storage))
+        storage::open_with(location, &self.connection)
     }
 
     /// For the locations that a repository names: its mirrors.
@@ -47,17 +66,7 @@ impl Wire {
 
     /// As [`storage::create`].
     pub(crate) fn create(&self, location: &Location, layout: &[&str]) -> Result<SharedStorage> {
-        storage::create_with(location, layout, &self.connection).map(|storage| self.wrap(storage))
-    }
-
-    fn wrap(&self, storage: SharedStorage) -> SharedStorage {
-        let storage = match self.throttle.is_in_use() {
-            true => {
-                throttled(storage, Pace::new(self.throttle.clone(), self.connection.cancel.clone()))
-            }
-            false => storage,
-        };
-        Arc::new(CountStorage::new(storage, Arc::clone(&self.counter)))
+        storage::create_with(location, layout, &self.connection)
     }
 }
 

@@ -10,7 +10,6 @@ use super::survey::Survey;
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::model::ObjectHash;
 use crate::repository::LISTING_LAG_MS;
-use crate::storage::{Location, clean_unfinished};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// A session that was silent for so long has no use for its objects.
@@ -38,10 +37,10 @@ pub(super) fn clean(survey: &Survey<'_>, is_whole: bool, report: &mut PruneRepor
             break;
         }
     }
-    if let Ok(location) = Location::parse(survey.repository.location())
-        && let Ok(removed) = clean_unfinished(&location, UNFINISHED)
-    {
-        report.others += removed;
+    match survey.repository.storage().clean_unfinished(UNFINISHED) {
+        Ok(removed) => report.others += removed,
+        // What is left takes room and does no harm, and some keys may not remove anything.
+        Err(error) => tracing::warn!("unfinished writes stay: {}", Error::Storage(error).in_full()),
     }
     Ok(())
 }

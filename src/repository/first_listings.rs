@@ -1,5 +1,7 @@
 //! Some folders listed at one moment, and the storage they were listed in.
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 
 use crate::error::StorageError;
@@ -86,5 +88,9 @@ impl Storage for FirstListings<'_> {
 
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive()
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        self.inner.clean_unfinished(age)
     }
 }

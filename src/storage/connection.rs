@@ -3,19 +3,60 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::count::RequestCounter;
+use super::retry::{Notify, RetryPolicy};
+use super::throttle::{Pace, ThrottleHandle};
 use crate::runtime::CancelToken;
 
-/// How a location is reached. Cheap to clone.
+/// How a location is reached. Cheap to clone; `wrap.rs` says what becomes of each part.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
     /// Where secrets come from.
     pub access: Access,
     /// Ends waits and repetitions.
     pub cancel: CancelToken,
+    /// Told of every request.
+    pub counter: Arc<RequestCounter>,
+    /// Limits of bandwidth, if there may ever be any.
+    pub throttle: Option<ThrottleHandle>,
+    /// How often and how long calls to services are repeated.
+    pub policy: RetryPolicy,
+    /// How long services may be silent.
+    pub timeouts: Timeouts,
+    /// The most calls at once to one service whose location does not say `concurrency=N`; `None`
+    /// lets the kind of service decide.
+    pub concurrency: Option<NonZeroUsize>,
+    /// Told when a service is away, and when it is back.
+    pub notify: Notify,
+}
+
+impl Connection {
+    /// The limits of bandwidth as one storage keeps them.
+    pub fn pace(&self) -> Option<Pace> {
+        self.throttle.clone().map(|throttle| Pace::new(throttle, self.cancel.clone()))
+    }
+}
+
+/// How long a service may be silent. There is no limit for a whole transfer: a slow line may take
+/// as long as it does, so long as bytes move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Without a byte in either direction.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(20), idle: Duration::from_secs(60) }
+    }
 }
 
 /// Secrets by the names of the environment variables that they are known by everywhere

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -206,6 +207,10 @@ impl Storage for CountStorage {
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
         let paced = throttled(Arc::clone(&self.inner), pace.clone());
         Some(Arc::new(Self::new(paced, Arc::clone(&self.counter))))
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        self.inner.clean_unfinished(age)
     }
 }
 

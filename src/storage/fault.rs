@@ -339,6 +339,10 @@ impl Storage for FaultStorage {
     fn warning(&self) -> Option<&str> {
         self.inner.warning()
     }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        self.inner.clean_unfinished(age)
+    }
 }
 
 #[cfg(test)]

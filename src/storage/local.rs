@@ -67,13 +67,9 @@ impl LocalStorage {
         Ok(Self { location, root, on_network, durable_folders, pace: None })
     }
 
-    /// Removes what writes that never finished left behind more than `age` ago, by the clock of
-    /// the storage. Returns how many files that were.
-    ///
-    /// # Errors
-    /// The storage's: the folder could not be read or written.
-    pub fn clean_tmp(&self, age: Duration) -> Result<u64, StorageError> {
-        write::clean_tmp(self, age).map_err(|error| self.error("delete", TMP_FOLDER, error))
+    /// Whether it is a mounted share, where a read that failed may succeed the next time.
+    pub(super) fn is_on_network(&self) -> bool {
+        self.on_network
     }
 
     fn error(&self, action: &'static str, object: &str, error: io::Error) -> StorageError {
@@ -246,6 +242,10 @@ impl Storage for LocalStorage {
 
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
         Some(Arc::new(Self { pace: Some(pace.clone()), ..self.clone() }))
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        write::clean_tmp(self, age).map_err(|error| self.error("delete", TMP_FOLDER, error))
     }
 }
 

@@ -13,7 +13,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::SharedStorage;
 use super::bundle::{BundleStorage, Trust};
@@ -23,6 +22,7 @@ use super::local::{self, LocalStorage};
 use super::name::TMP_FOLDER;
 use super::probe::PROBE_FOLDER;
 use super::services::{self, Service, ServiceLocation};
+use super::wrap;
 use crate::error::{Error, Result};
 
 /// Where a repository is. Holds no secrets: it can be shown and stored.
@@ -147,15 +147,19 @@ pub fn open(location: &Location) -> Result<SharedStorage> {
     open_with(location, &Connection::default())
 }
 
-/// As [`open`], with secrets of its own.
+/// As [`open`], with secrets, limits and patience of its own.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_with(location: &Location, connection: &Connection) -> Result<SharedStorage> {
     match &location.0 {
-        Kind::Folder(path) if path.is_file() => open_bundle(location, path, Trust::Looks),
-        Kind::Folder(path) => Ok(Arc::new(open_folder(location, path)?)),
-        Kind::Bundle(path) => open_bundle(location, path, Trust::Told),
+        Kind::Folder(path) if path.is_file() => {
+            open_bundle(location, path, Trust::Looks).map(|bundle| wrap::local(bundle, connection))
+        }
+        Kind::Folder(path) => Ok(wrap_folder(open_folder(location, path)?, connection)),
+        Kind::Bundle(path) => {
+            open_bundle(location, path, Trust::Told).map(|bundle| wrap::local(bundle, connection))
+        }
         Kind::Service(service) => service.open(connection),
     }
 }
@@ -172,6 +176,13 @@ fn open_bundle(location: &Location, path: &Path, trust: Trust) -> Result<SharedS
             Err(Error::RepositoryMissing { location: shown })
         }
         Err(error) => Err(error),
+    }
+}
+
+fn wrap_folder(folder: LocalStorage, connection: &Connection) -> SharedStorage {
+    match folder.is_on_network() {
+        true => wrap::share(Arc::new(folder), connection),
+        false => wrap::local(Arc::new(folder), connection),
     }
 }
 
@@ -198,7 +209,7 @@ pub fn create(location: &Location, layout: &[&str]) -> Result<SharedStorage> {
     create_with(location, layout, &Connection::default())
 }
 
-/// As [`create`], with secrets of its own.
+/// As [`create`], with secrets, limits and patience of its own.
 ///
 /// # Errors
 /// As [`create`].
@@ -237,7 +248,7 @@ pub fn create_with(
             return Err(Error::LocationNotEmpty { location: location.to_string() });
         }
     }
-    Ok(Arc::new(storage))
+    Ok(wrap_folder(storage, connection))
 }
 
 /// Makes a folder and its parents so that they survive a crash.
@@ -255,18 +266,6 @@ fn make_folders(path: &Path) -> io::Result<()> {
         made => made?,
     }
     local::sync_path(parent)
-}
-
-/// Removes what interrupted writes left in the storage more than `age` ago, by its own clock.
-/// Returns how many unfinished objects that were; none on storage that keeps none.
-///
-/// # Errors
-/// As [`open`], or the storage's.
-pub fn clean_unfinished(location: &Location, age: Duration) -> Result<u64> {
-    match &location.0 {
-        Kind::Folder(path) => Ok(open_folder(location, path)?.clean_tmp(age)?),
-        Kind::Bundle(_) | Kind::Service(_) => Ok(0),
-    }
 }
 
 #[cfg(test)]

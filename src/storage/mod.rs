@@ -5,12 +5,14 @@
 //!
 //! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), `sftp` (SSH servers),
 //! [`bundle`] (one file that is only read), [`memory`] (tests). What only some can do:
-//! [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`read_only`], [`throttle`], [`count`],
-//! [`size_check`], and for tests [`record`] and [`fault`]. [`conformance`] says what all of them
-//! must do. [`location`] gets from what people write to one of them.
+//! [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`adaptive`], [`throttle`], [`count`],
+//! [`size_check`] (in an order that `wrap.rs` knows), [`read_only`], and for tests [`record`] and
+//! [`fault`]. [`conformance`] says what all of them must do. [`location`] gets from what people
+//! write to one of them.
 //!
 //! Not here: caching of decoded data (`repository`), retention, encryption.
 
+pub mod adaptive;
 pub mod archive;
 mod asynchronous;
 pub mod bundle;
@@ -37,26 +39,29 @@ mod sftp;
 pub mod size_check;
 pub mod split;
 pub mod throttle;
+mod wrap;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::error::StorageError;
 
 pub use self::opendal::OpendalStorage;
+pub use adaptive::AdaptiveStorage;
 pub use archive::{Archive, ArchiveState, WarmUpRequest, WarmUpTier};
 pub use bundle::{BundleStorage, BundleWriter};
-pub use connection::{Access, Connection};
+pub use connection::{Access, Connection, Timeouts};
 pub use connector::Connector;
 pub use count::{CountStorage, RequestCounter, StorageUse};
 pub use fault::FaultStorage;
 pub use local::LocalStorage;
-pub use location::{Location, clean_unfinished, create, create_with, open, open_with};
+pub use location::{Location, create, create_with, open, open_with};
 pub use memory::MemoryStorage;
 pub use object_lock::{LockMode, LockSettings, ObjectLock, Retention};
 pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;
-pub use retry::{RetryPolicy, RetryStorage};
+pub use retry::{GaveUp, Notify, RetryAfter, RetryPolicy, RetryStorage, ServiceNotice};
 pub use size_check::SizeCheckStorage;
 pub use split::SplitStorage;
 pub use throttle::{BandwidthPlan, ThrottleHandle, ThrottleStorage};
@@ -151,6 +156,13 @@ pub trait Storage: Send + Sync {
     /// only as a whole. For [`throttled`](throttle::throttled), which then pays for whole calls.
     fn paced(&self, _pace: &throttle::Pace) -> Option<SharedStorage> {
         None
+    }
+
+    /// Removes what writes that never finished left behind more than `age` ago, by the clock of
+    /// the storage: temporary files, parts of uploads. Returns how many those were; none where a
+    /// write leaves nothing.
+    fn clean_unfinished(&self, _age: Duration) -> Result<u64, StorageError> {
+        Ok(0)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Storage that is only read: every write is refused before it gets anywhere.
 
+use std::time::Duration;
+
 use super::failure::failure;
+use super::name::TMP_FOLDER;
 use super::{Archive, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
@@ -60,6 +63,10 @@ impl Storage for ReadOnlyStorage {
 
     fn warning(&self) -> Option<&str> {
         self.inner.warning()
+    }
+
+    fn clean_unfinished(&self, _age: Duration) -> Result<u64, StorageError> {
+        Err(self.refuse("delete", TMP_FOLDER))
     }
 }
 

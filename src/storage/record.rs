@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -232,6 +233,10 @@ impl Storage for RecordStorage {
 
     fn warning(&self) -> Option<&str> {
         self.inner.warning()
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        self.inner.clean_unfinished(age)
     }
 }
 

@@ -6,6 +6,7 @@
 //! found by their hash when they are read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::failure::failure;
 use super::throttle::{Pace, throttled};
@@ -83,6 +84,10 @@ impl Storage for SizeCheckStorage {
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
         let paced = throttled(Arc::clone(&self.inner), pace.clone());
         Some(Arc::new(Self::new(paced)))
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        self.inner.clean_unfinished(age)
     }
 }
 

@@ -16,6 +16,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::object_lock::{LockSettings, ObjectLock, Retention};
 use super::throttle::{Pace, throttled};
@@ -211,6 +212,10 @@ impl Storage for SplitStorage {
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
         let side = |storage: &SharedStorage| throttled(Arc::clone(storage), pace.clone());
         Some(Arc::new(Self::new(side(&self.hot), side(&self.cold))))
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        Ok(self.hot.clean_unfinished(age)? + self.cold.clean_unfinished(age)?)
     }
 }
 

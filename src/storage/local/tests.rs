@@ -40,7 +40,7 @@ fn files_are_private_and_folders_made_when_needed() {
     assert_eq!(entries(), 0);
     storage.get("data/00/a", 9).unwrap_err();
     storage.delete("data/00/a").unwrap();
-    storage.clean_tmp(Duration::ZERO).unwrap();
+    storage.clean_unfinished(Duration::ZERO).unwrap();
     assert_eq!(entries(), 0, "only writes make folders");
     put(&storage, "data/00/a", b"x").unwrap();
     assert_eq!(entries(), 2);
@@ -75,7 +75,7 @@ fn only_old_unfinished_writes_are_cleaned() {
     }
     fs::create_dir(tmp.join("folder")).unwrap();
     assert_eq!(names(&storage), ["repo"], "unfinished writes are no objects");
-    assert_eq!(storage.clean_tmp(Duration::from_secs(7 * 86_400)).unwrap(), 1);
+    assert_eq!(storage.clean_unfinished(Duration::from_secs(7 * 86_400)).unwrap(), 1);
     let mut left: Vec<_> = tmp.read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["folder", "young"]);

@@ -237,7 +237,7 @@ impl Temp {
 impl Drop for Temp {
     fn drop(&mut self) {
         if !self.moved {
-            // If this fails too, `clean_tmp` removes it later.
+            // If this fails too, `clean_unfinished` removes it later.
             let _ = unlinkat(&self.folder, &self.name, AtFlags::empty());
         }
     }
@@ -247,7 +247,7 @@ fn exists() -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, "it exists already")
 }
 
-/// See [`LocalStorage::clean_tmp`].
+/// See [`Storage::clean_unfinished`](super::Storage::clean_unfinished).
 pub(super) fn clean_tmp(storage: &LocalStorage, age: Duration) -> io::Result<u64> {
     let folder = match storage.open_folder(TMP_FOLDER) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),

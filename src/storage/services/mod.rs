@@ -9,9 +9,11 @@ mod options;
 mod sftp;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use super::SharedStorage;
 use super::connection::Connection;
+use super::wrap::{self, Puts};
 use crate::error::{Error, Result};
 
 /// Makes the storage of a location.
@@ -26,16 +28,20 @@ pub(super) struct Service {
     pub(super) example: &'static str,
     /// Whether it lives in this process, and is written without `//`.
     pub(super) is_local: bool,
-    /// How to get to it, if it is part of this build.
+    /// What a broken connection can leave.
+    puts: Puts,
+    /// How to get to it, if it is part of this build: the bare storage, without limits, counts
+    /// or repetitions.
     connect: Option<Connect>,
 }
 
 const fn absent(scheme: &'static str, example: &'static str) -> Service {
-    Service { scheme, example, is_local: false, connect: None }
+    Service { scheme, example, is_local: false, puts: Puts::Torn, connect: None }
 }
 
+/// A service whose writes are whole or not there, by itself or by how they are done.
 const fn remote(scheme: &'static str, example: &'static str, connect: Connect) -> Service {
-    Service { scheme, example, is_local: false, connect: Some(connect) }
+    Service { scheme, example, is_local: false, puts: Puts::Whole, connect: Some(connect) }
 }
 
 /// Every kind that has a name.
@@ -44,6 +50,7 @@ pub(super) const SERVICES: &[Service] = &[
         scheme: "memory",
         example: "memory:test",
         is_local: true,
+        puts: Puts::Whole,
         connect: Some(memory::connect),
     },
     absent("s3", "s3://bucket/prefix?region=eu-central-1"),
@@ -116,22 +123,45 @@ impl ServiceLocation {
         Ok(Self { scheme: service.scheme, authority: authority.into(), path, options, set })
     }
 
-    /// Connects to it.
+    /// Connects to it, with everything that belongs between it and the engine.
     ///
     /// # Errors
     /// [`Error::Usage`] if it is not part of this build, otherwise the service's.
     pub(super) fn open(&self, connection: &Connection) -> Result<SharedStorage> {
-        match find(self.scheme).and_then(|service| service.connect) {
-            Some(connect) => match &self.set {
-                Some(set) => {
-                    let access = connection.access.of_set(set);
-                    connect(self, &Connection { access, ..connection.clone() })
-                }
-                None => connect(self, connection),
-            },
-            None => Err(Error::usage_hint(
+        let service = find(self.scheme);
+        let Some((service, connect)) =
+            service.and_then(|service| Some((service, service.connect?)))
+        else {
+            return Err(Error::usage_hint(
                 format!("this build of larder does not include `{}` storage", self.scheme),
                 "use a folder of this machine or of a mounted share, or a build that includes it",
+            ));
+        };
+        let concurrency = self.concurrency()?;
+        let storage = match &self.set {
+            Some(set) => {
+                let access = connection.access.of_set(set);
+                connect(self, &Connection { access, ..connection.clone() })?
+            }
+            None => connect(self, connection)?,
+        };
+        Ok(match service.is_local {
+            true => wrap::local(storage, connection),
+            false => wrap::remote(storage, service.puts, concurrency, connection),
+        })
+    }
+
+    /// The option `concurrency`: the most calls at once.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no number of calls.
+    fn concurrency(&self) -> Result<Option<NonZeroUsize>> {
+        match self.option("concurrency").map(str::parse) {
+            None => Ok(None),
+            Some(Ok(calls)) => Ok(Some(calls)),
+            Some(Err(_)) => Err(Error::usage_hint(
+                format!("the option `concurrency` of `{}` must be a number", self.scheme),
+                "it is the most requests at once, such as `concurrency=8`",
             )),
         }
     }

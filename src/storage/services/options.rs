@@ -3,6 +3,9 @@
 use super::ServiceLocation;
 use crate::error::{Error, Result};
 
+/// What every kind takes; `credentials` is set aside when the location is read.
+const COMMON: &[&str] = &["concurrency", "credentials"];
+
 /// Reads the options of a location: `key=value`, joined by `&`, with `%XX` for bytes that would
 /// not be read as they are.
 pub(super) fn parse(query: &str) -> Result<Vec<(String, String)>> {
@@ -83,13 +86,11 @@ impl ServiceLocation {
     /// # Errors
     /// [`Error::Usage`], naming those it knows.
     pub(in crate::storage) fn check_options(&self, known: &[&str]) -> Result<()> {
-        let is_known = |key: &str| known.contains(&key);
+        let is_known = |key: &str| known.contains(&key) || COMMON.contains(&key);
         let Some((key, _)) = self.options.iter().find(|(key, _)| !is_known(key)) else {
             return Ok(());
         };
-        // Every kind takes that one; it is set aside when the location is read.
-        let all: Vec<_> =
-            known.iter().chain(&["credentials"]).map(|key| format!("`{key}`")).collect();
+        let all: Vec<_> = known.iter().chain(COMMON).map(|key| format!("`{key}`")).collect();
         Err(Error::usage_hint(
             format!("`{}` locations have no option `{key}`", self.scheme),
             format!("they have {}", all.join(", ")),

@@ -152,6 +152,12 @@ impl State {
     }
 }
 
+impl std::fmt::Debug for ThrottleHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ThrottleHandle").field(&self.limits()).finish()
+    }
+}
+
 /// The limits, as one storage keeps them: waits end when its run is cancelled.
 #[derive(Clone)]
 pub struct Pace {

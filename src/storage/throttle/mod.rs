@@ -18,6 +18,7 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::failure::{classify, failure};
 use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
@@ -111,5 +112,9 @@ impl Storage for ThrottleStorage {
 
     fn warning(&self) -> Option<&str> {
         self.inner.warning()
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        self.inner.clean_unfinished(age)
     }
 }
