@@ -34,7 +34,7 @@ use rustix::io::Errno;
 use super::failure::{
     buffer, checked_name, checked_prefix, classify, failure, too_long, too_short,
 };
-use super::name::{NAME_LEN_MAX, TMP_FOLDER, is_component, split_folder};
+use super::name::{NAME_LEN_MAX, TMP_FOLDER, is_object_component, split_folder};
 use super::throttle::{Direction, Pace};
 use super::{ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
@@ -118,7 +118,8 @@ impl LocalStorage {
             let entry = entry?;
             // What no object can be called is not ours: `lost+found`, `.DS_Store (1)`, ...
             let Ok(name) = entry.file_name().to_str() else { continue };
-            let ours = is_component(name.as_bytes()) && path_len + name.len() <= NAME_LEN_MAX;
+            let ours =
+                is_object_component(name.as_bytes()) && path_len + name.len() <= NAME_LEN_MAX;
             if !ours || (path_len == 0 && name == TMP_FOLDER) {
                 continue;
             }

@@ -49,6 +49,15 @@ pub(crate) fn is_component(component: &[u8]) -> bool {
         && component.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
 }
 
+/// Whether a listing may take this for one component of an object's name. Where NFS removes a
+/// file that somebody still reads, it stays as `.nfs` and a number until they are done.
+pub(crate) fn is_object_component(component: &[u8]) -> bool {
+    let number = component.strip_prefix(b".nfs");
+    let is_left_by_nfs =
+        number.is_some_and(|n| n.len() >= 8 && n.iter().all(u8::is_ascii_hexdigit));
+    is_component(component) && !is_left_by_nfs
+}
+
 /// Splits a name into its folder (`""` at the top) and its last component.
 pub(crate) fn split_folder(name: &str) -> (&str, &str) {
     name.rsplit_once('/').unwrap_or(("", name))
@@ -57,6 +66,16 @@ pub(crate) fn split_folder(name: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nfs_leaves_behind_is_no_object() {
+        for not in [".nfs00000000045c1f2100000001", ".nfs0123abcd", "A", ".."] {
+            assert!(!is_object_component(not.as_bytes()), "{not}");
+        }
+        for object in [".nfs", ".nfs1", ".nfsroot0", "nfs0123abcd", "..."] {
+            assert!(is_object_component(object.as_bytes()), "{object}");
+        }
+    }
 
     #[test]
     fn only_plain_relative_names_pass() {

@@ -22,13 +22,15 @@ mod http;
 mod moto;
 mod ports;
 mod rclone;
+mod samba;
 mod seaweed;
 mod signature;
 mod sshd;
 mod tools;
 mod webdav;
 
-use larder::storage::{Access, Connection};
+use larder::error::Error;
+use larder::storage::{self, Access, Connection, Location, PutMode};
 
 pub(crate) use apache::Apache;
 pub(crate) use azurite::Azurite;
@@ -38,6 +40,7 @@ pub(crate) use http::{Request, Response};
 pub(crate) use moto::Moto;
 pub(crate) use ports::Ports;
 pub(crate) use rclone::{RcloneDav, RcloneS3};
+pub(crate) use samba::Samba;
 pub(crate) use seaweed::Seaweed;
 pub(crate) use signature::S3Key;
 pub(crate) use sshd::Sshd;
@@ -96,4 +99,18 @@ fn ready<S: Server>(name: &str, mut server: S) -> Option<S> {
             tools::skip(name, &format!("it does not work: {reason}; its log ends with: {log}"))
         }
     }
+}
+
+/// Writes, reads and deletes an object through the library.
+///
+/// # Errors
+/// What failed, with its reasons.
+fn round_trip(location: &str, connection: &Connection) -> Result<(), String> {
+    let tried = || {
+        let storage = storage::open_with(&Location::parse(location)?, connection)?;
+        storage.put("probe", &[b"x"], PutMode::Content)?;
+        storage.get("probe", 9)?;
+        Ok(storage.delete("probe")?)
+    };
+    tried().map_err(|error: Error| error.in_full())
 }

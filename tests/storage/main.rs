@@ -8,3 +8,5 @@
 mod servers;
 mod servers_work;
 mod sftp;
+#[cfg(feature = "smb")]
+mod smb;

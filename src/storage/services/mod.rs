@@ -62,7 +62,10 @@ pub(super) const SERVICES: &[Service] = &[
     #[cfg(not(feature = "sftp"))]
     absent("sftp", "sftp://user@host/path"),
     absent("webdav", "webdav://host/path"),
-    absent("smb", "smb://host/share/path"),
+    #[cfg(feature = "smb")]
+    remote("smb", "smb://user@host/share/path", super::smb::connect),
+    #[cfg(not(feature = "smb"))]
+    absent("smb", "smb://user@host/share/path"),
     absent("nfs", "nfs://host/export/path"),
 ];
 
