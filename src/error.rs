@@ -384,6 +384,9 @@ pub enum StorageErrorKind {
     Denied,
     /// No space, or a quota is used up.
     Full,
+    /// The place cannot be used as it is given: no such bucket or host, another region, a
+    /// certificate that is not trusted. It says nothing about single objects.
+    Unusable,
     /// A retry may help: time-out, connection lost, busy.
     Temporary,
     /// A retry will not help.
@@ -455,6 +458,7 @@ impl StorageError {
                 "free some space there, then run it again: it goes on from what was stored".into()
             }
             StorageErrorKind::Temporary => "run it again later".into(),
+            StorageErrorKind::Unusable => "check the location for typing errors".into(),
             StorageErrorKind::Exists | StorageErrorKind::Permanent => return None,
         })
     }

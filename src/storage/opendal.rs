@@ -5,18 +5,21 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use opendal::options::{ListOptions, WriteOptions};
-use opendal::{Buffer, Entry, ErrorKind, Metadata, Operator};
+use opendal::{Buffer, BufferStream, Entry, ErrorKind, Metadata, Operator};
 use rustix::io::Errno;
 
 use super::asynchronous::block_on;
+use super::explain::{self, Explanation};
 use super::failure::{checked_name, checked_prefix, classify, failure, too_long, too_short};
+use super::http::{Ear, Http};
 use super::name::check_name;
 use super::throttle::{Direction, Pace, Transfer};
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{ObjectMeta, PutMode, RetryAfter, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Entries fetched before they are handed on.
@@ -25,37 +28,110 @@ const LIST_BATCH: usize = 1000;
 /// The most that is reserved for an object before its first byte has come.
 const RESERVE_MAX: u64 = 1 << 20;
 
+/// Parts of one object that are under way at once.
+const PARTS_AT_ONCE: usize = 4;
+
 /// Objects at a service behind an OpenDAL operator.
 #[derive(Clone)]
 pub struct OpendalStorage {
     location: String,
     operator: Operator,
     concurrency: usize,
+    /// The way to it, if it speaks HTTP: uploads are paced there, and errors heard.
+    http: Option<Http>,
     /// Limits of bandwidth.
     pace: Option<Pace>,
+    /// From this length on an object goes in parts of it, several at once.
+    part_len: Option<usize>,
 }
 
 impl OpendalStorage {
     /// Uses `operator`, whose root is the repository. `location` is shown to people;
     /// `concurrency` is how many calls at once make sense.
     pub fn new(operator: Operator, location: String, concurrency: usize) -> Self {
-        Self { location, operator, concurrency, pace: None }
+        Self { location, operator, concurrency, http: None, pace: None, part_len: None }
     }
 
+    /// As [`new`](Self::new), for a service that speaks HTTP.
+    pub fn over_http(self, http: Http) -> Self {
+        Self { http: Some(http), ..self }
+    }
+
+    /// The same, but objects longer than `part_len` go in parts of that length.
+    pub fn in_parts(self, part_len: usize) -> Self {
+        Self { part_len: Some(part_len), ..self }
+    }
+
+    /// Begins a call.
+    fn call<'s>(&'s self, action: &'static str, object: &'s str) -> Call<'s> {
+        let (operator, ear) = match &self.http {
+            Some(http) => http.tune(&self.operator),
+            None => (self.operator.clone(), Ear::default()),
+        };
+        Call { storage: self, action, object, operator, ear }
+    }
+}
+
+/// One call, which may take several requests.
+struct Call<'s> {
+    storage: &'s OpendalStorage,
+    action: &'static str,
+    object: &'s str,
+    operator: Operator,
+    ear: Ear,
+}
+
+impl Call<'_> {
     /// Waits for a request.
     fn wait<T>(
         &self,
-        action: &'static str,
-        object: &str,
         request: impl Future<Output = opendal::Result<T>>,
     ) -> Result<T, StorageError> {
-        let refused =
-            |what| failure(&self.location, action, object, StorageErrorKind::Permanent, what);
-        block_on(request).map_err(refused)?.map_err(|error| self.error(action, object, error))
+        let refused = |what: String| self.fail(StorageErrorKind::Permanent, what);
+        block_on(request).map_err(refused)?.map_err(|error| self.error(error))
     }
 
-    fn error(&self, action: &'static str, object: &str, error: opendal::Error) -> StorageError {
-        failure(&self.location, action, object, kind(&error), error)
+    fn fail(
+        &self,
+        kind: StorageErrorKind,
+        what: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> StorageError {
+        failure(&self.storage.location, self.action, self.object, kind, what)
+    }
+
+    /// What went wrong, in words: the client's own are long, and may repeat what was sent.
+    fn error(&self, error: opendal::Error) -> StorageError {
+        let kind = kind(&error);
+        if self.storage.http.is_none() {
+            return self.fail(kind, error);
+        }
+        let heard = self.ear.heard();
+        let is_unsigned = matches!(
+            error.message(),
+            "signing http request" | "loading credential to sign http request"
+        );
+        if is_unsigned && !heard.as_ref().is_some_and(|heard| heard.is_passing()) {
+            let what = explain::no_credentials(&self.storage.location);
+            return self.fail(StorageErrorKind::Denied, what);
+        }
+        match heard.and_then(|heard| explain::explain(&self.storage.location, &heard, kind)) {
+            Some(Explanation { kind, what, retry_after: None }) => self.fail(kind, what),
+            Some(Explanation { kind, what, retry_after: Some(wait) }) => {
+                self.fail(kind, RetryAfter::new(wait, what))
+            }
+            None => self.fail(kind, explain::plain(&error)),
+        }
+    }
+
+    /// Waits until so many bytes more may move.
+    fn pay(&self, transfer: Option<&Transfer<'_>>, bytes: usize) -> Result<(), StorageError> {
+        let Some(transfer) = transfer else { return Ok(()) };
+        transfer.pass(bytes).map_err(|error| self.fail(classify(&error), error))
+    }
+
+    /// Begins to read; in a stream, so that nobody has to trust the length that is announced.
+    fn read(&self, range: impl RangeBounds<u64>) -> Result<BufferStream, StorageError> {
+        self.wait(async { self.operator.reader(self.object).await?.into_stream(range).await })
     }
 
     /// What a stat or a listing tells of an object, asking again where the listing does not tell.
@@ -74,6 +150,41 @@ impl OpendalStorage {
         }
         Ok(metadata.is_file().then(|| meta(&name, &metadata)))
     }
+
+    /// Writes an object, in parts if the service takes parts and the whole would take long.
+    fn put_paced(
+        &self,
+        bytes: Vec<u8>,
+        options: WriteOptions,
+        transfer: &Transfer<'_>,
+    ) -> Result<(), StorageError> {
+        let capability = self.operator.info().capability();
+        let part_len = match capability.write_can_multi {
+            true => transfer.part(bytes.len(), capability.write_multi_min_size.unwrap_or(1)),
+            false => bytes.len(),
+        };
+        if part_len >= bytes.len() {
+            self.pay(Some(transfer), bytes.len())?;
+            let write = self.operator.write_options(self.object, bytes, options);
+            return self.wait(write).map(|_| ());
+        }
+        let mut writer = self.wait(self.operator.writer_options(self.object, options))?;
+        let mut rest = Buffer::from(bytes);
+        let written = (|| {
+            while !rest.is_empty() {
+                let part = rest.slice(..part_len.min(rest.len()));
+                rest = rest.slice(part.len()..);
+                self.pay(Some(transfer), part.len())?;
+                self.wait(writer.write(part))?;
+            }
+            self.wait(writer.close()).map(|_| ())
+        })();
+        if written.is_err() {
+            // What cannot be taken back now is found by its age later.
+            let _ = self.wait(writer.abort());
+        }
+        written
+    }
 }
 
 impl Storage for OpendalStorage {
@@ -83,31 +194,36 @@ impl Storage for OpendalStorage {
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         checked_name(&self.location, "write", name)?;
+        let call = self.call("write", name);
         let bytes = parts.concat();
-        let len = bytes.len() as u64;
         let mut options = WriteOptions::default();
         if mode == PutMode::CreateOnce {
             options.if_not_exists = self.operator.info().capability().write_with_if_not_exists;
             // Elsewhere this look is all there is: of two at the same moment both win.
             if !options.if_not_exists && self.exists(name)? {
-                let what = "it exists already";
-                return Err(failure(&self.location, "write", name, StorageErrorKind::Exists, what));
+                return Err(call.fail(StorageErrorKind::Exists, "it exists already"));
             }
         }
-        if let Some(pace) = &self.pace {
-            return self.put_paced(name, bytes, options, &pace.begin(Direction::Upload, len));
+        if let Some(part_len) = self.part_len.filter(|len| *len < bytes.len()) {
+            (options.chunk, options.concurrent) = (Some(part_len), PARTS_AT_ONCE);
         }
-        self.wait("write", name, self.operator.write_options(name, bytes, options)).map(|_| ())
+        match &self.pace {
+            // Uploads over HTTP pay there.
+            Some(pace) if self.http.is_none() => {
+                let transfer = pace.begin(Direction::Upload, bytes.len() as u64);
+                call.put_paced(bytes, options, &transfer)
+            }
+            _ => call.wait(call.operator.write_options(name, bytes, options)).map(|_| ()),
+        }
     }
 
     fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
         checked_name(&self.location, "read", name)?;
-        // Streamed and counted: one request, and no trust in the length the service announces.
-        let open = async { self.operator.reader(name).await?.into_stream(..).await };
-        let mut stream = self.wait("read", name, open)?;
+        let call = self.call("read", name);
+        let mut stream = call.read(..)?;
         let transfer = self.pace.as_ref().map(|pace| pace.begin(Direction::Download, len_max));
         let mut bytes = Vec::new();
-        while let Some(buffer) = self.wait("read", name, stream.try_next())? {
+        while let Some(buffer) = call.wait(stream.try_next())? {
             let len = bytes.len() as u64 + buffer.len() as u64;
             if len > len_max {
                 return Err(too_long(&self.location, name, len, len_max));
@@ -115,7 +231,7 @@ impl Storage for OpendalStorage {
             if bytes.is_empty() {
                 bytes.reserve(len_max.min(RESERVE_MAX) as usize);
             }
-            self.pay("read", name, transfer.as_ref(), buffer.len())?;
+            call.pay(transfer.as_ref(), buffer.len())?;
             for chunk in buffer {
                 bytes.extend_from_slice(&chunk);
             }
@@ -130,44 +246,38 @@ impl Storage for OpendalStorage {
             let len = self.head(name)?.len;
             return if end <= len { Ok(()) } else { Err(too_short(&self.location, name, end)) };
         }
+        let call = self.call("read", name);
+        let mut stream = call.read(offset..end)?;
+        let pace = self.pace.as_ref();
+        let transfer = pace.map(|pace| pace.begin(Direction::Download, end - offset));
         let mut filled = 0;
-        let mut fill = |chunk: &[u8]| {
-            let Some(rest) = buf.get_mut(filled..filled + chunk.len()) else { return };
-            rest.copy_from_slice(chunk);
-            filled += chunk.len();
-        };
-        if let Some(pace) = &self.pace {
-            let open = async { self.operator.reader(name).await?.into_stream(offset..end).await };
-            let mut stream = self.wait("read", name, open)?;
-            let transfer = pace.begin(Direction::Download, end - offset);
-            while let Some(buffer) = self.wait("read", name, stream.try_next())? {
-                self.pay("read", name, Some(&transfer), buffer.len())?;
-                buffer.into_iter().for_each(|chunk| fill(&chunk));
+        while let Some(buffer) = call.wait(stream.try_next())? {
+            call.pay(transfer.as_ref(), buffer.len())?;
+            for chunk in buffer {
+                let Some(rest) = buf.get_mut(filled..filled + chunk.len()) else { break };
+                rest.copy_from_slice(&chunk);
+                filled += chunk.len();
             }
-        } else {
-            let range = self.operator.read_with(name).range(offset..end);
-            let buffer = self.wait("read", name, async { range.await })?;
-            buffer.into_iter().for_each(|chunk| fill(&chunk));
         }
         if filled < buf.len() { Err(too_short(&self.location, name, end)) } else { Ok(()) }
     }
 
     fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
         checked_name(&self.location, "read", name)?;
-        let metadata = self.wait("read", name, self.operator.stat(name))?;
+        let call = self.call("read", name);
+        let metadata = call.wait(call.operator.stat(name))?;
         if metadata.is_dir() {
-            let what = "there is no such object";
-            return Err(failure(&self.location, "read", name, StorageErrorKind::Missing, what));
+            return Err(call.fail(StorageErrorKind::Missing, "there is no such object"));
         }
         Ok(meta(name, &metadata))
     }
 
     fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
         checked_prefix(&self.location, prefix)?;
+        let call = self.call("list", prefix);
         let options = ListOptions { recursive: true, ..Default::default() };
         // A missing folder is an empty list; "not found" here means the bucket, and is an error.
-        let mut entries =
-            self.wait("list", prefix, self.operator.lister_options(prefix, options))?;
+        let mut entries = call.wait(call.operator.lister_options(prefix, options))?;
         loop {
             // In batches, and `found` outside of them: it may call back into storage.
             let batch = async {
@@ -175,13 +285,13 @@ impl Storage for OpendalStorage {
                 let mut more = true;
                 while more && batch.len() < LIST_BATCH {
                     match entries.try_next().await? {
-                        Some(entry) => batch.extend(self.complete(entry).await?),
+                        Some(entry) => batch.extend(call.complete(entry).await?),
                         None => more = false,
                     }
                 }
                 Ok((batch, more))
             };
-            let (batch, more) = self.wait("list", prefix, batch)?;
+            let (batch, more) = call.wait(batch)?;
             batch.into_iter().for_each(&mut *found);
             if !more {
                 return Ok(());
@@ -191,7 +301,8 @@ impl Storage for OpendalStorage {
 
     fn delete(&self, name: &str) -> Result<(), StorageError> {
         checked_name(&self.location, "delete", name)?;
-        match self.wait("delete", name, self.operator.delete(name)) {
+        let call = self.call("delete", name);
+        match call.wait(call.operator.delete(name)) {
             Err(error) if error.kind == StorageErrorKind::Missing => Ok(()),
             deleted => deleted,
         }
@@ -202,61 +313,12 @@ impl Storage for OpendalStorage {
     }
 
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
-        Some(Arc::new(Self { pace: Some(pace.clone()), ..self.clone() }))
+        let http = self.http.as_ref().map(|http| http.paced(pace));
+        Some(Arc::new(Self { http, pace: Some(pace.clone()), ..self.clone() }))
     }
 }
 
 impl OpendalStorage {
-    /// Waits until so many bytes more may move.
-    fn pay(
-        &self,
-        action: &'static str,
-        name: &str,
-        transfer: Option<&Transfer<'_>>,
-        bytes: usize,
-    ) -> Result<(), StorageError> {
-        let Some(transfer) = transfer else { return Ok(()) };
-        transfer
-            .pass(bytes)
-            .map_err(|error| failure(&self.location, action, name, classify(&error), error))
-    }
-
-    /// Writes an object in parts, if the service takes parts and the whole would take long.
-    fn put_paced(
-        &self,
-        name: &str,
-        bytes: Vec<u8>,
-        options: WriteOptions,
-        transfer: &Transfer<'_>,
-    ) -> Result<(), StorageError> {
-        let capability = self.operator.info().capability();
-        let part_len = match capability.write_can_multi {
-            true => transfer.part(bytes.len(), capability.write_multi_min_size.unwrap_or(1)),
-            false => bytes.len(),
-        };
-        if part_len >= bytes.len() {
-            self.pay("write", name, Some(transfer), bytes.len())?;
-            let write = self.operator.write_options(name, bytes, options);
-            return self.wait("write", name, write).map(|_| ());
-        }
-        let mut writer = self.wait("write", name, self.operator.writer_options(name, options))?;
-        let mut rest = Buffer::from(bytes);
-        let written = (|| {
-            while !rest.is_empty() {
-                let part = rest.slice(..part_len.min(rest.len()));
-                rest = rest.slice(part.len()..);
-                self.pay("write", name, Some(transfer), part.len())?;
-                self.wait("write", name, writer.write(part))?;
-            }
-            self.wait("write", name, writer.close()).map(|_| ())
-        })();
-        if written.is_err() {
-            // What cannot be taken back now is found by its age later.
-            let _ = self.wait("write", name, writer.abort());
-        }
-        written
-    }
-
     fn exists(&self, name: &str) -> Result<bool, StorageError> {
         match self.head(name) {
             Err(error) if error.kind == StorageErrorKind::Missing => Ok(false),

@@ -3,6 +3,7 @@
 //! One server start per test, so the tests are large. What a service does differently from the
 //! others stands in one table and is tested too.
 
+mod s3;
 #[allow(dead_code)]
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -46,6 +46,7 @@ pub fn is_worth_retrying(error: &Error) -> bool {
             StorageErrorKind::Missing
             | StorageErrorKind::Exists
             | StorageErrorKind::Full
+            | StorageErrorKind::Unusable
             | StorageErrorKind::Temporary => true,
         },
         Error::Local { source, .. } => !matches!(

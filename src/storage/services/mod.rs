@@ -5,6 +5,8 @@
 
 mod memory;
 mod options;
+#[cfg(feature = "s3")]
+mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
 
@@ -53,10 +55,16 @@ pub(super) const SERVICES: &[Service] = &[
         puts: Puts::Whole,
         connect: Some(memory::connect),
     },
+    #[cfg(feature = "s3")]
+    remote("s3", "s3://bucket/prefix?region=eu-central-1", s3::connect),
+    #[cfg(not(feature = "s3"))]
     absent("s3", "s3://bucket/prefix?region=eu-central-1"),
+    #[cfg(feature = "s3")]
+    remote("b2", "b2://bucket/prefix?region=us-west-004", s3::connect_b2),
+    #[cfg(not(feature = "s3"))]
+    absent("b2", "b2://bucket/prefix?region=us-west-004"),
     absent("azblob", "azblob://container/prefix"),
     absent("gcs", "gcs://bucket/prefix"),
-    absent("b2", "b2://bucket/prefix"),
     #[cfg(feature = "sftp")]
     remote("sftp", "sftp://user@host/path", sftp::connect),
     #[cfg(not(feature = "sftp"))]

@@ -205,28 +205,70 @@ impl Transfer<'_> {
     /// # Errors
     /// `Interrupted` if the run was cancelled meanwhile.
     pub fn pass(&self, bytes: usize) -> io::Result<()> {
-        let (handle, bytes) = (&self.pace.handle, bytes as u64);
-        if !handle.is_in_use() {
-            return Ok(());
-        }
-        let (place, mut wait) = handle.with(self.direction, |bucket| {
-            let place: Place = bucket.take(bytes);
-            (place, bucket.wait_for(place))
-        });
-        while let Some(left) = wait {
-            if self.pace.cancel.is_cancelled() {
-                handle.with(self.direction, |bucket| bucket.leave(bytes));
-                return match self.is_short {
-                    true => Ok(()),
-                    false => Err(io::Error::new(
-                        io::ErrorKind::Interrupted,
-                        "the run was cancelled while this waited for its share of the bandwidth",
-                    )),
-                };
-            }
-            (handle.0.wait)(left.min(LOOK_AGAIN));
-            wait = handle.with(self.direction, |bucket| bucket.wait_for(place));
+        let Some(mut turn) = self.line_up(bytes) else { return Ok(()) };
+        while let Some(wait) = turn.wait()? {
+            (self.pace.handle.0.wait)(wait);
         }
         Ok(())
+    }
+
+    /// Takes a place for `bytes` more, for those who cannot wait on their thread; `None` if
+    /// nothing is limited.
+    pub fn line_up(&self, bytes: usize) -> Option<Turn> {
+        let (handle, bytes) = (&self.pace.handle, bytes as u64);
+        if !handle.is_in_use() {
+            return None;
+        }
+        let place = handle.with(self.direction, |bucket| bucket.take(bytes));
+        let (pace, direction) = (self.pace.clone(), self.direction);
+        Some(Turn { pace, direction, bytes, place, is_short: self.is_short, is_over: false })
+    }
+}
+
+/// A place among those who wait for bandwidth. Whoever drops it before it was reached makes room
+/// for those behind.
+pub struct Turn {
+    pace: Pace,
+    direction: Direction,
+    bytes: u64,
+    place: Place,
+    is_short: bool,
+    is_over: bool,
+}
+
+impl Turn {
+    /// How long to wait before asking again; `None` once the bytes may move.
+    ///
+    /// # Errors
+    /// `Interrupted` if the run was cancelled meanwhile.
+    pub fn wait(&mut self) -> io::Result<Option<Duration>> {
+        let left = self.pace.handle.with(self.direction, |bucket| bucket.wait_for(self.place));
+        let Some(left) = left else {
+            self.is_over = true;
+            return Ok(None);
+        };
+        if !self.pace.cancel.is_cancelled() {
+            return Ok(Some(left.min(LOOK_AGAIN)));
+        }
+        self.leave();
+        match self.is_short {
+            true => Ok(None),
+            false => Err(io::Error::new(
+                io::ErrorKind::Interrupted,
+                "the run was cancelled while this waited for its share of the bandwidth",
+            )),
+        }
+    }
+
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.pace.handle.with(self.direction, |bucket| bucket.leave(self.bytes));
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.leave();
     }
 }

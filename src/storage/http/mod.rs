@@ -1,0 +1,125 @@
+//! HTTP, as all services that speak it use it.
+//!
+//! One client for the process (TLS by rustls, trusted roots of the system or of `SSL_CERT_FILE`,
+//! proxies of the environment, connections kept for the next request). Above it, what a client
+//! does not know of: uploads keep to the limits of bandwidth piece by piece, a connection that
+//! moves no byte is given up, and what a service or the network said against a request is kept
+//! for whoever explains it.
+
+mod answer;
+mod body;
+mod client;
+mod download;
+mod patience;
+mod transport;
+mod trouble;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use opendal::{HttpTransporter, OperationContext, Operator};
+use parking_lot::Mutex;
+
+use super::asynchronous::block_on;
+use super::connection::Connection;
+use super::throttle::Pace;
+use crate::error::{Error, Result};
+
+pub use answer::Answer;
+pub use patience::Patience;
+pub use trouble::Trouble;
+
+/// A way to services. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Http {
+    client: reqwest::Client,
+    patience: Patience,
+    pace: Option<Pace>,
+}
+
+impl Http {
+    /// The client of this process.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it cannot be made, or a setting of it makes no sense.
+    pub fn new(connection: &Connection) -> Result<Self> {
+        let patience = Patience::of(connection)?;
+        let client = client::shared(connection.timeouts.connect).map_err(Error::usage)?;
+        Ok(Self { client, patience, pace: None })
+    }
+
+    /// The same, whose uploads keep to the limits of `pace`.
+    pub fn paced(&self, pace: &Pace) -> Self {
+        Self { pace: Some(pace.clone()), ..self.clone() }
+    }
+
+    /// A way for those who only send requests: nobody hears what is said against them.
+    pub fn transporter(&self) -> HttpTransporter {
+        let (http, ear) = (self.clone(), Ear::default());
+        HttpTransporter::new(transport::Transport { http, ear })
+    }
+
+    /// The headers of whatever is answered to a look at a URL.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words.
+    pub fn look(&self, url: &str) -> Result<http::HeaderMap, String> {
+        let request = self.client.head(url).timeout(self.patience.idle).send();
+        let answer = block_on(request)?.map_err(|error| Trouble::of(&error).text())?;
+        Ok(answer.headers().clone())
+    }
+
+    /// The same operator for one call, and where to hear what went wrong in it.
+    pub fn tune(&self, operator: &Operator) -> (Operator, Ear) {
+        let ear = Ear::default();
+        let transport = transport::Transport { http: self.clone(), ear: ear.clone() };
+        let context = OperationContext::new().with_http_transport(HttpTransporter::new(transport));
+        (operator.clone().with_context(context), ear)
+    }
+}
+
+/// What was said against a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Host and port it was sent to.
+    pub host: String,
+    /// What was said.
+    pub what: Said,
+}
+
+impl Heard {
+    /// Whether the way to a server is broken that was working before and may do so again.
+    pub fn is_passing(&self) -> bool {
+        !patience::is_nearby(&self.host)
+            && match &self.what {
+                Said::Answer(answer) => answer.status >= 500,
+                Said::Trouble(trouble) => !matches!(trouble, Trouble::Invalid(_)),
+            }
+    }
+}
+
+/// Who said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The service answered, but not with success.
+    Answer(Answer),
+    /// There was no answer, or half of one.
+    Trouble(Trouble),
+}
+
+/// Remembers the last thing that was said against the requests of one call.
+#[derive(Clone, Default)]
+pub struct Ear(Arc<Mutex<Option<Heard>>>);
+
+impl Ear {
+    /// What was heard last.
+    pub fn heard(&self) -> Option<Heard> {
+        self.0.lock().clone()
+    }
+
+    fn note(&self, host: &str, what: Said) {
+        *self.0.lock() = Some(Heard { host: host.into(), what });
+    }
+}

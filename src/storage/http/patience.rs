@@ -1,0 +1,140 @@
+//! How long a request may do nothing.
+//!
+//! A limit for a whole request would be wrong for every speed but one: what counts is whether
+//! anything moves.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::{Error, Result};
+use crate::storage::connection::Connection;
+
+/// The variable that says otherwise.
+const VARIABLE: &str = "LARDER_NETWORK_TIMEOUT";
+
+/// What a server may take to deal with each MiB it was sent, on top.
+const ANSWER_PER_MIB: Duration = Duration::from_secs(1);
+
+/// When a request is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// The longest time without a byte in either direction.
+    pub idle: Duration,
+}
+
+impl Patience {
+    /// The same, but short for the machine's own surroundings: somebody is there at once, or
+    /// nobody is.
+    pub(super) fn for_host(self, host: &str) -> Self {
+        const NEARBY: Duration = Duration::from_secs(2);
+        if is_nearby(host) { Self { idle: self.idle.min(NEARBY) } } else { self }
+    }
+
+    /// What a connection says, unless the environment or a profile says otherwise
+    /// (`LARDER_NETWORK_TIMEOUT`, seconds).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no number of seconds.
+    pub fn of(connection: &Connection) -> Result<Self> {
+        let Some(text) = connection.access.get(VARIABLE) else {
+            return Ok(Self { idle: connection.timeouts.idle });
+        };
+        match text.parse() {
+            Ok(seconds @ 1..=86_400) => Ok(Self { idle: Duration::from_secs(seconds) }),
+            _ => Err(Error::usage_hint(
+                format!("{VARIABLE} is no number of seconds from 1 to 86400"),
+                "without it, a connection that moves nothing ends after 60",
+            )),
+        }
+    }
+}
+
+/// Where clouds offer credentials to their machines.
+pub(super) fn is_nearby(host: &str) -> bool {
+    ["169.254.", "[fd00:ec2::", "metadata.google.internal"]
+        .iter()
+        .any(|beginning| host.starts_with(beginning))
+}
+
+/// How far one request has got. Times are milliseconds since it began.
+pub(super) struct Progress {
+    began: Instant,
+    /// When the last bytes were taken from us; afterwards, the end of the upload.
+    moved_ms: AtomicU64,
+    /// Bytes of the body that are still to be taken.
+    left: AtomicU64,
+    len: u64,
+}
+
+impl Progress {
+    pub(super) fn new(len: u64) -> Self {
+        let began = Instant::now();
+        Self { began, moved_ms: AtomicU64::new(0), left: AtomicU64::new(len), len }
+    }
+
+    /// So many bytes were taken; none if it is ourselves who wait.
+    pub(super) fn moved(&self, bytes: usize) {
+        self.left.fetch_sub(bytes as u64, Ordering::Relaxed);
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether everything was taken.
+    pub(super) fn is_sent(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
+    /// When to give up, if nothing moves any more.
+    fn deadline(&self, patience: Patience) -> Instant {
+        let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+        let mut wait = patience.idle;
+        if self.len > 0 && self.is_sent() {
+            // The last bytes are in buffers yet, and leave as slowly as those before.
+            let mib = u32::try_from(self.len >> 20).unwrap_or(u32::MAX);
+            wait = wait.saturating_add(moved).saturating_add(ANSWER_PER_MIB.saturating_mul(mib));
+        }
+        self.began + moved + wait
+    }
+
+    /// Returns once nothing has moved for too long.
+    pub(super) async fn stalled(&self, patience: Patience) {
+        loop {
+            sleep_until(self.deadline(patience)).await;
+            if self.deadline(patience) <= Instant::now() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Access;
+
+    #[test]
+    fn an_answer_has_more_time_after_more_bytes() {
+        let patience = Patience { idle: Duration::from_secs(60) };
+        let waits = |progress: &Progress| progress.deadline(patience) - progress.began;
+        let progress = Progress::new(16 << 20);
+        assert_eq!(waits(&progress), Duration::from_secs(60));
+        progress.moved_ms.store(9_000, Ordering::Relaxed);
+        assert_eq!(waits(&progress), Duration::from_secs(69));
+        progress.left.store(0, Ordering::Relaxed);
+        assert_eq!(waits(&progress), Duration::from_secs(9 + 60 + 9 + 16));
+    }
+
+    #[test]
+    fn the_limit_is_set_in_seconds() {
+        let of = |text: &str| {
+            let access = Access::with([(VARIABLE.to_owned(), text.to_owned())]);
+            Patience::of(&Connection { access, ..Connection::default() })
+        };
+        assert_eq!(of("5").expect("seconds").idle, Duration::from_secs(5));
+        for wrong in ["0", "-1", "1m", "86401"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! S3: AWS and everything that speaks its protocol, Backblaze B2 among them.
+
+mod bucket;
+mod credentials;
+mod region;
+
+use std::sync::Arc;
+
+use opendal::{Operator, services};
+
+use self::bucket::Bucket;
+use super::ServiceLocation;
+use crate::error::{Error, Result};
+use crate::storage::http::Http;
+use crate::storage::{Connection, OpendalStorage, SharedStorage};
+
+/// What a location may say.
+const OPTIONS: &[&str] = &[
+    "endpoint",
+    "region",
+    "path_style",
+    "profile",
+    "role_arn",
+    "anonymous",
+    "storage_class",
+    "checksum",
+    "encryption",
+    "kms_key",
+    "part_size",
+];
+
+/// What a location at B2 may say.
+const B2_OPTIONS: &[&str] = &["region", "endpoint", "path_style", "part_size"];
+
+/// How many requests at once make sense: each waits for a network, and one connection rarely
+/// fills it.
+const CONCURRENCY: usize = 12;
+
+/// Objects longer than this go in parts, several at once; below it a whole is as fast and one
+/// request instead of many.
+const PART_LEN: u64 = 64 << 20;
+
+/// What S3 takes as a part.
+const PART_LEN_MIN: u64 = 5 << 20;
+
+/// `s3://bucket/prefix`.
+pub(super) fn connect(
+    location: &ServiceLocation,
+    connection: &Connection,
+) -> Result<SharedStorage> {
+    location.check_options(OPTIONS)?;
+    open(location, connection, Bucket::of_s3)
+}
+
+/// `b2://bucket/prefix`.
+pub(super) fn connect_b2(
+    location: &ServiceLocation,
+    connection: &Connection,
+) -> Result<SharedStorage> {
+    location.check_options(B2_OPTIONS)?;
+    open(location, connection, Bucket::of_b2)
+}
+
+fn open(
+    location: &ServiceLocation,
+    connection: &Connection,
+    find: fn(&ServiceLocation, &Connection, &Http) -> Result<Bucket>,
+) -> Result<SharedStorage> {
+    let http = Http::new(connection)?;
+    let bucket = find(location, connection, &http)?;
+    let part_len = part_len(location)?;
+    let operator = operator(location, &bucket, &http)?;
+    let storage = OpendalStorage::new(operator, location.to_string(), CONCURRENCY);
+    Ok(Arc::new(storage.over_http(http).in_parts(part_len)))
+}
+
+fn operator(location: &ServiceLocation, bucket: &Bucket, http: &Http) -> Result<Operator> {
+    let mut service = services::S3::default()
+        .bucket(&bucket.name)
+        .endpoint(&bucket.endpoint)
+        .region(&bucket.region)
+        .root(&format!("/{}", bucket.root))
+        .default_storage_class(location.option("storage_class").unwrap_or_default());
+    if bucket.is_virtual_host {
+        service = service.enable_virtual_host_style();
+    }
+    service = match bucket.credentials.chain(&bucket.region, http) {
+        Some(chain) => service.credential_provider_chain(chain),
+        None => service.skip_signature(),
+    };
+    match location.option("checksum") {
+        None | Some("none") => {}
+        Some(known @ ("crc32c" | "md5")) => service = service.checksum_algorithm(known),
+        Some(other) => {
+            return Err(Error::usage_hint(
+                format!("`{other}` is no checksum of uploads"),
+                "write `checksum=crc32c`, `checksum=md5` or `checksum=none`",
+            ));
+        }
+    }
+    match location.option("encryption") {
+        None => {}
+        Some("s3") => service = service.server_side_encryption_with_s3_key(),
+        Some("kms") => {
+            service = match location.option("kms_key") {
+                Some(key) => service.server_side_encryption_with_customer_managed_kms_key(key),
+                None => service.server_side_encryption_with_aws_managed_kms_key(),
+            };
+        }
+        Some(other) => {
+            return Err(Error::usage_hint(
+                format!("`{other}` is no encryption by the service"),
+                "write `encryption=s3` or `encryption=kms`",
+            ));
+        }
+    }
+    Operator::new(service.disable_config_load())
+        .map_err(|error| Error::usage(format!("could not open `{location}`: {}", error.message())))
+}
+
+fn part_len(location: &ServiceLocation) -> Result<usize> {
+    let Some(text) = location.option("part_size") else { return Ok(PART_LEN as usize) };
+    let len = crate::model::parse_bytes(text).ok();
+    let len = len.filter(|len| (PART_LEN_MIN..=5 << 30).contains(len)).ok_or_else(|| {
+        Error::usage_hint(
+            format!("`{text}` is no length of a part"),
+            "S3 takes parts from 5M to 5G; write `part_size=64M`",
+        )
+    })?;
+    usize::try_from(len).map_err(|_| Error::usage("a part that long does not fit into memory"))
+}
+
+#[cfg(test)]
+mod tests;
