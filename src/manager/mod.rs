@@ -18,6 +18,7 @@ pub mod progress;
 pub mod recovery;
 mod rewrite;
 pub mod schedule;
+mod warm_up;
 
 pub use backup::{
     BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, LIST_DEFAULT,
@@ -35,6 +36,9 @@ pub use recovery::{
     RecoveryReport, RecoveryRequest, RunningRecovery, TemplatePage,
 };
 pub use rewrite::{RewriteOptions, Rewritten, TagChange, rewrite};
+pub use warm_up::{
+    ColdPacks, WarmUpBy, WarmUpCommand, WarmUpReport, WarmUpWait, look, refuse_cold, warm_up,
+};
 
 pub mod guide {
     #![doc = include_str!("guide.md")]

@@ -31,6 +31,8 @@ pub(super) struct PackFacts {
     pub(super) is_past_grace: bool,
     /// Whether it holds segments that have to be sealed anew.
     pub(super) is_old_epoch: bool,
+    /// Whether it cannot be read at once, so that nothing is packed anew out of it.
+    pub(super) is_cold: bool,
     pub(super) living_chunks: u64,
     pub(super) plain: u64,
     pub(super) living_plain: u64,
@@ -39,6 +41,11 @@ pub(super) struct PackFacts {
 }
 
 impl PackFacts {
+    /// Whether what lives in it may be packed anew.
+    fn may_move(&self) -> bool {
+        !self.is_fresh && !self.is_cold
+    }
+
     /// Bytes of it that nothing needs, about.
     pub(super) fn unused(&self) -> u64 {
         part_of(self.len, self.plain.saturating_sub(self.living_plain), self.plain)
@@ -103,7 +110,7 @@ pub(super) fn decide(packs: &[PackFacts], rules: &Rules) -> Vec<Fate> {
     let mut budget = Budget::of(rules);
     let old: Vec<usize> = (0..packs.len())
         .filter(|number| {
-            fates[*number] == Fate::Keep && packs[*number].is_old_epoch && !packs[*number].is_fresh
+            fates[*number] == Fate::Keep && packs[*number].is_old_epoch && packs[*number].may_move()
         })
         .collect();
     for number in &old {
@@ -128,7 +135,7 @@ pub(super) fn decide(packs: &[PackFacts], rules: &Rules) -> Vec<Fate> {
         .sum();
     let (mut unused, limit) = (kept(&fates), rules.max_unused.bytes(used));
     let mut candidates: Vec<(u64, usize)> = (0..packs.len())
-        .filter(|number| fates[*number] == Fate::Keep && !packs[*number].is_fresh)
+        .filter(|number| fates[*number] == Fate::Keep && packs[*number].may_move())
         .map(|number| (packs[number].reclaimable, number))
         .filter(|(win, number)| {
             *win > 0 && (strict || win.saturating_mul(WORTH_IT) >= packs[*number].len)
@@ -185,7 +192,7 @@ fn merge_small(
             let pack = &packs[*number];
             pack.is_data == is_data
                 && fates[*number] == Fate::Keep
-                && !pack.is_fresh
+                && pack.may_move()
                 && pack.len < rules.pack_target / SMALL_PART
         })
         .collect();
@@ -276,6 +283,17 @@ mod tests {
         let fates =
             decide(&[pack(0), young, fresh, condemned, absent], &rules(MaxUnused::Percent(5.0)));
         assert_eq!(fates, [Fate::Delete, Fate::Young, Fate::Young, Fate::Condemned, Fate::Other]);
+    }
+
+    /// Reading them takes hours and costs money: they go when nothing in them is needed.
+    #[test]
+    fn cold_packs_go_whole_or_not_at_all() {
+        let cold = |living| PackFacts { is_cold: true, is_old_epoch: true, ..pack(living) };
+        let fates = decide(&[cold(0), cold(1), cold(9)], &rules(MaxUnused::Bytes(0)));
+        assert_eq!(fates, [Fate::Delete, Fate::Keep, Fate::Keep]);
+        let small = PackFacts { len: MIB, is_cold: true, ..pack(10) };
+        let fates = decide(&vec![small; SMALL_PACKS], &rules(MaxUnused::Bytes(0)));
+        assert!(fates.iter().all(|fate| *fate == Fate::Keep));
     }
 
     /// The emptiest first, and no more than asked for.

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use super::locked;
 use super::options::PruneReport;
 use super::repack::{Repacking, repack};
 use super::survey::{Survey, refused};
@@ -224,6 +225,7 @@ fn delete_packs(
     runtime.progress.phase(Phase::Removing);
     runtime.progress.expect(there.len() as u64, there.iter().map(|pack| pack.len).sum());
     runtime.progress.expect_no_more();
+    let mut refused = Vec::new();
     for batch in there.chunks(BATCH) {
         runtime.cancel.check()?;
         survey.renew_lease()?;
@@ -236,12 +238,14 @@ fn delete_packs(
                 // Storage that refuses deletes keeps them; nothing uses them any more.
                 Err(error) if error.kind == StorageErrorKind::Denied => {
                     report.retained.add(pack.len);
+                    refused.push(*pack);
                 }
                 Err(error) => return Err(error.into()),
             }
             runtime.progress.done(1, pack.len);
         }
     }
+    locked::explain(survey, &refused, report);
     Ok(())
 }
 
@@ -265,6 +269,7 @@ fn remove_records(
     let removed =
         survey.repository.finish_forgotten(&gone, &options.author, &survey.list, runtime)?;
     report.records += removed.removed;
+    report.retained_others += removed.retained;
     // The log was read before.
     survey.finished_records.extend(gone);
     Ok(())
@@ -292,7 +297,10 @@ pub(super) fn remove(survey: &Survey<'_>, name: &str, report: &mut PruneReport) 
             report.others += 1;
             Ok(true)
         }
-        Err(error) if error.kind == StorageErrorKind::Denied => Ok(false),
+        Err(error) if error.kind == StorageErrorKind::Denied => {
+            report.retained_others += 1;
+            Ok(false)
+        }
         Err(error) => Err(error.into()),
     }
 }

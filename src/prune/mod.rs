@@ -16,6 +16,8 @@
 //! live (`living`), marks that are ripe (`finish`), what is needed of each pack (`weigh`), what
 //! becomes of it (`decide`), packing anew (`repack`), the new mark, tidying up (`clean`).
 //!
+//! Beside it: [`retain()`] puts off the moment from which what is needed may be deleted.
+//!
 //! Not here: which snapshots to forget (`retention`), whether stored bytes are good (`verify`).
 
 mod clean;
@@ -23,10 +25,12 @@ mod decide;
 mod finish;
 mod lease;
 mod living;
+mod locked;
 mod lost;
 mod options;
 mod plan;
 mod repack;
+mod retain;
 mod survey;
 mod times;
 mod weigh;
@@ -34,9 +38,10 @@ mod weigh;
 use std::collections::HashSet;
 
 pub use options::{
-    GRACE_DEFAULT_MS, LostFile, LostFiles, MaxUnused, PruneOptions, PrunePlan, PruneReport, Tally,
-    Wait,
+    GRACE_DEFAULT_MS, LostFile, LostFiles, MaxUnused, PruneOptions, PrunePlan, PruneReport,
+    Retained, Tally, Wait,
 };
+pub use retain::{RetainOptions, RetainReport, retain};
 
 use crate::error::{Error, Result};
 use crate::model::{BackupId, ObjectHash};

@@ -63,6 +63,8 @@ pub struct PruneOptions {
     pub accept_history: bool,
     /// Goes on though another prune seems to be at work: it may do its work twice.
     pub ignore_lease: bool,
+    /// Packs anew also packs of data in storage that cannot be read at once.
+    pub repack_cold: bool,
     /// Whether a plan names the files that would be lost for good.
     pub list_lost: bool,
     /// Where temporary files go that large repositories need.
@@ -83,6 +85,7 @@ impl PruneOptions {
             reseal_old_epochs: false,
             accept_history: false,
             ignore_lease: false,
+            repack_cold: false,
             list_lost: true,
             temporary: std::env::temp_dir(),
             living_in_memory: LIVING_IN_MEMORY,
@@ -105,7 +108,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, bytes: u64) {
+    /// Counts one pack more.
+    pub fn add(&mut self, bytes: u64) {
         self.packs += 1;
         self.bytes += bytes;
     }
@@ -180,6 +184,15 @@ pub struct PrunePlan {
     pub warnings: Vec<String>,
 }
 
+/// Until when storage keeps what it refuses to delete, milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Retained {
+    /// When the first of it can be deleted.
+    pub first_ms: i64,
+    /// When the last of it can.
+    pub last_ms: i64,
+}
+
 /// What a prune did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PruneReport {
@@ -189,6 +202,14 @@ pub struct PruneReport {
     pub deleted: Tally,
     /// Packs that storage refused to delete: nothing uses them.
     pub retained: Tally,
+    /// Until when storage keeps those, as far as it says.
+    pub retained_until: Option<Retained>,
+    /// Records and other small objects that storage refused to delete: the first of each kind, as
+    /// the others are not tried then.
+    pub retained_others: u64,
+    /// Whether storage keeps what it deleted as old versions: they take room until a rule of the
+    /// service's own removes them.
+    pub keeps_versions: bool,
     /// Condemned packs that were kept after all: something needs them again.
     pub rescued: Tally,
     /// Packs that were written.

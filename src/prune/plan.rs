@@ -121,6 +121,7 @@ fn facts(survey: &Survey<'_>, weights: &Weights, pack: &PackWeight) -> PackFacts
         is_condemned: pack.standing == Standing::Condemned,
         is_fresh: listed.is_none_or(|listed| !survey.may_touch(listed)),
         is_past_grace: listed.is_some_and(|listed| survey.is_past_grace(listed)),
+        is_cold: survey.is_cold() && is_data(&pack.info),
         is_old_epoch: survey.options.reseal_old_epochs
             && segments().any(|(segment, living)| living > 0 && segment.epoch != current),
         living_chunks: pack.living_chunks,

@@ -244,6 +244,12 @@ impl<'a> Survey<'a> {
             || self.times.age_ms(pack.modified_ms, 0) >= self.options.grace_ms
     }
 
+    /// Whether packs of data cannot be read at once, and are not to be packed anew.
+    pub(super) fn is_cold(&self) -> bool {
+        let archive = self.repository.storage().archive();
+        !self.options.repack_cold && archive.is_some_and(|archive| archive.is_cold())
+    }
+
     /// Says that this run is still at work, if it has a lease and it is time.
     pub(super) fn renew_lease(&self) -> Result<()> {
         self.lease.map_or(Ok(()), Lease::renew)

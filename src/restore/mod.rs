@@ -32,6 +32,7 @@ mod hardlinks;
 mod ledger;
 mod levels;
 mod links;
+mod needed;
 mod nodes;
 mod options;
 mod plan;
@@ -51,6 +52,7 @@ mod worker;
 mod write;
 
 pub use conflict::{Asker, Conflict, ConflictSide, Resolution};
+pub use needed::{NeededPack, all_packs, needed_packs};
 pub use options::{Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy};
 pub use rehearse::{VerifyBefore, rehearse};
 pub use report::{FAILURES_KEPT, RestoreFailure, RestoreReport, UnappliedSummary};

@@ -4,9 +4,11 @@
 //! the chunks either their places are checked, or every byte is read, opened and compared with its
 //! id. So it costs what the selection costs, and what it says holds for exactly that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::files::Part;
@@ -37,6 +39,8 @@ pub enum VerifyBefore {
 pub(super) enum Rehearsal {
     /// Whether chunks have a place.
     Places { damage: Box<Damage>, recovered: AtomicBool },
+    /// Which packs have the chunks: their names and lengths.
+    Packs(Arc<Mutex<BTreeMap<String, u64>>>),
     /// Every byte.
     Bytes,
 }
@@ -53,15 +57,7 @@ pub fn rehearse(
     depth: VerifyBefore,
     runtime: &Runtime,
 ) -> Result<RestoreReport> {
-    let nowhere = RestoreOptions {
-        overwrite: Overwrite::Always,
-        ask: None,
-        delete: false,
-        dry_run: true,
-        verify: false,
-        ..options.clone()
-    };
-    let quiet = Runtime { progress: Arc::new(Quiet(runtime.progress.clone())), ..runtime.clone() };
+    let (nowhere, quiet) = nowhere(options, runtime);
     let rehearsal = match depth {
         VerifyBefore::None => return Ok(RestoreReport::default()),
         VerifyBefore::Structure => Rehearsal::Places {
@@ -71,6 +67,20 @@ pub fn rehearse(
         VerifyBefore::Data => Rehearsal::Bytes,
     };
     super::start(repository, snapshot, &nowhere, Some(rehearsal), &quiet)
+}
+
+/// The same restore into nowhere, whose entries nobody is told of.
+pub(super) fn nowhere(options: &RestoreOptions, runtime: &Runtime) -> (RestoreOptions, Runtime) {
+    let nowhere = RestoreOptions {
+        overwrite: Overwrite::Always,
+        ask: None,
+        delete: false,
+        dry_run: true,
+        verify: false,
+        ..options.clone()
+    };
+    let quiet = Runtime { progress: Arc::new(Quiet(runtime.progress.clone())), ..runtime.clone() };
+    (nowhere, quiet)
 }
 
 /// The packs that the index names and storage lacks, or has only the beginning of.
@@ -94,7 +104,7 @@ impl Rehearsal {
     /// What a person is told that is going on.
     pub(super) fn phase(&self) -> Phase {
         match self {
-            Self::Places { .. } => Phase::CheckingStructure,
+            Self::Places { .. } | Self::Packs(_) => Phase::CheckingStructure,
             Self::Bytes => Phase::CheckingData,
         }
     }

@@ -84,6 +84,7 @@ impl Planner<'_, '_> {
             Some(Rehearsal::Places { damage, recovered }) => {
                 self.look_at_places(&mut window, damage, recovered)?;
             }
+            Some(Rehearsal::Packs(found)) => self.note_packs(&mut window, &Arc::clone(found)),
             Some(Rehearsal::Bytes) => {}
             None if self.ctx.options.dry_run => self.skip_writing(&mut window),
             None => {}

@@ -33,6 +33,10 @@ pub enum Phase {
     Repacking,
     /// Removing what nothing needs.
     Removing,
+    /// Extending the time for which storage keeps objects.
+    Retaining,
+    /// Waiting for objects that cannot be read at once.
+    WarmingUp,
 }
 
 impl Phase {
@@ -52,6 +56,8 @@ impl Phase {
         Self::RepairingSnapshots,
         Self::Repacking,
         Self::Removing,
+        Self::Retaining,
+        Self::WarmingUp,
     ];
 
     /// Its name in JSON.
@@ -71,6 +77,8 @@ impl Phase {
             Self::RepairingSnapshots => "repairing_snapshots",
             Self::Repacking => "repacking",
             Self::Removing => "removing",
+            Self::Retaining => "retaining",
+            Self::WarmingUp => "warming_up",
         }
     }
 
@@ -91,6 +99,8 @@ impl Phase {
             Self::RepairingSnapshots => "repairing snapshots",
             Self::Repacking => "packing anew",
             Self::Removing => "removing",
+            Self::Retaining => "extending retentions",
+            Self::WarmingUp => "waiting for cold storage",
         }
     }
 }

@@ -6,6 +6,7 @@
 mod backup;
 mod basics;
 mod bundles;
+mod cold;
 mod copy;
 mod export;
 mod forget;

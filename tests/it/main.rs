@@ -5,6 +5,7 @@
 //! `LARDER_TEST_LONG=1 cargo test --test it` runs more of everything, for half an hour.
 
 mod cancel;
+mod cold;
 mod commit;
 mod control_damage;
 mod copying;

@@ -12,6 +12,7 @@ mod live;
 mod live_copy;
 mod snapshot_copy;
 mod tree_copy;
+mod vault;
 
 pub(crate) use crash_states::{CrashState, crash_states};
 pub(crate) use dice::Dice;
@@ -20,3 +21,5 @@ pub(crate) use live::{LiveTree, set_times, set_xattr};
 pub(crate) use tree_copy::TreeCopy;
 #[allow(unused_imports)]
 pub(crate) use tree_copy::{Body, Node};
+#[allow(unused_imports)]
+pub(crate) use vault::Vault;

@@ -14,8 +14,10 @@ use crate::cli::output::progress::{Display, Job};
 use crate::cli::output::{Style, local_ms, plural};
 use crate::commit;
 use crate::error::Result;
+use crate::manager::refuse_cold;
 use crate::model::{BackupId, escape_bytes, format_bytes};
 use crate::repository::{HeadCode, Repository, Snapshot};
+use crate::restore::all_packs;
 use crate::retention::Candidate;
 use crate::tree::SnapshotFilter;
 use crate::verify::{
@@ -63,6 +65,10 @@ pub(crate) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
     let repository = context.open()?;
+    if args.read_data || args.read_data_subset.is_some() {
+        let what = "`larder warm-up --all --wait`";
+        refuse_cold(&repository, || all_packs(&repository), what, &context.quiet_runtime())?;
+    }
     let options = CheckOptions {
         read_data: match args.read_data_subset {
             Some(subset) => ReadData::Subset(subset),

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::shared::FilterArgs;
+use super::warm_up::packs_of;
 use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::Output;
 use crate::cli::select::{find_entry, shown_path};
 use crate::error::{Error, Result};
+use crate::manager::refuse_cold;
 use crate::model::{Entry, FileKind};
 use crate::repository::Repository;
 use crate::runtime::{Issue, Progress, Runtime};
@@ -58,6 +60,8 @@ pub(super) fn run(args: &DumpArgs, context: &Context) -> Result<Finish> {
     let manifest = Manifest::of(&chosen.snapshot);
     let path = chosen.path.unwrap_or_default();
     let entry = find_entry(&repository, &manifest, &path)?;
+    let packs = || packs_of(&repository, &chosen.snapshot, path.clone(), context);
+    refuse_cold(&repository, packs, "`larder warm-up --wait`", &context.quiet_runtime())?;
     let dump = Dump { repository: &repository, manifest, entry, context };
     match &args.output {
         None => dump.to_stdout(),

@@ -27,6 +27,7 @@ mod rekey;
 mod repair;
 mod repo;
 mod restore;
+mod retain;
 mod rewrite;
 mod rollback;
 mod runbook;
@@ -36,6 +37,7 @@ mod snapshots;
 mod stats;
 mod timeline;
 mod undelete;
+mod warm_up;
 
 use clap::Subcommand;
 
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Restore(Box<restore::RestoreArgs>),
     Recover(Box<recover::RecoverArgs>),
     Rollback(rollback::RollbackArgs),
+    #[command(name = "warm-up")]
+    WarmUp(Box<warm_up::WarmUpArgs>),
     Forget(Box<forget::ForgetArgs>),
     Prune(prune::PruneArgs),
     Undelete(undelete::UndeleteArgs),
@@ -104,6 +108,7 @@ impl Command {
             Self::Restore(args) => restore::run(*args, context),
             Self::Recover(args) => recover::run(&args, context),
             Self::Rollback(args) => rollback::run(&args, context),
+            Self::WarmUp(args) => warm_up::run(&args, context),
             Self::Forget(args) => forget::run(&args, context),
             Self::Prune(args) => prune::run(&args, context),
             Self::Undelete(args) => undelete::run(&args, context),

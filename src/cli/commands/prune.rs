@@ -64,6 +64,10 @@ pub(crate) struct PruneHow {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_repack: Option<u64>,
 
+    /// Also write anew packs that are in cold storage; they have to be warmed up before
+    #[arg(long)]
+    repack_cold: bool,
+
     /// Also write anew what is sealed with keys that are not current any more
     #[arg(long)]
     repack_old_keys: bool,
@@ -124,6 +128,7 @@ impl PruneHow {
             options.max_unused = max_unused;
         }
         options.max_repack = self.max_repack;
+        options.repack_cold = self.repack_cold;
         options.reseal_old_epochs = self.repack_old_keys;
         options.accept_history = self.accept_history;
         options.ignore_lease = self.ignore_lease;
@@ -249,6 +254,9 @@ fn tell_report(report: &PruneReport, context: &Context) -> Result<()> {
         |tally: &Tally| format!("{} ({})", plural(tally.packs, "pack"), format_bytes(tally.bytes));
     if report.deleted.packs > 0 {
         out.line(format!("deleted    {}", shown(&report.deleted)))?;
+        if report.keeps_versions {
+            out.line("           storage keeps them as old versions, until a rule of its own removes those")?;
+        }
     }
     if report.plan.repack.packs > 0 {
         let from = shown(&report.plan.repack);
@@ -265,12 +273,23 @@ fn tell_report(report: &PruneReport, context: &Context) -> Result<()> {
     if report.retained.packs > 0 {
         let packs = shown(&report.retained);
         out.line(format!("retained   {packs} that storage refuses to delete; nothing uses them"))?;
+        if let Some(until) = report.retained_until {
+            let (first, last) = (local_ms(until.first_ms), local_ms(until.last_ms));
+            out.line(format!(
+                "           it keeps the first of them until {first}, the last until {last}"
+            ))?;
+        }
+        out.line("           the next prune tries again")?;
     }
     if report.plan.young.packs > 0 {
         let packs = shown(&report.plan.young);
         out.line(format!("kept       {packs} for now, until the grace is over"))?;
     }
-    if report.deleted.packs + report.plan.repack.packs + report.condemned.packs == 0 {
+    if report.retained_others > 0 && report.retained.packs == 0 {
+        out.line("retained   old records: storage refuses to delete them, and nothing uses them")?;
+    }
+    let done = [&report.deleted, &report.plan.repack, &report.condemned, &report.retained];
+    if done.iter().all(|tally| tally.packs == 0) {
         out.line("nothing to do")?;
     }
     waits(&report.plan.waits, report.plan.finish_ms, context)

@@ -63,6 +63,7 @@ enum RepoCommand {
     Stats(StatsArgs),
     Rekey(super::rekey::RekeyArgs),
     Probe(super::probe::ProbeArgs),
+    Retain(super::retain::RetainArgs),
 }
 
 /// Make a new repository
@@ -169,6 +170,7 @@ pub(super) fn run(args: RepoArgs, context: &Context) -> Result<Finish> {
         RepoCommand::Stats(_) => stats(context),
         RepoCommand::Rekey(args) => super::rekey::run(&args, context),
         RepoCommand::Probe(args) => super::probe::run(&args, context),
+        RepoCommand::Retain(args) => super::retain::run(&args, context),
     }
 }
 

@@ -2,6 +2,7 @@
 //! depends on when it is stopped or what else runs.
 
 mod failures;
+mod locked;
 mod meanwhile;
 
 use larder::error::Result;

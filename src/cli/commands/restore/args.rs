@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::commands::shared::FilterArgs;
+use crate::cli::commands::warm_up::HowArgs;
 use crate::error::Result;
 use crate::restore::{Asker, Overwrite, OwnerPolicy, RestoreOptions, SparsePolicy, VerifyBefore};
 use crate::tree::parse_path;
@@ -106,6 +107,13 @@ pub(crate) struct RestoreArgs {
     /// What becomes of long runs of zeros
     #[arg(long, value_name = "HOW", default_value = "as-recorded")]
     pub(super) sparse: SparseArg,
+
+    /// Ask for what is in cold storage first, and wait until it is there
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) warm_up: bool,
+
+    #[command(flatten)]
+    pub(super) how: HowArgs,
 
     #[command(flatten)]
     pub(super) filter: FilterArgs,

@@ -11,14 +11,15 @@ use std::time::Instant;
 
 use crate::cli::Finish;
 use crate::cli::commands::shared::{Chosen, snapshot_name};
+use crate::cli::commands::warm_up;
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
 use crate::cli::select::{roots, warn_of_bad};
 use crate::error::{Error, Result};
-use crate::manager::{Point, RecoveryManager, RecoveryRequest};
+use crate::manager::{Point, RecoveryManager, RecoveryRequest, refuse_cold};
 use crate::model::entry::is_within;
 use crate::repository::Snapshot;
-use crate::restore::{RestoreOptions, VerifyBefore};
+use crate::restore::{RestoreOptions, VerifyBefore, needed_packs};
 
 use shown::{Done, Room, Summary};
 
@@ -28,6 +29,7 @@ pub(super) fn run(args: RestoreArgs, context: &Context) -> Result<Finish> {
     let manager = RecoveryManager::new(context.manager(context.open()?)?);
     let chosen = choose(&args, &manager, context)?;
     let options = args.options(chosen.path, asker)?;
+    reach_cold(&args, &manager, &chosen.snapshot, &options, context)?;
     let start = Instant::now();
     let display = Display::start(out, Job::Restore);
     if let Some((entries, bytes)) = expected(&chosen.snapshot, &options) {
@@ -57,6 +59,34 @@ pub(super) fn run(args: RestoreArgs, context: &Context) -> Result<Finish> {
         shown::print(&summary, &request, context)?;
     }
     Ok(Finish::with_failed(done.report.failed))
+}
+
+/// Asks for what cannot be read at once, or says that it has to be asked for.
+fn reach_cold(
+    args: &RestoreArgs,
+    manager: &RecoveryManager,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    context: &Context,
+) -> Result<()> {
+    let repository = manager.manager().repository();
+    let runtime = context.quiet_runtime();
+    let packs = || needed_packs(repository, snapshot, options, &runtime);
+    if !args.warm_up {
+        if args.dry_run {
+            return Ok(());
+        }
+        return refuse_cold(repository, packs, "`larder restore --warm-up`", &runtime);
+    }
+    let (by, wait) = (args.how.by()?, args.how.wait(repository)?);
+    let report = warm_up::ask(repository, &packs()?, &by, Some(wait), false, context)?;
+    match report {
+        Some(report) if report.missing.packs > 0 => Err(Error::Refused {
+            what: format!("{} packs are still not there", report.missing.packs),
+            hint: "run this again: what was asked for is not asked for twice".into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn recover(manager: &RecoveryManager, request: &RecoveryRequest) -> Result<Done> {

@@ -26,6 +26,7 @@ impl View {
                     | Phase::SalvagingPacks
                     | Phase::Repacking
                     | Phase::Removing
+                    | Phase::WarmingUp
             )
         );
         let is_objects = matches!(job, Job::Check | Job::Repair | Job::Prune);

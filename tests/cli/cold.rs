@@ -1,0 +1,54 @@
+//! Retention and cold storage, as far as folders tell: messages, arguments, commands of the user's.
+
+use crate::support::{Person, person_with_data};
+
+/// Runs a line that fails with this code, and returns what it said.
+#[track_caller]
+fn fails(person: &Person, code: i32, line: &str) -> String {
+    let said = person.run(line);
+    assert_eq!(said.code, code, "`{line}`: {}{}", said.stdout, said.stderr);
+    said.stderr
+}
+
+#[test]
+fn what_has_no_locks_says_so() {
+    let person = person_with_data();
+    person.ok("-r repo snapshot data");
+    let said = fails(&person, 2, "-r repo repo retain --for 30d");
+    assert!(said.contains("cannot keep objects from being deleted"), "{said}");
+    assert!(said.contains("default retention"), "{said}");
+    for wrong in ["", "--for", "--until 2001-01-01", "--for 0s", "--for 3d --mode soft"] {
+        fails(&person, 2, &format!("-r repo repo retain {wrong}"));
+    }
+}
+
+#[test]
+fn a_command_warms_up_what_a_restore_needs() {
+    let person = person_with_data();
+    // Small files lie in pages, which are never cold.
+    person.write("data/large", (0..40_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
+    person.ok("-r repo snapshot data");
+    let said = fails(&person, 2, "-r repo warm-up latest --wait");
+    assert!(said.contains("--warm-up-wait"), "{said}");
+    let said = fails(&person, 2, "-r repo warm-up latest");
+    assert!(said.contains("--warm-up-command"), "{said}");
+    let said = fails(&person, 2, "-r repo warm-up latest --warm-up-command true");
+    assert!(said.contains("{name}"), "{said}");
+    fails(&person, 1, "-r repo warm-up latest:nothing/there --dry-run");
+    fails(&person, 2, "-r repo warm-up latest --all");
+    let said = person.ok("-r repo warm-up latest --dry-run");
+    assert!(said.contains("needed   <number> packs") && !said.contains("asked"), "{said}");
+
+    // Words without spaces, as lines of these tests are cut at them.
+    let command = "--warm-up-command cat<{file}>>asked --warm-up-wait 0s";
+    let said = person.ok(&format!("-r repo warm-up latest {command}"));
+    assert!(said.contains("asked    for") && said.contains("can be read now"), "{said}");
+    let said = person.ok(&format!("-r repo restore latest --target back --warm-up {command}"));
+    assert!(said.contains("restored"), "{said}");
+    let asked = std::fs::read_to_string(person.path("asked")).expect("the command ran");
+    let lines: Vec<&str> = asked.lines().collect();
+    assert_eq!(lines.len(), 2, "{asked}");
+    assert!(lines.iter().all(|line| line.starts_with("data/")), "{asked}");
+    let said = fails(&person, 1, "-r repo warm-up latest --warm-up-command false<{file}");
+    assert!(said.contains("the warm-up command"), "{said}");
+}
