@@ -55,7 +55,8 @@
 //!   and files, without an idea of repositories;
 //! - [`repository`]: keys, packs, index, snapshots;
 //! - [`tree`], [`source`]: a snapshot, a live folder;
-//! - [`archive`], [`restore`], [`retention`], [`verify`], [`repair`]: one operation each;
+//! - [`archive`], [`restore`], [`retention`], [`verify`], [`repair`], [`mirror`]: one
+//!   operation each;
 //! - [`manager`]: the front door ([`manager::BackupManager`], [`manager::RecoveryManager`]) with an
 //!   example for each method, and what combines operations;
 //! - [`cli`]: the command line.
@@ -72,6 +73,7 @@ pub mod error;
 pub mod format;
 pub mod fsmeta;
 pub mod manager;
+pub mod mirror;
 pub mod model;
 pub mod prune;
 pub mod repair;

@@ -41,6 +41,18 @@ impl ListedPacks {
     }
 }
 
+impl FromIterator<(ObjectHash, (u64, PackType))> for ListedPacks {
+    fn from_iter<I: IntoIterator<Item = (ObjectHash, (u64, PackType))>>(packs: I) -> Self {
+        let flag = |pack_type| if pack_type == PackType::Meta { META } else { 0 };
+        let packs = packs.into_iter();
+        let mut listed: Vec<(ObjectHash, u64)> =
+            packs.map(|(hash, (len, pack_type))| (hash, len & !META | flag(pack_type))).collect();
+        listed.sort_unstable();
+        listed.dedup_by_key(|(hash, _)| *hash);
+        Self(listed)
+    }
+}
+
 fn unpack(packed: u64) -> (u64, PackType) {
     (packed & !META, if packed & META == 0 { PackType::Data } else { PackType::Meta })
 }

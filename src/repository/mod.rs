@@ -55,6 +55,7 @@ pub use log::{
     Author, Breach, Forgotten, HeadCode, NewSnapshot, Record, RemovedRecords, Says, Snapshot,
     SnapshotList,
 };
+pub(crate) use object::{check_hash, hash_in_name};
 pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
 pub use reader::{Reader, SegmentKey};

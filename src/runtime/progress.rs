@@ -37,6 +37,12 @@ pub enum Phase {
     Retaining,
     /// Waiting for objects that cannot be read at once.
     WarmingUp,
+    /// Listing two places and comparing them.
+    Comparing,
+    /// Copying objects from one place to another.
+    Copying,
+    /// Replacing what is damaged or missing.
+    Healing,
 }
 
 impl Phase {
@@ -58,6 +64,9 @@ impl Phase {
         Self::Removing,
         Self::Retaining,
         Self::WarmingUp,
+        Self::Comparing,
+        Self::Copying,
+        Self::Healing,
     ];
 
     /// Its name in JSON.
@@ -79,6 +88,9 @@ impl Phase {
             Self::Removing => "removing",
             Self::Retaining => "retaining",
             Self::WarmingUp => "warming_up",
+            Self::Comparing => "comparing",
+            Self::Copying => "copying",
+            Self::Healing => "healing",
         }
     }
 
@@ -101,6 +113,9 @@ impl Phase {
             Self::Removing => "removing",
             Self::Retaining => "extending retentions",
             Self::WarmingUp => "waiting for cold storage",
+            Self::Comparing => "comparing what is there",
+            Self::Copying => "copying objects",
+            Self::Healing => "healing",
         }
     }
 }

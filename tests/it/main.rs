@@ -16,6 +16,7 @@ mod forgetting;
 mod history;
 mod kill;
 mod leaks;
+mod mirror;
 mod opening;
 mod property;
 mod prune;

@@ -88,7 +88,14 @@ impl Counters {
 
     pub(crate) fn enter(&self, phase: Phase) {
         // These come after other work, and are counted anew.
-        if matches!(phase, Phase::CheckingData | Phase::Repacking | Phase::Removing) {
+        if matches!(
+            phase,
+            Phase::CheckingData
+                | Phase::Repacking
+                | Phase::Removing
+                | Phase::Copying
+                | Phase::Healing
+        ) {
             self.complete.store(false, Relaxed);
             let counters = [
                 &self.expected_entries,

@@ -49,6 +49,8 @@ pub(crate) enum Job {
     Repair,
     /// Packs are packed anew and removed.
     Prune,
+    /// Objects are copied between places and compared.
+    Mirror,
 }
 
 impl Job {
@@ -57,6 +59,7 @@ impl Job {
         match self {
             Self::Backup | Self::Repair | Self::Prune => "stored",
             Self::Restore | Self::Check => "fetched",
+            Self::Mirror => "copied",
         }
     }
 
@@ -64,7 +67,9 @@ impl Job {
     fn shown(self, path: &[u8]) -> String {
         match self {
             Self::Backup | Self::Restore => shown_path(path),
-            Self::Check | Self::Repair | Self::Prune => escape_bytes(path).into_owned(),
+            Self::Check | Self::Repair | Self::Prune | Self::Mirror => {
+                escape_bytes(path).into_owned()
+            }
         }
     }
 }

@@ -30,7 +30,11 @@ impl View {
             )
         );
         let is_objects = matches!(job, Job::Check | Job::Repair | Job::Prune);
-        let noun = if is_objects && is_packs { "packs" } else { "entries" };
+        let noun = match job {
+            Job::Mirror => "objects",
+            _ if is_objects && is_packs => "packs",
+            _ => "entries",
+        };
         let more = if reading.complete { "" } else { "+" };
         let mut parts = Vec::new();
         if reading.expected_bytes > 0 || reading.done_bytes > 0 {

@@ -1,0 +1,25 @@
+//! Copies of a repository at other places: [`sync`] makes them complete, [`scrub`] proves them,
+//! [`heal`] puts right what is damaged or missing at one place from another.
+//!
+//! Objects never change and are named by their hash, so a mirror is complete when the names are
+//! there, and none of this needs a key. What only the holder of a key knows comes in as plain
+//! data: names that a mirror is to let go of, names that must be there.
+//!
+//! On a mirror are keys, configuration, packs, index and records. What says who is at work at the
+//! primary (`sessions/`, `gc/`, `mirrors/`) is not: it would go stale there, and without it a mirror
+//! is a state that the repository may be found in at any time.
+//!
+//! Not here: writing to several places in one run (`storage`), which mirrors a repository has
+//! (`repository`).
+
+mod contents;
+mod fetch;
+mod object;
+mod plan;
+mod report;
+mod sync;
+mod work;
+
+pub use contents::repository_at;
+pub use report::{BadObject, Count};
+pub use sync::{SyncOptions, SyncReport, sync};
