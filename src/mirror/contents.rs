@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::object::{Flaw, Kind, prove};
 use super::report::Count;
 use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::key_slot::KeySlot;
 use crate::format::repo::RepoRecord;
-use crate::model::RepoId;
-use crate::repository::{ListedPacks, pack_name};
+use crate::model::{ObjectHash, RepoId};
+use crate::repository::{ListedPacks, check_hash, hash_in_name, pack_name};
 use crate::storage::{ObjectMeta, Storage};
 
 /// No `repo` object is longer.
@@ -97,6 +98,33 @@ pub fn repository_at(storage: &dyn Storage) -> Result<RepoId> {
     Ok(RepoRecord::decode(&bytes, storage.location())?.repo_id)
 }
 
+/// Which repository a place holds: what a whole key slot says, which proves itself by its name,
+/// else what `repo` says. `None` if neither can be read.
+///
+/// # Errors
+/// The storage's, if it could not be asked.
+pub(super) fn identity(storage: &dyn Storage, contents: &Contents) -> Result<Option<RepoId>> {
+    let slots = contents.others.values().filter(|meta| Kind::of(&meta.name) == Kind::Key);
+    for meta in slots.take(LOOKS) {
+        let id = storage.get(&meta.name, meta.len).map_err(Error::from).and_then(|bytes| {
+            let hash = hash_in_name(&meta.name).unwrap_or(ObjectHash([0; 32]));
+            check_hash(&bytes, hash, &meta.name)?;
+            Ok(KeySlot::decode(&bytes, &meta.name)?.repo_id)
+        });
+        match id {
+            Ok(id) => return Ok(Some(id)),
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match repository_at(storage) {
+        Ok(id) => Ok(Some(id)),
+        Err(Error::RepositoryMissing { .. }) => Ok(None),
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Refuses a place that holds anything but this repository, whole or begun.
 ///
 /// # Errors
@@ -114,14 +142,11 @@ pub(super) fn check_is_of(
             "a mirror is a folder, bucket or share of its own, empty or a mirror of this repository",
         ))
     };
-    if contents.has_repo() {
-        match repository_at(storage) {
-            Ok(found) if found == repo_id => return Ok(()),
-            Ok(_) => return refused("holds another repository"),
-            // Its objects say whose they are.
-            Err(error) if error.is_damage() => {}
-            Err(error) => return Err(error),
-        }
+    match identity(storage, contents)? {
+        Some(found) if found == repo_id => return Ok(()),
+        Some(_) => return refused("holds another repository"),
+        // Its objects say whose they are.
+        None => {}
     }
     let looked: Vec<(String, u64)> = contents.names().take(LOOKS).collect();
     for (name, len) in &looked {

@@ -13,13 +13,20 @@
 //! (`repository`).
 
 mod contents;
+mod examine;
 mod fetch;
+mod heal;
+mod needed;
 mod object;
 mod plan;
 mod report;
+mod scrub;
 mod sync;
 mod work;
 
 pub use contents::repository_at;
+pub use heal::{HealOptions, HealReport, Healed, heal};
+pub use needed::Needed;
 pub use report::{BadObject, Count};
+pub use scrub::{ScrubOptions, ScrubReport, scrub};
 pub use sync::{SyncOptions, SyncReport, sync};

@@ -10,6 +10,7 @@ use crate::format::pack::PackType;
 use crate::format::repo::RepoRecord;
 use crate::model::{ObjectHash, RepoId};
 use crate::repository::{LAYOUT, check_hash, hash_in_name, pack_name};
+use crate::storage::probe::PROBE_FOLDER;
 
 /// What an object is to whoever copies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,8 +30,8 @@ pub(super) enum Kind {
     Foreign,
 }
 
-/// Folders whose objects are about the work at one place.
-const PASSING: [&str; 3] = ["sessions", "gc", "mirrors"];
+/// Folders whose objects are about the work at one place, or were left by a look at it.
+const PASSING: [&str; 4] = ["sessions", "gc", "mirrors", PROBE_FOLDER];
 
 impl Kind {
     /// By its name alone.
@@ -103,7 +104,12 @@ impl fmt::Display for Flaw {
 pub(super) fn prove(name: &str, bytes: &[u8], repo_id: RepoId) -> Result<(), Flaw> {
     let kind = Kind::of(name);
     let is_ours = if kind == Kind::Repo {
-        RepoRecord::decode(bytes, name)?.repo_id == repo_id
+        let record = RepoRecord::decode(bytes, name)?;
+        let as_made = RepoRecord::new(record.repo_id, record.created_ms, record.suite);
+        if as_made.encode() != bytes {
+            return Err(Flaw::Damaged("it holds more or other than it was made with".into()));
+        }
+        record.repo_id == repo_id
     } else {
         let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "its name is foreign"))?;
         check_hash(bytes, hash, name)?;

@@ -12,13 +12,13 @@ use serde::Serialize;
 
 use super::contents::{Contents, check_is_of, repository_at};
 use super::fetch::{Fetcher, Found};
-use super::object::{Kind, type_of};
+use super::object::{Kind, prove, type_of};
 use super::plan::{Lack, Plan};
 use super::report::{BadObject, Count};
+use super::scrub::repo_flaw;
 use super::work::{Budget, for_each, threads};
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
-use crate::format::repo::RepoRecord;
 use crate::model::RepoId;
 use crate::runtime::{Phase, Runtime};
 use crate::storage::{PutMode, SharedStorage, Storage};
@@ -280,13 +280,11 @@ impl Copier<'_> {
 
     /// Puts `repo` where there is none, or a damaged one.
     fn repo(&self, there: &Contents, repo_id: RepoId) -> Result<()> {
-        if there.has_repo() && repository_at(self.target).is_ok_and(|found| found == repo_id) {
+        if there.has_repo() && repo_flaw(self.target, repo_id)?.is_none() {
             return Ok(());
         }
         let bytes = self.fetcher.repo()?;
-        if RepoRecord::decode(&bytes, self.fetcher.source.location())?.repo_id != repo_id {
-            return Err(Error::damaged("repo", "it changed while it was copied"));
-        }
+        prove("repo", &bytes, repo_id).map_err(|flaw| Error::damaged("repo", flaw))?;
         self.target.put("repo", &[&bytes], PutMode::Replace)?;
         Ok(())
     }

@@ -12,6 +12,7 @@ mod place;
 mod recovery_point;
 mod schedule;
 mod strategy;
+mod subset;
 mod units;
 
 pub use acl::{ACL_ACCESS, ACL_DEFAULT, Acl, AclText, AclWho};
@@ -26,4 +27,5 @@ pub use place::{MirrorPolicy, Place, PlaceRole, Places};
 pub use recovery_point::{RecoveryPoint, TEMPLATE_IDS_MAX};
 pub use schedule::BackupSchedule;
 pub use strategy::BackupStrategy;
+pub use subset::Subset;
 pub use units::{format_bytes, format_duration, parse_bytes};

@@ -22,8 +22,9 @@ mod pick;
 mod records;
 mod report;
 
+pub use crate::model::Subset;
 pub use hits::{HitFile, HitPart, HitRange, HitSnapshot, Hits, hits};
-pub use options::{CheckOptions, ReadData, Subset};
+pub use options::{CheckOptions, ReadData};
 pub use report::{CheckReport, Checked, Finding, Severity};
 
 use crate::error::{Error, Result};

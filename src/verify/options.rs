@@ -1,10 +1,8 @@
 //! What a check takes.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BackupId, parse_bytes};
+use crate::model::{BackupId, Subset};
 use crate::repository::HeadCode;
 
 /// How one check behaves. `Default` is what the command line does with no flags.
@@ -48,23 +46,6 @@ pub enum ReadData {
     Subset(Subset),
 }
 
-/// Which packs a partial check reads.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Subset {
-    /// Packs drawn at random, this many percent of the bytes (above 0, up to 100).
-    Percent(f64),
-    /// Part `number` of `parts`, by the packs' names: all parts together are all packs.
-    Part {
-        /// 1 to `parts`.
-        number: u32,
-        /// Into how many parts the packs are divided.
-        parts: u32,
-    },
-    /// Packs drawn at random, this many bytes.
-    Bytes(u64),
-}
-
 impl ReadData {
     /// What to pick, `None` if nothing is read.
     pub(super) fn subset(self) -> Option<Subset> {
@@ -72,30 +53,6 @@ impl ReadData {
             Self::None => None,
             Self::All => Some(Subset::Part { number: 1, parts: 1 }),
             Self::Subset(subset) => Some(subset),
-        }
-    }
-}
-
-/// Reads `5%`, `1/7` or a size such as `2G`.
-impl FromStr for Subset {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not like `5%`, `1/7` or `2G`");
-        if let Some(percent) = text.strip_suffix('%') {
-            let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
-            let fits = percent > 0.0 && percent <= 100.0;
-            return if fits { Ok(Self::Percent(percent)) } else { Err(wrong()) };
-        }
-        if let Some((number, parts)) = text.split_once('/') {
-            let number = number.trim().parse().map_err(|_| wrong())?;
-            let parts = parts.trim().parse().map_err(|_| wrong())?;
-            let fits = (1..=parts).contains(&number);
-            return if fits { Ok(Self::Part { number, parts }) } else { Err(wrong()) };
-        }
-        match parse_bytes(text).map_err(|_| wrong())? {
-            0 => Err(wrong()),
-            bytes => Ok(Self::Bytes(bytes)),
         }
     }
 }

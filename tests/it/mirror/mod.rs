@@ -1,5 +1,7 @@
 //! Mirrors: complete after a sync, valid at every moment of one, healed from any whole copy.
 
+mod heal;
+mod scrub;
 mod sync;
 
 use std::sync::Arc;
