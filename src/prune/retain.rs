@@ -5,7 +5,6 @@
 //! gets more time; garbage is left to expire, or storage would never shrink.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
@@ -13,7 +12,7 @@ use super::options::{PruneOptions, Tally};
 use super::survey::Survey;
 use super::times::Times;
 use super::weigh::Standing;
-use crate::error::{Error, Result, StorageError, StorageErrorKind};
+use crate::error::{Error, Explained, Result, StorageError, StorageErrorKind};
 use crate::repository::Repository;
 use crate::runtime::{Phase, Runtime};
 use crate::storage::{LockMode, LockSettings, ObjectLock, Retention, in_parallel};
@@ -59,7 +58,7 @@ pub struct RetainReport {
 ///
 /// # Errors
 /// [`Error::Usage`] if storage has no object lock. [`Error::Refused`] and [`Error::History`] if
-/// nobody can say what is needed, and if the key may not extend. [`Error::Cancelled`], and
+/// nobody can say what is needed. [`Error::Cancelled`], and
 /// storage's.
 pub fn retain(
     repository: &Repository,
@@ -82,17 +81,15 @@ pub fn retain(
     runtime.progress.expect(objects.len() as u64, 0);
     runtime.progress.expect_no_more();
     let mode = settings.default.map_or(LockMode::Governance, |default| default.mode);
-    let extended = AtomicUsize::new(0);
     for batch in objects.chunks(BATCH) {
         runtime.cancel.check()?;
         let done = in_parallel(&**repository.storage(), batch, |object| {
             let done = extend(lock, &object.name, how, mode);
             runtime.progress.done(1, 0);
-            extended.fetch_add(usize::from(matches!(done, Ok(Done::Extended))), Ordering::Relaxed);
             done
         });
         for (object, done) in batch.iter().zip(done) {
-            match done.map_err(|error| explained(error, &extended))? {
+            match done.map_err(explained)? {
                 Done::Enough => report.enough += 1,
                 Done::Gone => report.gone += 1,
                 Done::Extended => {
@@ -120,7 +117,7 @@ fn lock_of(repository: &Repository) -> Result<(&dyn ObjectLock, LockSettings)> {
     let lock = repository.storage().object_lock().ok_or_else(|| {
         none(format!("`{location}` is on storage that cannot keep objects from being deleted"))
     })?;
-    let settings = lock.settings()?;
+    let settings = lock.settings().map_err(explained)?;
     match settings.object_lock {
         true => Ok((lock, settings)),
         false => Err(none(format!("the bucket of `{location}` has no object lock"))),
@@ -192,17 +189,19 @@ fn extend(
     }
 }
 
-fn explained(error: StorageError, extended: &AtomicUsize) -> Error {
+/// A service only says that it is not allowed; this says what would allow it.
+fn explained(error: StorageError) -> Error {
     if error.kind != StorageErrorKind::Denied {
         return error.into();
     }
-    let before = extended.load(Ordering::Relaxed);
-    Error::Refused {
-        what: format!(
-            "the key may not extend retentions ({before} objects were extended): {error}"
+    let source = Explained {
+        text: format!("these keys may not do that ({})", error.source),
+        hint: Some(
+            "it takes the rights s3:GetObjectRetention and s3:PutObjectRetention, and \
+             s3:BypassGovernanceRetention to make `governance` into `compliance`; keep such keys \
+             away from machines that back up. What was extended stays so, run it again"
+                .into(),
         ),
-        hint: "use a key with the rights s3:GetObjectRetention, s3:PutObjectRetention and \
-               s3:GetBucketObjectLockConfiguration, from a machine that does not back up"
-            .into(),
-    }
+    };
+    StorageError { source: source.into(), ..error }.into()
 }

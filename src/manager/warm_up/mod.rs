@@ -115,7 +115,7 @@ pub fn look(repository: &Repository, packs: &[NeededPack], runtime: &Runtime) ->
 /// helps nobody. `what` is the command that asks for them.
 ///
 /// # Errors
-/// [`Error::Refused`], and as [`look`].
+/// [`Error::Untouched`], and as [`look`].
 pub fn refuse_cold(
     repository: &Repository,
     packs: impl FnOnce() -> Result<Vec<NeededPack>>,
@@ -136,7 +136,7 @@ pub fn refuse_cold(
         all if all == unreadable.packs => "they were asked for and are not there yet".to_owned(),
         some => format!("{some} of them were asked for and are not there yet"),
     };
-    Err(Error::Refused {
+    Err(Error::Untouched {
         what: format!(
             "{} of the {} packs that are needed ({bytes}) are in cold storage and cannot be read \
              at once; {coming}",

@@ -81,7 +81,7 @@ fn reach_cold(
     let (by, wait) = (args.how.by()?, args.how.wait(repository)?);
     let report = warm_up::ask(repository, &packs()?, &by, Some(wait), false, context)?;
     match report {
-        Some(report) if report.missing.packs > 0 => Err(Error::Refused {
+        Some(report) if report.missing.packs > 0 => Err(Error::Untouched {
             what: format!("{} packs are still not there", report.missing.packs),
             hint: "run this again: what was asked for is not asked for twice".into(),
         }),

@@ -1,16 +1,24 @@
 //! S3: AWS and everything that speaks its protocol, Backblaze B2 among them.
 
+mod answers;
 mod bucket;
 mod credentials;
+mod extras;
 mod region;
+mod signed;
+mod storage;
 
 use std::sync::Arc;
 
 use opendal::{Operator, services};
 
 use self::bucket::Bucket;
+use self::extras::Extras;
+use self::signed::Requests;
+use self::storage::S3Storage;
 use super::ServiceLocation;
 use crate::error::{Error, Result};
+use crate::storage::archive::is_archive_class;
 use crate::storage::http::Http;
 use crate::storage::{Connection, OpendalStorage, SharedStorage};
 
@@ -23,6 +31,7 @@ const OPTIONS: &[&str] = &[
     "role_arn",
     "anonymous",
     "storage_class",
+    "data_class",
     "checksum",
     "encryption",
     "kms_key",
@@ -69,18 +78,45 @@ fn open(
     let http = Http::new(connection)?;
     let bucket = find(location, connection, &http)?;
     let part_len = part_len(location)?;
-    let operator = operator(location, &bucket, &http)?;
-    let storage = OpendalStorage::new(operator, location.to_string(), CONCURRENCY);
-    Ok(Arc::new(storage.over_http(http).in_parts(part_len)))
+    let operator = operator(location, &bucket, &http, storage_class(location)?)?;
+    let shown = location.to_string();
+    let over = |operator| {
+        let storage = OpendalStorage::new(operator, shown.clone(), CONCURRENCY);
+        storage.over_http(http.clone()).in_parts(part_len)
+    };
+    let data_class = location.option("data_class");
+    let packs = data_class.map(|class| self::operator(location, &bucket, &http, class));
+    let extras = Requests::new(&bucket, &http, shown.clone())
+        .map(|requests| Extras::new(requests, shown.clone(), data_class));
+    Ok(Arc::new(S3Storage::new(over(operator), packs.transpose()?.map(over), extras)))
 }
 
-fn operator(location: &ServiceLocation, bucket: &Bucket, http: &Http) -> Result<Operator> {
+/// The storage class of everything that is no pack of data.
+fn storage_class(location: &ServiceLocation) -> Result<&str> {
+    let class = location.option("storage_class").unwrap_or_default();
+    match is_archive_class(class) {
+        false => Ok(class),
+        true => Err(Error::usage_hint(
+            format!(
+                "objects in `{class}` cannot be read at once, and a repository has some that must be"
+            ),
+            format!("write `data_class={class}`: packs of data alone get that class then"),
+        )),
+    }
+}
+
+fn operator(
+    location: &ServiceLocation,
+    bucket: &Bucket,
+    http: &Http,
+    class: &str,
+) -> Result<Operator> {
     let mut service = services::S3::default()
         .bucket(&bucket.name)
         .endpoint(&bucket.endpoint)
         .region(&bucket.region)
         .root(&format!("/{}", bucket.root))
-        .default_storage_class(location.option("storage_class").unwrap_or_default());
+        .default_storage_class(class);
     if bucket.is_virtual_host {
         service = service.enable_virtual_host_style();
     }
