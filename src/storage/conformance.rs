@@ -32,21 +32,38 @@ pub fn conformance(make: impl Fn() -> SharedStorage) {
     conformance_at(Scale::default(), make);
 }
 
+/// What a service is known not to do. Tests of it look whether that is still so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exceptions {
+    /// `CreateOnce` replaces what is there.
+    pub creates_again: bool,
+    /// To delete `a/b` deletes the object `a`.
+    pub deletes_above: bool,
+}
+
 /// Tries everything at this scale. `make` gives empty storage.
 pub fn conformance_at(scale: Scale, make: impl Fn() -> SharedStorage) {
+    conformance_but(scale, Exceptions::default(), make);
+}
+
+/// The same, but for what the service does not do.
+pub fn conformance_but(scale: Scale, but: Exceptions, make: impl Fn() -> SharedStorage) {
+    if !but.creates_again {
+        names_are_taken_once(&*make());
+        one_creator_wins(&*make(), scale.exclusive);
+    }
     reads_give_what_was_written(&*make());
     lengths_are_capped(&*make());
-    what_is_missing_is_missing(&*make());
+    what_is_missing_is_missing(&*make(), !but.deletes_above);
     folders_are_no_objects(&*make());
     names_are_checked(&*make());
     parts_are_joined(&*make());
-    second_writes_follow_their_mode(&*make());
+    content_can_be_written_again(&*make());
     wrong_bytes_are_replaced(&*make());
     deleted_objects_are_gone(&*make());
     listings_are_whole(&*make());
     listings_allow_calls(&*make());
     many_objects_are_listed(&*make(), scale.objects);
-    one_creator_wins(&*make(), scale.exclusive);
     readers_see_whole_objects(&*make());
     assert!(make().concurrency() > 0, "some calls make sense");
 }
@@ -106,7 +123,7 @@ fn lengths_are_capped(storage: &dyn Storage) {
     assert_eq!(storage.get("b", 0).expect("nothing fits into nothing"), b"");
 }
 
-fn what_is_missing_is_missing(storage: &dyn Storage) {
+fn what_is_missing_is_missing(storage: &dyn Storage, deletes_below: bool) {
     let missing = Some(StorageErrorKind::Missing);
     put(storage, "data/00/a", b"x");
     for name in ["b", "data/00/b", "data/01/a", "c/d/e", "data/00/a/b"] {
@@ -114,7 +131,9 @@ fn what_is_missing_is_missing(storage: &dyn Storage) {
         assert_eq!(kind(storage.get_range(name, 0, &mut [0; 1])), missing, "{name}");
         assert_eq!(kind(storage.get_range(name, 0, &mut [])), missing, "{name}");
         assert_eq!(kind(storage.head(name)), missing, "{name}");
-        assert_eq!(kind(storage.delete(name)), None, "{name}");
+        if deletes_below || name != "data/00/a/b" {
+            assert_eq!(kind(storage.delete(name)), None, "{name}");
+        }
     }
     assert_eq!(names(storage, ""), ["data/00/a"]);
 }
@@ -193,14 +212,20 @@ fn parts_are_joined(storage: &dyn Storage) {
     assert!(get(storage, "many") == bytes, "they come back in order");
 }
 
-fn second_writes_follow_their_mode(storage: &dyn Storage) {
+fn names_are_taken_once(storage: &dyn Storage) {
     storage.put("once", &[b"first"], PutMode::CreateOnce).expect("a new name");
     let again = storage.put("once", &[b"other"], PutMode::CreateOnce);
     assert_eq!(kind(again), Some(StorageErrorKind::Exists));
     let again = storage.put("once", &[b""], PutMode::CreateOnce);
     assert_eq!(kind(again), Some(StorageErrorKind::Exists));
     assert_eq!(get(storage, "once"), b"first");
+    put(storage, "content", b"");
+    let over = storage.put("content", &[b"x"], PutMode::CreateOnce);
+    assert_eq!(kind(over), Some(StorageErrorKind::Exists));
+    assert_eq!(names(storage, ""), ["content", "once"]);
+}
 
+fn content_can_be_written_again(storage: &dyn Storage) {
     put(storage, "content", b"same");
     put(storage, "content", b"same");
     assert_eq!(get(storage, "content"), b"same");
@@ -209,9 +234,7 @@ fn second_writes_follow_their_mode(storage: &dyn Storage) {
     assert_eq!(get(storage, "content"), b"longer");
     put(storage, "content", b"");
     assert_eq!(get(storage, "content"), b"");
-    let over = storage.put("content", &[b"x"], PutMode::CreateOnce);
-    assert_eq!(kind(over), Some(StorageErrorKind::Exists));
-    assert_eq!(names(storage, ""), ["content", "once"]);
+    assert_eq!(names(storage, ""), ["content"]);
 }
 
 /// What heals damage: the same length is no reason to leave an object as it is.

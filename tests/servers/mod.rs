@@ -16,6 +16,7 @@
 
 mod apache;
 mod azurite;
+mod cluster;
 mod daemon;
 mod fake_gcs;
 mod http;
@@ -34,6 +35,7 @@ use larder::storage::{self, Access, Connection, Location, PutMode};
 
 pub(crate) use apache::Apache;
 pub(crate) use azurite::Azurite;
+pub(crate) use cluster::Cluster;
 pub(crate) use daemon::Daemon;
 pub(crate) use fake_gcs::FakeGcs;
 pub(crate) use http::{Request, Response};

@@ -22,7 +22,8 @@ pub(crate) struct Seaweed {
     _folder: TempDir,
 }
 
-const IDENTITIES: &str = r#"{"identities": [
+/// Keys and what they may do.
+pub(super) const IDENTITIES: &str = r#"{"identities": [
   {"name": "admin", "credentials": [{"accessKey": "adminkey", "secretKey": "adminsecret"}],
    "actions": ["Admin", "Read", "List", "Tagging", "Write"]},
   {"name": "reader", "credentials": [{"accessKey": "readerkey", "secretKey": "readersecret"}],
@@ -178,17 +179,21 @@ impl Server for Seaweed {
     }
 }
 
-/// Sockets with the numbers of its ports in their names, which it leaves.
 impl Drop for Seaweed {
     fn drop(&mut self) {
         self.daemon.kill();
-        for number in 0..5 {
-            for role in ["master", "filer", "volume", "s3", "admin"] {
-                for (kind, port) in [("", 0), ("-grpc", 10_000)] {
-                    let port = self.ports.get(number) + port;
-                    let socket = format!("/tmp/seaweedfs-{role}{kind}-{port}.sock");
-                    let _ = fs::remove_file(PathBuf::from(socket));
-                }
+        remove_sockets(&self.ports);
+    }
+}
+
+/// Removes the sockets with the numbers of ports in their names, which it leaves.
+pub(super) fn remove_sockets(ports: &Ports) {
+    for number in 0..6 {
+        for role in ["master", "filer", "volume", "s3", "admin"] {
+            for (kind, above) in [("", 0), ("-grpc", 10_000)] {
+                let port = ports.get(number) + above;
+                let socket = format!("/tmp/seaweedfs-{role}{kind}-{port}.sock");
+                let _ = fs::remove_file(PathBuf::from(socket));
             }
         }
     }

@@ -3,14 +3,25 @@
 //! One server start per test, so the tests are large. What a service does differently from the
 //! others stands in one table and is tested too.
 
+#[cfg(feature = "s3")]
+mod cluster;
 mod cold;
+mod cycle;
+mod machine;
 mod object_lock;
 mod program;
+#[cfg(feature = "s3")]
+mod racing;
 mod s3;
 #[allow(dead_code)]
 #[path = "../servers/mod.rs"]
 mod servers;
 mod servers_work;
+mod services;
 mod sftp;
 #[cfg(feature = "smb")]
 mod smb;
+mod suite;
+#[allow(dead_code, unused_imports)]
+#[path = "../support/mod.rs"]
+mod support;
