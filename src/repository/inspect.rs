@@ -4,7 +4,7 @@ use super::Repository;
 use super::generations::generation_in_name;
 use super::log::{decode_body, record_name};
 use super::object::{
-    OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
+    FOREIGN, OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
 };
 use super::slots::Standing;
 use super::unlock::load_slot;
@@ -42,7 +42,7 @@ impl Repository {
     /// [`Error::Damaged`], naming the object, and the storage's.
     pub fn inspect(&self, name: &str) -> Result<Inspected> {
         let (folder, file) = name.split_once('/').unwrap_or(("", name));
-        match folder {
+        let inspected = match folder {
             "" if file == "repo" => self.inspect_repo(),
             "keys" => self.inspect_slot(name),
             "keyring" => self.inspect_keyring(name),
@@ -52,6 +52,16 @@ impl Repository {
             "sessions" => self.inspect_session(name),
             "gc" => self.inspect_gc(name),
             _ => Ok(Inspected::Odd("it belongs to nothing in this format")),
+        };
+        match inspected {
+            // With the name of its own content, so it is whole: an `init` whose storage went away
+            // could not take it back.
+            Err(Error::Damaged { what, .. })
+                if what == FOREIGN && ["keys", "keyring", "config"].contains(&folder) =>
+            {
+                Ok(Inspected::Odd("a leftover of an `init` that failed: it opens nothing"))
+            }
+            inspected => inspected,
         }
     }
 

@@ -119,6 +119,9 @@ pub(crate) fn make_object(
     (object_hash(&[&object]), object)
 }
 
+/// What is wrong with an object of another repository.
+pub(super) const FOREIGN: &str = "it belongs to another repository";
+
 /// Reads an object's header and checks that it belongs to this repository.
 ///
 /// # Errors
@@ -131,7 +134,7 @@ pub(crate) fn check_header(
 ) -> Result<Header> {
     let header = Header::decode(object, name)?;
     if header.repo[..] != repo_id.0[..16] {
-        return Err(Error::damaged(name, "it belongs to another repository"));
+        return Err(Error::damaged(name, FOREIGN));
     }
     if header.suite != suite.number() {
         return Err(Error::damaged(name, "it is not encrypted as this repository is"));

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::object::{check_hash, hash_in_name};
+use super::object::{FOREIGN, check_hash, hash_in_name};
 use crate::crypto::{
     KdfParams, KeyFileSecret, RecoveryCode, RootKey, Secret, derive_password_key, open_slot_secret,
     slot_public_key, unwrap_root,
@@ -135,7 +135,7 @@ pub(super) fn load_slot(storage: &dyn Storage, name: &str, repo_id: RepoId) -> R
     check_hash(&bytes, hash, name)?;
     let slot = KeySlot::decode(&bytes, name)?;
     if slot.repo_id != repo_id {
-        return Err(Error::damaged(name, "it belongs to another repository"));
+        return Err(Error::damaged(name, FOREIGN));
     }
     Ok(slot)
 }

@@ -12,7 +12,11 @@ use zeroize::Zeroizing;
 use super::count::RequestCounter;
 use super::retry::{Notify, RetryPolicy};
 use super::throttle::{Pace, ThrottleHandle};
+use crate::error::{Error, Result};
 use crate::runtime::CancelToken;
+
+/// The variable that says how long a connection may move nothing.
+const NETWORK_TIMEOUT: &str = "LARDER_NETWORK_TIMEOUT";
 
 /// How a location is reached. Cheap to clone; `wrap.rs` says what becomes of each part.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +41,25 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// How long services may be silent: what [`Connection::timeouts`](Self#structfield.timeouts)
+    /// says, unless the environment or a profile says otherwise (`LARDER_NETWORK_TIMEOUT`, in
+    /// seconds without a byte).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no number of seconds.
+    pub fn patience(&self) -> Result<Timeouts> {
+        let Some(text) = self.access.get(NETWORK_TIMEOUT) else { return Ok(self.timeouts) };
+        match text.parse() {
+            Ok(seconds @ 1..=86_400) => {
+                Ok(Timeouts { idle: Duration::from_secs(seconds), ..self.timeouts })
+            }
+            _ => Err(Error::usage_hint(
+                format!("{NETWORK_TIMEOUT} is no number of seconds from 1 to 86400"),
+                "without it, a connection that moves nothing ends after 60",
+            )),
+        }
+    }
+
     /// The limits of bandwidth as one storage keeps them.
     pub fn pace(&self) -> Option<Pace> {
         self.throttle.clone().map(|throttle| Pace::new(throttle, self.cancel.clone()))
@@ -134,6 +157,20 @@ mod tests {
         let empty = Access::with([("PATH".to_owned(), String::new())]);
         assert!(empty.get("PATH").is_none(), "an empty value says that there is none");
         assert_eq!(format!("{access:?}"), "{(\"\", \"PATH\")}");
+    }
+
+    #[test]
+    fn the_time_without_a_byte_is_set_in_seconds() {
+        let idle = |text: &str| {
+            let access = Access::with([(NETWORK_TIMEOUT.to_owned(), text.to_owned())]);
+            let connection = Connection { access, ..Connection::default() };
+            connection.patience().map(|timeouts| timeouts.idle)
+        };
+        assert_eq!(idle("5").unwrap(), Duration::from_secs(5));
+        assert_eq!(idle("").unwrap(), Timeouts::default().idle);
+        for wrong in ["0", "-1", "1m", "86401"] {
+            assert!(idle(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

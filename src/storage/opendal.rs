@@ -2,6 +2,8 @@
 //!
 //! Bytes are copied once on their way out: a request outlives the call that made it.
 
+mod parts;
+
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use opendal::options::{ListOptions, WriteOptions};
-use opendal::{Buffer, BufferStream, Entry, ErrorKind, Metadata, Operator};
+use opendal::{BufferStream, Entry, ErrorKind, Metadata, Operator};
 use rustix::io::Errno;
 
 use super::asynchronous::block_on;
@@ -168,22 +170,7 @@ impl Call<'_> {
             let write = self.operator.write_options(self.object, bytes, options);
             return self.wait(write).map(|_| ());
         }
-        let mut writer = self.wait(self.operator.writer_options(self.object, options))?;
-        let mut rest = Buffer::from(bytes);
-        let written = (|| {
-            while !rest.is_empty() {
-                let part = rest.slice(..part_len.min(rest.len()));
-                rest = rest.slice(part.len()..);
-                self.pay(Some(transfer), part.len())?;
-                self.wait(writer.write(part))?;
-            }
-            self.wait(writer.close()).map(|_| ())
-        })();
-        if written.is_err() {
-            // What cannot be taken back now is found by its age later.
-            let _ = self.wait(writer.abort());
-        }
-        written
+        self.put_in_parts(bytes, part_len, options, Some(transfer))
     }
 }
 
@@ -204,14 +191,16 @@ impl Storage for OpendalStorage {
                 return Err(call.fail(StorageErrorKind::Exists, "it exists already"));
             }
         }
-        if let Some(part_len) = self.part_len.filter(|len| *len < bytes.len()) {
-            (options.chunk, options.concurrent) = (Some(part_len), PARTS_AT_ONCE);
-        }
-        match &self.pace {
+        let part_len = self.part_len.filter(|len| *len < bytes.len());
+        match (&self.pace, part_len) {
             // Uploads over HTTP pay there.
-            Some(pace) if self.http.is_none() => {
+            (Some(pace), _) if self.http.is_none() => {
                 let transfer = pace.begin(Direction::Upload, bytes.len() as u64);
                 call.put_paced(bytes, options, &transfer)
+            }
+            (_, Some(part_len)) => {
+                options.concurrent = PARTS_AT_ONCE;
+                call.put_in_parts(bytes, part_len, options, None)
             }
             _ => call.wait(call.operator.write_options(name, bytes, options)).map(|_| ()),
         }

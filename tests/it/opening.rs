@@ -113,6 +113,28 @@ fn an_init_whose_last_answer_gets_lost_succeeds() {
     lab.assert_all_whole("an answer got lost");
 }
 
+/// Storage went away in the middle of an `init`, and again while the next one tidied up.
+#[test]
+fn what_a_failed_init_leaves_is_no_damage() {
+    let lab = Lab::empty(134, LabOptions { entries: 2, ..LabOptions::default() });
+    let refuse = |on, prefix: &str| {
+        let fault = Fault::Fail(StorageErrorKind::Denied);
+        lab.storage.inject(Rule { on, prefix: prefix.into(), nth: 1, times: 99, fault });
+    };
+    refuse(On::Put, "repo");
+    refuse(On::Delete, "");
+    lab.try_init().err().expect("no signpost");
+    lab.storage.heal();
+    refuse(On::Delete, "");
+    lab.try_init().expect("makes a repository");
+    lab.storage.heal();
+    lab.backup();
+    let report = lab.try_check().expect("checks");
+    assert!(report.is_clean(), "{report:?}");
+    let leftovers = report.findings.iter().filter(|finding| finding.what.contains("a leftover"));
+    assert_eq!(leftovers.count(), 3, "slot, keyring, configuration: {report:?}");
+}
+
 #[test]
 fn newer_formats_and_other_drafts_are_refused_by_name() {
     let lab = lab(102, Suite::Aes256);

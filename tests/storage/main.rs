@@ -7,6 +7,7 @@
 mod cluster;
 mod cold;
 mod cycle;
+mod faults;
 mod machine;
 mod object_lock;
 mod program;

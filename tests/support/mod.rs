@@ -10,6 +10,7 @@ mod edit;
 mod lab;
 mod live;
 mod live_copy;
+pub(crate) mod proxy;
 mod snapshot_copy;
 mod tree_copy;
 mod vault;

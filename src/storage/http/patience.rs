@@ -8,11 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::storage::connection::Connection;
-
-/// The variable that says otherwise.
-const VARIABLE: &str = "LARDER_NETWORK_TIMEOUT";
 
 /// What a server may take to deal with each MiB it was sent, on top.
 const ANSWER_PER_MIB: Duration = Duration::from_secs(1);
@@ -32,22 +29,12 @@ impl Patience {
         if is_nearby(host) { Self { idle: self.idle.min(NEARBY) } } else { self }
     }
 
-    /// What a connection says, unless the environment or a profile says otherwise
-    /// (`LARDER_NETWORK_TIMEOUT`, seconds).
+    /// What a connection says.
     ///
     /// # Errors
-    /// [`Error::Usage`] for what is no number of seconds.
+    /// As [`Connection::patience`].
     pub fn of(connection: &Connection) -> Result<Self> {
-        let Some(text) = connection.access.get(VARIABLE) else {
-            return Ok(Self { idle: connection.timeouts.idle });
-        };
-        match text.parse() {
-            Ok(seconds @ 1..=86_400) => Ok(Self { idle: Duration::from_secs(seconds) }),
-            _ => Err(Error::usage_hint(
-                format!("{VARIABLE} is no number of seconds from 1 to 86400"),
-                "without it, a connection that moves nothing ends after 60",
-            )),
-        }
+        connection.patience().map(|timeouts| Self { idle: timeouts.idle })
     }
 }
 
@@ -112,7 +99,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Access;
 
     #[test]
     fn an_answer_has_more_time_after_more_bytes() {
@@ -124,17 +110,5 @@ mod tests {
         assert_eq!(waits(&progress), Duration::from_secs(69));
         progress.left.store(0, Ordering::Relaxed);
         assert_eq!(waits(&progress), Duration::from_secs(9 + 60 + 9 + 16));
-    }
-
-    #[test]
-    fn the_limit_is_set_in_seconds() {
-        let of = |text: &str| {
-            let access = Access::with([(VARIABLE.to_owned(), text.to_owned())]);
-            Patience::of(&Connection { access, ..Connection::default() })
-        };
-        assert_eq!(of("5").expect("seconds").idle, Duration::from_secs(5));
-        for wrong in ["0", "-1", "1m", "86401"] {
-            assert!(of(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -57,7 +57,9 @@ impl fmt::Display for ServiceNotice {
 
 /// Who is told when a service is away and when it is back; nobody by default.
 #[derive(Clone, Default)]
-pub struct Notify(Option<Arc<dyn Fn(&ServiceNotice) + Send + Sync>>);
+pub struct Notify(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&ServiceNotice) + Send + Sync;
 
 impl Notify {
     /// Calls `tell`, from any thread.

@@ -49,6 +49,7 @@ fn destination(location: &ServiceLocation, connection: &Connection) -> Result<De
         known_hosts: known_hosts(location)?,
         config: location.option("ssh_config").map(home_path),
         known_hosts_file: location.option("known_hosts_file").map(home_path),
+        timeouts: connection.patience()?,
     })
 }
 

@@ -18,7 +18,6 @@ mod session;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use openssh_sftp_client::Error as SftpError;
 use openssh_sftp_client::error::SftpErrorKind;
@@ -37,10 +36,6 @@ const PIECE: usize = 255 << 10;
 
 /// Requests on their way at the same time, for one object.
 const AHEAD: usize = 16;
-
-/// A server that answers nothing for so long is given up: the connection is closed, and whoever
-/// repeats the call gets a new one.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Calls at once: more only wait for each other at one server.
 const CONCURRENCY: usize = 8;
@@ -102,12 +97,15 @@ impl SftpStorage {
         object: &str,
         request: impl Future<Output = Answer<T>>,
     ) -> Result<T, StorageError> {
-        match tokio::time::timeout(SILENCE_MAX, request).await {
+        // A server that answers nothing for so long is given up: the connection is closed, and
+        // whoever repeats the call gets a new one.
+        let silence_max = self.pool.timeouts().idle;
+        match tokio::time::timeout(silence_max, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.error(lease, action, object, error).await),
             Err(_) => {
                 lease.give_up();
-                let what = format!("the server did not answer for {} s", SILENCE_MAX.as_secs());
+                let what = format!("the server did not answer for {} s", silence_max.as_secs());
                 Err(failure(&self.location, action, object, StorageErrorKind::Temporary, what))
             }
         }

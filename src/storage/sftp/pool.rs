@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::explain::SshSaid;
 use super::session::{Destination, Session};
+use crate::storage::Timeouts;
 
 /// The connections.
 pub(super) struct Pool {
@@ -35,6 +36,11 @@ impl Pool {
     pub(super) fn new(destination: Destination, connections: usize) -> Self {
         let slots = (0..connections.max(1)).map(|_| Slot::default()).collect();
         Self { destination, slots }
+    }
+
+    /// How long the server may be silent.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.destination.timeouts
     }
 
     /// A connection: the one with the fewest calls.

@@ -13,9 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 
 use super::explain::SshSaid;
-
-/// The longest until a session works: a jump host, a slow server, a touch of a hardware key.
-const CONNECT_MAX: Duration = Duration::from_secs(90);
+use crate::storage::Timeouts;
 
 /// How long ssh may take to say its last words.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
@@ -49,6 +47,8 @@ pub(in crate::storage) struct Destination {
     pub(in crate::storage) config: Option<PathBuf>,
     /// A file used in place of `~/.ssh/known_hosts`.
     pub(in crate::storage) known_hosts_file: Option<PathBuf>,
+    /// How long the server may be silent.
+    pub(in crate::storage) timeouts: Timeouts,
 }
 
 impl Destination {
@@ -68,9 +68,9 @@ impl Destination {
         for option in [
             "BatchMode=yes",
             strict,
-            "ConnectTimeout=30",
-            // A server or network that went away is noticed within a minute.
-            "ServerAliveInterval=15",
+            &format!("ConnectTimeout={}", at_least_a_second(self.timeouts.connect)),
+            // A server or network that went away is noticed within the time it may be silent.
+            &format!("ServerAliveInterval={}", at_least_a_second(self.timeouts.idle / 4)),
             "ServerAliveCountMax=3",
             // What a configuration for shells may ask for has no place here.
             "ClearAllForwardings=yes",
@@ -144,14 +144,15 @@ impl Session {
         let words = Arc::new(Words::default());
         tokio::spawn(words.clone().listen(stderr));
         let begin = Sftp::new(input, output, SftpOptions::default());
-        match tokio::time::timeout(CONNECT_MAX, begin).await {
+        let longest = destination.timeouts.connect + destination.timeouts.idle;
+        match tokio::time::timeout(longest, begin).await {
             Ok(Ok(sftp)) => {
                 tracing::debug!(destination = shown, "connected by ssh");
                 Ok(Self { sftp, destination: shown, words, _ssh: ssh })
             }
             Ok(Err(error)) => Err(words.last(&error.to_string(), &shown).await),
             Err(_) => {
-                let what = format!("there was no answer within {} s", CONNECT_MAX.as_secs());
+                let what = format!("there was no answer within {} s", longest.as_secs());
                 drop(ssh);
                 Err(words.last(&what, &shown).await)
             }
@@ -203,6 +204,11 @@ impl Words {
         tracing::debug!(destination, said, otherwise, "ssh failed");
         SshSaid::understand(&said, otherwise, destination)
     }
+}
+
+/// What ssh takes: whole seconds.
+fn at_least_a_second(time: Duration) -> u64 {
+    time.as_secs().max(1)
 }
 
 fn not_started(error: &io::Error) -> SshSaid {

@@ -1,0 +1,204 @@
+//! What people see: the program while a server dies, comes back, hangs or stays away.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::requests::through;
+use crate::servers::{Seaweed, Server};
+use crate::support::proxy::{Proxy, Rule, Trouble};
+use crate::support::{LiveTree, TreeCopy};
+
+/// Longer than anything takes; shorter than a hang.
+const HANG: Duration = Duration::from_secs(90);
+
+/// A home folder with a tree, and the program in it.
+struct Person {
+    home: TempDir,
+    tree: LiveTree,
+    location: String,
+    secrets: Vec<(String, String)>,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Person {
+    fn new(server: &Seaweed, proxy: &Proxy, path: &str) -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        let mut tree = LiveTree::new(home.path().join("tree"), 3);
+        tree.grow(5);
+        tree.add_noise("first", 3 << 20);
+        let location = through(server, proxy, path);
+        Self { home, tree, location, secrets: server.secrets() }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        command.env_clear().current_dir(self.home.path()).env("HOME", self.home.path());
+        command.env("PATH", "/usr/bin:/bin").env("NO_PROXY", "127.0.0.1");
+        command.env("LARDER_REPOSITORY", &self.location).envs(self.secrets.iter().cloned());
+        command.args(line.split_whitespace());
+        command
+    }
+
+    fn start(&self, line: &str) -> Child {
+        let mut command = self.command(line);
+        command.stdout(Stdio::piped()).stderr(Stdio::from(self.log()));
+        command.spawn().expect("the program starts")
+    }
+
+    /// Where standard error goes, so that it can be read meanwhile.
+    fn log(&self) -> fs::File {
+        fs::File::create(self.log_path()).expect("a log")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.path().join("stderr")
+    }
+
+    fn end(&self, mut child: Child) -> Said {
+        let start = Instant::now();
+        let code = loop {
+            match child.try_wait().expect("is asked") {
+                Some(status) => break status.code(),
+                None if start.elapsed() > HANG => {
+                    let _ = child.kill();
+                    panic!("it hangs: {}", self.stderr());
+                }
+                None => thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        let mut stdout = String::new();
+        child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("text");
+        Said { code, stdout, stderr: self.stderr() }
+    }
+
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn ok(&self, line: &str) -> Said {
+        let said = self.end(self.start(line));
+        assert_eq!(said.code, Some(0), "`larder {line}`: {said:?}");
+        said
+    }
+
+    #[track_caller]
+    fn wait_until_said(&self, words: &str) {
+        let start = Instant::now();
+        while !self.stderr().contains(words) {
+            assert!(start.elapsed() < HANG, "nobody says `{words}`: {}", self.stderr());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[track_caller]
+    fn assert_restores(&self) {
+        let target = tempfile::tempdir_in(self.home.path()).expect("a folder");
+        self.ok(&format!("-q restore latest --target {}", target.path().display()));
+        let back = target.path().join(self.tree.root().strip_prefix("/").expect("absolute"));
+        TreeCopy::of_folder(self.tree.root()).assert_same(&TreeCopy::of_folder(&back), "latest");
+    }
+}
+
+#[track_caller]
+fn wait_for_a_hit(proxy: &Proxy, before: u64) {
+    let start = Instant::now();
+    while proxy.hits() == before {
+        assert!(start.elapsed() < HANG, "no such request came");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The bytes that the summary of a backup says were stored.
+fn stored(said: &Said) -> u64 {
+    let last = said.stdout.lines().last().unwrap_or_default();
+    let summary: serde_json::Value = serde_json::from_str(last).expect("a summary");
+    summary["bytes_stored"].as_u64().expect("a number")
+}
+
+/// The server dies while packs are on their way, and starts again: the backup goes on.
+#[test]
+fn s3_server_killed_in_mid_backup() {
+    let Some(mut server) = Seaweed::start() else { return };
+    let proxy = Proxy::http(server.port());
+    let mut person = Person::new(&server, &proxy, "program/killed");
+    person.ok("repo init --encryption none");
+
+    proxy.inject(Rule::request(1, Trouble::Stall).of(&["PUT ", "/data/"]));
+    let run = person.start("--json snapshot tree");
+    wait_for_a_hit(&proxy, 0);
+    server.kill();
+    proxy.heal();
+    person.wait_until_said("does not answer");
+    server.restart();
+    let said = person.end(run);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stderr.contains("answers again after"), "{said:?}");
+    person.assert_restores();
+
+    // It stays away for longer than the run has patience. What was stored is not stored again.
+    let before = proxy.hits();
+    person.tree.add_noise("second", 3 << 20);
+    proxy.inject(Rule::request(1, Trouble::Cut).of(&["PUT ", "/index/"]).times(u64::MAX));
+    let run = person.start("snapshot tree --retry-for 1s");
+    wait_for_a_hit(&proxy, before);
+    proxy.refuse();
+    let said = person.end(run);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for words in ["error: could not", "gave up after", "hint: "] {
+        assert!(said.stderr.contains(words), "{words}: {said:?}");
+    }
+    proxy.heal();
+    let again = person.ok("--json snapshot tree");
+    assert!(stored(&again) < 1 << 20, "the packs were there already: {again:?}");
+    person.assert_restores();
+    person.ok("check --read-data");
+}
+
+/// A server that hangs, and one that is away while somebody loses patience.
+#[test]
+fn s3_server_hangs_or_stays_away() {
+    let Some(mut server) = Seaweed::start() else { return };
+    let proxy = Proxy::http(server.port());
+    let person = Person::new(&server, &proxy, "program/hangs");
+    person.ok("repo init --encryption none");
+
+    proxy.inject(Rule::request(1, Trouble::Stall).of(&["PUT ", "/data/"]));
+    let mut command = person.command("snapshot tree --retry-for 2s");
+    command.env("LARDER_NETWORK_TIMEOUT", "1").stdout(Stdio::piped()).stderr(person.log());
+    let run = command.spawn().expect("starts");
+    wait_for_a_hit(&proxy, 0);
+    server.stop();
+    proxy.heal();
+    let said = person.end(run);
+    server.cont();
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("gave up after"), "{said:?}");
+
+    proxy.refuse();
+    let run = person.start("snapshot tree");
+    person.wait_until_said("does not answer");
+    let start = Instant::now();
+    let pid = Pid::from_child(&run);
+    kill_process(pid, Signal::INT).expect("Ctrl-C");
+    let said = person.end(run);
+    assert_eq!(said.code, Some(130), "{said:?}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    proxy.heal();
+    person.ok("snapshot tree");
+    person.assert_restores();
+}
