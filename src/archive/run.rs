@@ -253,12 +253,12 @@ fn snapshot_body(
     }
 }
 
-/// The walk of a run leaves out the repository itself, which grows while it is read, and its local
-/// cache, which can be made again.
+/// The walk of a run leaves out the repository itself and its mirrors, which grow while they are
+/// read, and its local cache, which can be made again.
 pub(super) fn walk_options(repository: &Repository, options: &BackupOptions) -> WalkOptions {
     let mut walk = options.walk.clone();
-    let own = [repository.folder(), repository.temporary_folder()];
-    for meta in own.into_iter().flatten().filter_map(|path| std::fs::metadata(path).ok()) {
+    let own = repository.folders().into_iter().chain(repository.temporary_folder());
+    for meta in own.filter_map(|path| std::fs::metadata(path).ok()) {
         walk.exclude_ids.push(FileId { dev: meta.dev(), inode: meta.ino() });
     }
     walk

@@ -16,7 +16,7 @@ use crate::manager::{BackupManager, ManagerOptions};
 use crate::model::RepoId;
 use crate::repository::{OpenOptions, Repository, Unlock};
 use crate::runtime::{CancelToken, Runtime};
-use crate::storage::{Location, Storage};
+use crate::storage::{Connector, Location, Storage};
 
 /// How often a password is asked for.
 const TRIES: usize = 3;
@@ -70,13 +70,30 @@ impl Context {
     /// # Errors
     /// As [`Context::open`].
     pub(crate) fn open_at(&self, location: &Location, source: &SecretSource) -> Result<Repository> {
+        self.open_with(location, source, self.open_options())
+    }
+
+    /// As [`Context::open`], without its mirrors: its storage is its own place alone.
+    ///
+    /// # Errors
+    /// As [`Context::open`].
+    pub(crate) fn open_alone(&self) -> Result<Repository> {
+        let options = OpenOptions { places: Connector::none(), ..self.open_options() };
+        self.open_with(&self.location()?, &SecretSource::choose(&self.global.secret), options)
+    }
+
+    fn open_with(
+        &self,
+        location: &Location,
+        source: &SecretSource,
+        options: OpenOptions,
+    ) -> Result<Repository> {
         let shown = location.to_string();
         let name_mirrors = |error| Repository::name_mirrors(error, &self.open_options(), &shown);
         let storage = self.wire.open(location).map_err(name_mirrors)?;
         if let Some(warning) = storage.warning() {
             self.out.warn(&format!("{shown}: {warning}"));
         }
-        let options = self.open_options();
         let runtime = self.quiet_runtime();
         let open =
             |unlock: &Unlock| Repository::open(Arc::clone(&storage), unlock, &options, &runtime);
@@ -125,6 +142,7 @@ impl Context {
     pub(crate) fn manager(&self, repository: Repository) -> Result<BackupManager> {
         let options = ManagerOptions {
             state_dir: self.open_options().state_dir,
+            places: self.wire.connector(),
             runtime: self.quiet_runtime(),
             ..ManagerOptions::default()
         };

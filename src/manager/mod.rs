@@ -14,6 +14,7 @@ pub mod disaster;
 mod export;
 pub mod history;
 mod import;
+mod mirrors;
 pub mod progress;
 pub mod recovery;
 mod rewrite;
@@ -31,6 +32,9 @@ pub use bundle::{
 pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
 pub use import::{IMPORTED_TAG, ImportFormat, ImportLimits, ImportReport, ImportRequest, import};
+pub use mirrors::{
+    AddedMirror, Healing, HealingOptions, Mirrors, NewMirror, SeenMirror, SyncedMirror,
+};
 pub use recovery::{
     FoundPoint, Hour, InPlaceRecovery, Point, PointPage, PointQuery, RecoveryManager, RecoveryPlan,
     RecoveryReport, RecoveryRequest, RunningRecovery, TemplatePage,

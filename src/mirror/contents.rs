@@ -14,6 +14,9 @@ use crate::storage::{ObjectMeta, Storage};
 /// No `repo` object is longer.
 pub(super) const REPO_LEN_MAX: u64 = 64 << 10;
 
+/// Folders of what opens a repository.
+pub(super) const KEY_FOLDERS: [&str; 3] = ["keys/", "keyring/", "config/"];
+
 /// Objects that are looked at to find out whose they are.
 const LOOKS: usize = 3;
 
@@ -57,6 +60,18 @@ impl Contents {
             }
         })?;
         found.packs = packs.into_iter().collect();
+        Ok(found)
+    }
+
+    /// Lists key slots, keyrings and configurations alone.
+    pub(super) fn list_keys(storage: &dyn Storage) -> Result<Self> {
+        let mut found = Self::default();
+        for folder in KEY_FOLDERS {
+            storage.list(folder, &mut |meta| {
+                found.sum.add(meta.len);
+                found.others.insert(meta.name.clone(), meta);
+            })?;
+        }
         Ok(found)
     }
 

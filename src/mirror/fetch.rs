@@ -51,6 +51,19 @@ pub(super) fn read(storage: &dyn Storage, name: &str, len: u64, repo_id: RepoId)
     Ok(Read::Bad(bad))
 }
 
+/// Whether a place has an object whole.
+///
+/// # Errors
+/// The storage's, if it could not be asked.
+pub fn is_whole(storage: &dyn Storage, name: &str, repo_id: RepoId) -> Result<bool> {
+    let len = match storage.head(name) {
+        Ok(meta) => meta.len,
+        Err(error) if error.kind == StorageErrorKind::Missing => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(matches!(read(storage, name, len, repo_id)?, Read::Whole(_)))
+}
+
 /// What came of looking for an object at several places.
 pub(super) enum Found<'a> {
     /// Its bytes, the room that they take, and which of the other places gave them.

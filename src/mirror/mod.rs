@@ -12,6 +12,7 @@
 //! Not here: writing to several places in one run (`storage`), which mirrors a repository has
 //! (`repository`).
 
+mod compare;
 mod contents;
 mod examine;
 mod fetch;
@@ -24,9 +25,11 @@ mod scrub;
 mod sync;
 mod work;
 
+pub use compare::{Standing, compare};
 pub use contents::repository_at;
+pub use fetch::is_whole;
 pub use heal::{HealOptions, HealReport, Healed, heal};
 pub use needed::Needed;
 pub use report::{BadObject, Count};
 pub use scrub::{ScrubOptions, ScrubReport, scrub};
-pub use sync::{SyncOptions, SyncReport, sync};
+pub use sync::{SyncOptions, SyncReport, sync, sync_keys};

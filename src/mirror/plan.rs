@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::contents::Contents;
+use super::contents::{Contents, KEY_FOLDERS};
 use super::object::{Kind, type_of};
 use super::report::Count;
 use crate::error::{Error, Result, StorageErrorKind};
@@ -97,11 +97,7 @@ impl Plan {
         let mut records = listed(source, "snapshots/")?;
         sort_records(&mut records);
         plan.records = plan.lacks(&records, target, &mut seen);
-        for folder in ["keys/", "keyring/", "config/"] {
-            let found = listed(source, folder)?;
-            let lacks = plan.lacks(&found, target, &mut seen);
-            plan.keys.extend(lacks);
-        }
+        plan.list_keys(source, target, &mut seen)?;
         let index = listed(source, "index/")?;
         plan.index = plan.lacks(&index, target, &mut seen);
         for folder in ["data/", "meta/"] {
@@ -113,6 +109,27 @@ impl Plan {
         plan.extra = seen.extra(target);
         plan.extra_keys = seen.extra_keys(target);
         Ok(Some(plan))
+    }
+
+    /// As [`Plan::make`], of key slots, keyrings and configurations alone.
+    pub(super) fn of_keys(source: &dyn Storage, target: &Contents) -> Result<Self> {
+        let mut plan = Self::default();
+        plan.list_keys(source, target, &mut Seen::default())?;
+        Ok(plan)
+    }
+
+    fn list_keys(
+        &mut self,
+        source: &dyn Storage,
+        target: &Contents,
+        seen: &mut Seen,
+    ) -> Result<()> {
+        for folder in KEY_FOLDERS {
+            let found = listed(source, folder)?;
+            let lacks = self.lacks(&found, target, seen);
+            self.keys.extend(lacks);
+        }
+        Ok(())
     }
 
     fn lacks(&mut self, found: &[ObjectMeta], target: &Contents, seen: &mut Seen) -> Vec<Lack> {

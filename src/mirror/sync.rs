@@ -127,6 +127,21 @@ pub fn sync(
     Ok(copier.report.into_inner())
 }
 
+/// Copies what a complete mirror lacks of keys and configuration: they change without a backup.
+///
+/// # Errors
+/// As [`sync`].
+pub fn sync_keys(source: &dyn Storage, target: &dyn Storage, runtime: &Runtime) -> Result<()> {
+    let (repo_id, budget) = (repository_at(source)?, Budget::default());
+    let there = Contents::list_keys(target)?;
+    check_is_of(target, &there, repo_id, source)?;
+    let plan = Plan::of_keys(source, &there)?;
+    let fetcher = Fetcher { source, others: &[], repo_id, budget };
+    let (report, vanished) = (Mutex::default(), Mutex::default());
+    let copier = Copier { fetcher, target, threads: 1, runtime, report, vanished };
+    copier.all(&plan.keys, |lack| copier.one(lack))
+}
+
 struct Copier<'a> {
     fetcher: Fetcher<'a>,
     target: &'a dyn Storage,

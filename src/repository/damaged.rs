@@ -52,6 +52,47 @@ impl Repository {
         Ok(packs)
     }
 
+    /// Takes packs off the damage lists, because they are whole again: `is_whole` is asked for each.
+    /// Returns how many that were. Lists that cannot be read stay.
+    ///
+    /// # Errors
+    /// The storage's, and those of `is_whole`.
+    pub fn trust_again(
+        &self,
+        is_whole: &dyn Fn(&ObjectHash) -> Result<bool>,
+        time_ms: i64,
+    ) -> Result<u64> {
+        let mut names: Vec<String> =
+            list_sorted(&*self.storage, "gc/")?.into_iter().map(|meta| meta.name).collect();
+        names.retain(|name| is_damage_list(name));
+        let mut trusted = HashSet::new();
+        for name in names {
+            let packs = match self.load_damage_list(&name) {
+                Ok(packs) => packs,
+                Err(Error::Storage(e)) if e.kind == StorageErrorKind::Missing => continue,
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
+            let mut bad = Vec::new();
+            for pack in &packs {
+                if trusted.contains(pack) || is_whole(pack)? {
+                    trusted.insert(*pack);
+                } else {
+                    bad.push(*pack);
+                }
+            }
+            if bad.len() == packs.len() {
+                continue;
+            }
+            // The new list first: at no moment a bad pack is on none.
+            if !bad.is_empty() {
+                self.put_damage_list(&bad, time_ms)?;
+            }
+            self.storage.delete(&name)?;
+        }
+        Ok(trusted.len() as u64)
+    }
+
     /// The names of damage lists of which no pack is there any more.
     ///
     /// # Errors

@@ -14,10 +14,19 @@ impl Repository {
         location.as_path().map(Path::to_path_buf)
     }
 
-    /// Whether `path` is its folder or lies in it, by whatever way: links and mounts count for what
-    /// they lead to. What is not there yet counts as a part of the folder that it would be in.
+    /// Its folder and those of its further locations, as far as they are on this machine.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let places = self.places();
+        let further = places.all.iter().filter_map(|place| Location::parse(&place.location).ok());
+        let further = further.filter_map(|location| location.as_path().map(Path::to_path_buf));
+        self.folder().into_iter().chain(further).collect()
+    }
+
+    /// Whether `path` is its folder (or that of a mirror) or lies in it, by whatever way: links and
+    /// mounts count for what they lead to. What is not there yet counts as a part of the folder that
+    /// it would be in.
     pub fn contains_path(&self, path: &Path) -> bool {
-        self.folder().is_some_and(|folder| is_within(path, &folder))
+        self.folders().iter().any(|folder| is_within(path, folder))
     }
 
     /// Whether its folder lies in `path`, but is not `path` itself.

@@ -14,6 +14,7 @@ mod history;
 mod import;
 mod in_place;
 mod kit;
+mod mirror;
 mod profile;
 mod prune;
 mod quickstart;

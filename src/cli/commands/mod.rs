@@ -11,12 +11,14 @@ mod export;
 mod find;
 mod forget;
 mod forget_shown;
+mod heal;
 mod history;
 mod import;
 mod key;
 mod kit;
 mod ls;
 mod man;
+mod mirror;
 mod pin;
 mod policy;
 mod probe;
@@ -80,6 +82,8 @@ pub(crate) enum Command {
     Copy(Box<copy::CopyArgs>),
     Check(check::CheckArgs),
     Repair(repair::RepairArgs),
+    Mirror(mirror::MirrorArgs),
+    Heal(heal::HealArgs),
     Runbook(runbook::RunbookArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -119,6 +123,8 @@ impl Command {
             Self::Rewrite(args) => rewrite::run(&args, context),
             Self::Check(args) => check::run(&args, context),
             Self::Repair(args) => repair::run(args, context),
+            Self::Mirror(args) => mirror::run(args, context),
+            Self::Heal(args) => heal::run(&args, context),
             Self::Runbook(args) => runbook::run(&args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(&args, context),

@@ -28,6 +28,7 @@ use crate::manager::history::{Database, RunHistory};
 use crate::model::Encryption;
 use crate::repository::{Repository, Unlock};
 use crate::runtime::Runtime;
+use crate::storage::Connector;
 
 /// What a [`BackupManager`] is opened with beside its repository.
 #[derive(Clone, Default)]
@@ -43,6 +44,8 @@ pub struct ManagerOptions {
     /// The folder of what this machine remembers: history of runs, schedules. `None` keeps that in
     /// memory, as long as the manager lives.
     pub state_dir: Option<PathBuf>,
+    /// How the further locations of the repository are reached: its mirrors.
+    pub places: Connector,
     /// Clock, randomness, and the default progress and cancel token of operations.
     pub runtime: Runtime,
 }

@@ -1,0 +1,195 @@
+//! The mirrors of a repository: adding, comparing, synchronising, healing (SPEC.md, section 21).
+
+mod add;
+mod heal;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub use add::{AddedMirror, NewMirror};
+pub use heal::{Healing, HealingOptions};
+
+use super::BackupManager;
+use crate::error::{Error, Result};
+use crate::mirror::{
+    ScrubOptions, ScrubReport, Standing, SyncOptions, SyncReport, compare, scrub, sync, sync_keys,
+};
+use crate::model::{MirrorPolicy, Place, Places};
+use crate::repository::Repository;
+use crate::runtime::Runtime;
+use crate::storage::{Connector, SharedStorage};
+
+/// The mirrors of an open repository.
+pub struct Mirrors<'a> {
+    repository: &'a Repository,
+    /// The repository's own place: mirrors are compared with it and with nothing else.
+    primary: SharedStorage,
+    connector: Connector,
+}
+
+/// A mirror, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SeenMirror {
+    /// What people call it.
+    pub name: String,
+    /// Where it is.
+    pub location: String,
+    /// How it stands; `None` if it cannot be asked.
+    #[serde(flatten)]
+    pub standing: Option<Standing>,
+    /// Why it cannot be asked.
+    pub error: Option<String>,
+    /// Runs that it missed, and that wrote that down.
+    pub debts: u64,
+    /// Objects that it is to let go of.
+    pub deletes: u64,
+}
+
+/// What came of synchronising a mirror.
+#[derive(Debug)]
+pub struct SyncedMirror {
+    /// What people call it.
+    pub name: String,
+    /// What was copied, or why nothing could be.
+    pub outcome: Result<SyncReport>,
+}
+
+impl BackupManager {
+    /// The mirrors of the repository.
+    pub fn mirrors(&self) -> Mirrors<'_> {
+        Mirrors::of(self.repository(), self.options().places.clone())
+    }
+}
+
+impl<'a> Mirrors<'a> {
+    /// Those of `repository`, reached by `connector`.
+    pub fn of(repository: &'a Repository, connector: Connector) -> Self {
+        Self { repository, primary: Arc::clone(repository.storage()), connector }
+    }
+
+    /// Every mirror, compared with the repository by names and lengths.
+    ///
+    /// # Errors
+    /// The storage's, of the repository itself, and [`Error::Cancelled`].
+    pub fn list(&self, runtime: &Runtime) -> Result<Vec<SeenMirror>> {
+        let places = self.all();
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let storages = places.iter().map(|place| self.connect(place)).collect();
+        let standings = compare(&*self.primary, storages, runtime)?;
+        let seen = places.into_iter().zip(standings).map(|(place, standing)| {
+            let (standing, error) = match standing {
+                Ok(standing) => (Some(standing), None),
+                Err(error) => (None, Some(error.in_full())),
+            };
+            let Place { name, location, .. } = place;
+            SeenMirror { name, location, standing, error, debts: 0, deletes: 0 }
+        });
+        Ok(seen.collect())
+    }
+
+    /// Copies to mirrors what they lack; to all of them if none is named. One that fails does not
+    /// keep the others from theirs.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a name that no mirror has, and [`Error::Cancelled`].
+    pub fn sync(
+        &self,
+        names: &[String],
+        dry_run: bool,
+        runtime: &Runtime,
+    ) -> Result<Vec<SyncedMirror>> {
+        let chosen = self.chosen(names)?;
+        let mut synced = Vec::new();
+        for place in chosen {
+            let others = self.all().into_iter().filter(|other| other.name != place.name);
+            let others = others.filter_map(|other| self.connect(&other).ok()).collect();
+            let options = SyncOptions { dry_run, others, deletes: Vec::new() };
+            let outcome = self
+                .connect(&place)
+                .and_then(|target| sync(&*self.primary, &*target, &options, runtime));
+            if let Err(error @ Error::Cancelled { .. }) = outcome {
+                return Err(error);
+            }
+            synced.push(SyncedMirror { name: place.name, outcome });
+        }
+        Ok(synced)
+    }
+
+    /// Reads the objects of a mirror, or a part of them, and compares each with its name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], the mirror's, and [`Error::Cancelled`].
+    pub fn scrub(
+        &self,
+        name: &str,
+        options: &ScrubOptions,
+        runtime: &Runtime,
+    ) -> Result<ScrubReport> {
+        let place = self.find(name)?;
+        scrub(&*self.connect(&place)?, options, runtime)
+    }
+
+    /// Takes a mirror out of the list. What is there stays as it is, and is a full repository.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of [`Repository::set_places`].
+    pub fn remove(&self, name: &str, runtime: &Runtime) -> Result<Place> {
+        let place = self.find(name)?;
+        self.repository.remove_place(name, runtime)?;
+        self.spread_keys(runtime);
+        Ok(place)
+    }
+
+    /// Says what commits ask of mirrors, if a run says nothing else.
+    ///
+    /// # Errors
+    /// Those of [`Repository::set_places`].
+    pub fn set_policy(&self, policy: MirrorPolicy, runtime: &Runtime) -> Result<()> {
+        let mut change = |places: &mut Places| {
+            places.policy = policy;
+            Ok(())
+        };
+        self.repository.set_places(&mut change, runtime)?;
+        self.spread_keys(runtime);
+        Ok(())
+    }
+
+    /// The configuration has changed: mirrors get the new one at once. One that cannot be reached
+    /// gets it with its next synchronisation.
+    fn spread_keys(&self, runtime: &Runtime) {
+        for place in self.all() {
+            let spread = self
+                .connect(&place)
+                .and_then(|target| sync_keys(&*self.primary, &*target, runtime));
+            if let Err(error) = spread {
+                tracing::warn!(mirror = place.name, "the configuration is not there yet: {error}");
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Place> {
+        self.repository.places().mirrors().cloned().collect()
+    }
+
+    fn find(&self, name: &str) -> Result<Place> {
+        let missing = || Error::NotFound { what: "mirror", name: name.to_owned() };
+        self.all().into_iter().find(|place| place.name == name).ok_or_else(missing)
+    }
+
+    /// The mirrors with these names, or all.
+    fn chosen(&self, names: &[String]) -> Result<Vec<Place>> {
+        if names.is_empty() {
+            return Ok(self.all());
+        }
+        names.iter().map(|name| self.find(name)).collect()
+    }
+
+    fn connect(&self, place: &Place) -> Result<SharedStorage> {
+        self.connector.connect(&place.location).unwrap_or_else(|| {
+            Err(Error::usage(format!("`{}` cannot be reached without a connector", place.name)))
+        })
+    }
+}

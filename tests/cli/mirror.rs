@@ -1,0 +1,127 @@
+//! `mirror` and `heal`: as people meet them, with folders.
+
+use crate::support::{Person, Said, person_with_snapshot, private};
+
+/// The first pack of data at a place.
+fn pack(person: &Person, place: &str) -> std::path::PathBuf {
+    let files = person.files(&format!("{place}/data"));
+    files.first().expect("a pack").clone()
+}
+
+fn damage(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).expect("reads");
+    bytes[100] ^= 1;
+    std::fs::write(path, bytes).expect("writes");
+}
+
+#[track_caller]
+fn failed(said: &Said, code: i32, what: &str) {
+    assert_eq!(said.code, code, "{said}");
+    assert!(said.stdout.contains(what) || said.stderr.contains(what), "{what}: {said}");
+}
+
+#[test]
+fn a_mirror_is_added_filled_listed_and_removed() {
+    let person = person_with_snapshot();
+    let list = || person.ok("-r repo mirror list");
+    assert!(list().contains("no mirrors"));
+    person.ok("-r repo mirror add attic ./one");
+    person.ok("-r repo mirror add cellar ./two --no-sync");
+    let said = list();
+    assert!(said.contains("attic") && said.contains("complete"), "{said}");
+    assert!(said.contains("cellar") && said.contains("lacks"), "{said}");
+    person.ok("-r repo mirror sync cellar");
+    assert!(!list().contains("lacks"), "{}", list());
+    // One is a repository when nothing else is left.
+    std::fs::rename(person.path("repo"), person.path("gone")).expect("renames");
+    assert!(person.ok("-r one check --read-data").contains("no damage found"));
+    person.ok("-r two restore latest --target back --verify");
+    std::fs::rename(person.path("gone"), person.path("repo")).expect("renames");
+    // One that is gone does not hide the other.
+    std::fs::rename(person.path("one"), person.path("away")).expect("renames");
+    let said = list();
+    assert!(said.contains("unreachable") && said.contains("complete"), "{said}");
+    failed(&person.run("-r repo mirror sync"), 3, "attic");
+    failed(&person.run("-r repo mirror sync attic"), 10, "no repository");
+    let said = person.ok("-r repo mirror remove attic");
+    assert!(said.contains("stays"), "{said}");
+    assert!(!list().contains("attic") && person.path("away/repo").exists());
+    failed(&person.run("-r repo mirror remove attic"), 1, "attic");
+    person.ok("-r repo mirror policy async");
+    failed(&person.run("-r repo mirror policy some"), 2, "some");
+}
+
+#[test]
+fn places_that_are_no_mirrors_are_refused() {
+    let person = person_with_snapshot();
+    person.ok("-r other repo init --encryption none");
+    for (line, what) in [
+        ("x ./repo", "is where the repository"),
+        ("x ./repo/sub", "is where the repository"),
+        ("x .", "is where the repository"),
+        ("x ./other", "another repository"),
+        ("Ä ./one", "cannot be the name"),
+        ("x ftp://host/x", "is no kind of storage"),
+    ] {
+        failed(&person.run(&format!("-r repo mirror add {line}")), 2, what);
+    }
+    failed(&person.run("-r repo mirror add x ./data"), 1, "not empty");
+    assert!(person.ok("-r repo mirror list").contains("no mirrors"));
+    // A mirror in a source is left out of it, as the repository itself is.
+    person.ok("-r repo mirror add inside ./data/mirror");
+    person.ok("-r repo snapshot data --host web");
+    assert!(!person.ok("-r repo ls latest").contains("data/mirror/repo"));
+    failed(&person.run("-r repo snapshot data/mirror"), 2, "in the repository");
+}
+
+/// Nobody is asked for a password, and there is none.
+#[test]
+fn places_are_synchronised_and_scrubbed_without_a_password() {
+    let person = person_with_snapshot();
+    person.write("password", "a good secret\n");
+    private(&person.path("password"));
+    person.ok("-r safe repo init --password-file password --json");
+    person.ok("-r safe snapshot data --host web --password-file password");
+    person.ok("mirror sync --from safe --to copy");
+    assert!(person.ok("mirror sync --from safe --to copy").contains("nothing to copy"));
+    assert!(person.ok("mirror scrub ./copy").contains("no damage found"));
+    assert!(person.ok("-r copy check --password-file password").contains("no damage found"));
+    failed(&person.run("mirror sync --from safe --to repo"), 2, "another repository");
+    failed(&person.run("mirror sync --from nowhere --to new"), 10, "no repository");
+    assert!(!person.path("new").exists());
+    damage(&pack(&person, "safe"));
+    failed(&person.run("-r safe mirror scrub"), 1, "its bytes are not those");
+    failed(&person.run("mirror scrub ./safe --json"), 1, "\"bad\":[{");
+    failed(&person.run("mirror sync --from safe --to third"), 1, "not copied");
+    failed(&person.run("-r safe heal --from ./copy --dry-run"), 1, "would heal");
+    assert!(person.ok("-r safe heal --from ./copy").contains("no damage is left"));
+    person.ok("mirror scrub ./safe");
+    let said = person.ok("mirror sync --from safe --to third --json");
+    assert!(said.contains("\"message_type\":\"summary\"") && said.contains("\"bad\":[]"));
+}
+
+#[test]
+fn damage_is_healed_from_mirrors_and_proved() {
+    let person = person_with_snapshot();
+    failed(&person.run("-r repo heal"), 2, "no mirrors");
+    person.ok("-r repo mirror add attic ./one");
+    damage(&pack(&person, "repo"));
+    failed(&person.run("-r repo check --read-data"), 1, "damage");
+    // Known as damaged, and put right nevertheless.
+    person.run("-r repo repair packs");
+    let said = person.ok("-r repo heal");
+    assert!(said.contains("healed data/") && said.contains("relied on again"), "{said}");
+    assert!(person.ok("-r repo check --read-data").contains("no damage found"));
+    std::fs::remove_file(pack(&person, "repo")).expect("removes");
+    damage(person.files("one/meta").first().expect("a pack"));
+    failed(&person.run("-r repo mirror scrub attic"), 1, "its bytes are not those");
+    let said = person.ok("-r repo heal --from attic --json");
+    assert!(said.contains("\"left\":[]"), "{said}");
+    person.ok("-r repo mirror scrub attic");
+    person.ok("-r one restore latest --target back --verify");
+    // What nobody has whole stays named.
+    let lost = pack(&person, "repo");
+    damage(&lost);
+    damage(&pack(&person, "one"));
+    failed(&person.run("-r repo heal"), 1, "no place has it whole");
+}
