@@ -206,7 +206,7 @@ fn of_answer(
             Denied,
             format!("the service does not allow it{}", said(answer)),
             "give these credentials the permission to list, read and write there, and to delete \
-             if they are to prune",
+             if they are to prune; or use others",
         ),
         404 | 410 | 412 | 416 | 304 => None,
         407 => explanation(

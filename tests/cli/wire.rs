@@ -82,3 +82,61 @@ fn requests_are_told() {
     assert!(message["storage"]["gets"].as_u64() > Some(0), "{message}");
     assert!(person.run("--json -v completions bash").stderr.is_empty(), "no storage, no word");
 }
+
+/// Answers every request with a refusal that repeats all it was sent, and counts them.
+fn echoing_service() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = BufReader::new(stream);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).unwrap_or(0) > 0 {}
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let head = head.replace(['<', '>'], "");
+            let body = format!(
+                "<Error><Code>SignatureDoesNotMatch</Code><Message>You sent {head}</Message></Error>"
+            );
+            let len = body.len();
+            let answer = format!(
+                "HTTP/1.1 403 Forbidden\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n{body}"
+            );
+            let _ = stream.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    (endpoint, count)
+}
+
+/// Not in messages, not with `-v`, not in the most talkative log; neither the secret nor what
+/// was signed with it.
+#[cfg(feature = "s3")]
+#[test]
+fn no_log_holds_a_secret() {
+    let (endpoint, count) = echoing_service();
+    let person = Person::new();
+    let location = format!("s3://bucket/x?endpoint={endpoint}");
+    for line in ["repo init", "snapshots"] {
+        let mut command = person.command(&format!("-v -r {location} {line}"));
+        command.env("AWS_ACCESS_KEY_ID", "someone").env("AWS_SECRET_ACCESS_KEY", "hunter2hunter2");
+        command.env("AWS_SESSION_TOKEN", "correcthorsebattery").env("LARDER_LOG", "trace");
+        command.env("NO_PROXY", "127.0.0.1").env("LARDER_PASSWORD", "x");
+        let output = command.output().expect("runs");
+        let mut all = String::from_utf8_lossy(&output.stdout).into_owned();
+        all.push_str(&String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{all}");
+        assert!(all.contains("the secret key is not the one"), "{all}");
+        assert!(all.contains("AWS_SECRET_ACCESS_KEY"), "says where keys go: {all}");
+        for secret in ["hunter2", "correcthorse"] {
+            assert!(!all.contains(secret), "{secret}: {all}");
+        }
+        for name in ["Signature=", "Credential="] {
+            let mut values = all.split(name).skip(1);
+            assert!(values.all(|value| value.starts_with("...")), "{name}: {all}");
+        }
+    }
+    let requests = count.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((2..=12).contains(&requests), "refused keys are not tried again: {requests}");
+}

@@ -100,6 +100,18 @@ impl Heard {
     }
 }
 
+impl Heard {
+    /// Whether the service refuses without a word.
+    pub fn is_mute(&self) -> bool {
+        match &self.what {
+            Said::Answer(answer) => {
+                answer.code.is_none() && !matches!(answer.status, 404 | 412 | 429 | 500..=599)
+            }
+            Said::Trouble(_) => false,
+        }
+    }
+}
+
 /// Who said it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
