@@ -179,6 +179,7 @@ fn run_leased(
     describe(&survey, &mut decision);
     report.plan = decision.plan;
     clean::clean(&survey, is_whole, &mut report)?;
+    repository.complete_split()?;
     // The prune is done; a merge that fails, as somebody else merges, is tried again by the next run.
     if let Err(error) = repository.compact_index(runtime) {
         tracing::warn!("the index could not be merged: {error}");

@@ -6,7 +6,7 @@ use super::object::make_object;
 use super::open::load_repo;
 use super::slots::{KdfCost, make_slot, put_slot};
 use super::unlock::{Opened, Unlock};
-use super::{LAYOUT, OpenOptions, Repository};
+use super::{LAYOUT, OpenOptions, Repository, data_place};
 use crate::chunker::{SizeClass, default_size_classes};
 use crate::crypto::{Class, ClassKey, RootKey, Secret, Suite};
 use crate::error::{Error, Result, StorageErrorKind};
@@ -17,7 +17,7 @@ use crate::format::header::ObjectType;
 use crate::format::keyring::{EpochRecord, Keyring, SecretBytes};
 use crate::format::record::encode;
 use crate::format::repo::RepoRecord;
-use crate::model::{EpochId, RepoId, SlotId};
+use crate::model::{EpochId, Place, RepoId, SlotId};
 use crate::runtime::Runtime;
 use crate::storage::{PutMode, SharedStorage, Storage, list_sorted};
 
@@ -34,6 +34,8 @@ pub struct InitOptions {
     pub pack_target: u64,
     /// Another repository that this one is like: its chunk sizes count then, and not `classes`.
     pub like: Option<Likeness>,
+    /// Where its packs of data go, if not into the repository itself: a place of the role `Data`.
+    pub data: Option<Place>,
 }
 
 impl Default for InitOptions {
@@ -44,6 +46,7 @@ impl Default for InitOptions {
             classes: default_size_classes(),
             pack_target: 16 << 20,
             like: None,
+            data: None,
         }
     }
 }
@@ -63,6 +66,10 @@ impl Repository {
     ) -> Result<Self> {
         check_secrets(unlocks, init.suite)?;
         like::check(init)?;
+        let (storage, split) = match &init.data {
+            Some(place) => data_place::begin(storage, place, options)?,
+            None => (storage, None),
+        };
         let leftovers = unfinished_init(&*storage)?;
         let random = &runtime.random;
         let repo_id = RepoId(random.bytes());
@@ -103,7 +110,10 @@ impl Repository {
         ours.push(put("keyring", ObjectType::Keyring, &root_key, &keyring_record)?);
 
         let keys = Keys::load(&storage, &*storage, opened, repo_id, init.suite, None)?;
-        let config = new_config(repo_id, now_ms, init);
+        let mut config = new_config(repo_id, now_ms, init);
+        let mut places = config.places();
+        init.data.iter().try_for_each(|place| places.add(place.clone()))?;
+        config.set_places(&places);
         let config_record = encode(&config);
         Config::decode(&config_record, "new configuration")
             .map_err(|e| Error::usage(e.to_string()))?;
@@ -117,7 +127,8 @@ impl Repository {
         }
         // Not before: it may be another `init` at work, and only one of the two gets here.
         delete_all(&*storage, &leftovers);
-        Self::assemble(storage, keys, config, options, runtime)
+        let made = Self::assemble(storage, keys, config, options, runtime)?;
+        Ok(Self { split, ..made })
     }
 }
 

@@ -11,6 +11,7 @@ mod clock;
 mod compact;
 mod damage;
 mod damaged;
+mod data_place;
 mod deltas;
 mod drop_lists;
 mod first_listings;
@@ -75,7 +76,7 @@ use crate::error::{Error, Result};
 use crate::format::config::Config;
 use crate::model::{Places, RepoId, SlotId};
 use crate::runtime::Random;
-use crate::storage::SharedStorage;
+use crate::storage::{SharedStorage, SplitStorage};
 use keys::Keys;
 use parking_lot::Mutex;
 use reader::SegmentCache;
@@ -102,6 +103,8 @@ pub const LAYOUT: &[&str] = &[
 pub struct Repository {
     id: RepoId,
     storage: SharedStorage,
+    /// The same as `storage` without mirrors, if its data is elsewhere.
+    split: Option<Arc<SplitStorage>>,
     keys: Arc<Keys>,
     config: Config,
     places: Mutex<Places>,
@@ -121,6 +124,7 @@ impl Repository {
         Self {
             id: self.id,
             storage: Arc::clone(&self.storage),
+            split: self.split.clone(),
             keys: Arc::clone(&self.keys),
             config: self.config.clone(),
             places: Mutex::new(self.places()),

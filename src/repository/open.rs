@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::Repository;
 use super::generations::load_config;
 use super::index::Index;
 use super::inspect::REPO_LEN_MAX;
@@ -13,6 +12,7 @@ use super::keys::{Keys, unless_changed};
 use super::reader::SegmentCache;
 use super::state::{KeyMemory, LocalState, StateFolder};
 use super::unlock::{Unlock, load_slots, unlock_slots};
+use super::{Repository, data_place};
 use crate::chunker::{Chunkers, SizeClass};
 use crate::crypto::Suite;
 use crate::error::{Error, Result, StorageErrorKind};
@@ -97,7 +97,9 @@ impl Repository {
                 what: "its keys or configuration are older than when it was last used here".into(),
             });
         }
-        Self::assemble(storage, keys, config, options, runtime)
+        let (storage, split) = data_place::attach(storage, &config, options)?;
+        let opened = Self::assemble(storage, keys, config, options, runtime)?;
+        Ok(Self { split, ..opened })
     }
 
     pub(super) fn assemble(
@@ -126,6 +128,7 @@ impl Repository {
         Ok(Self {
             id,
             storage,
+            split: None,
             keys,
             places: Mutex::new(config.places()),
             config,

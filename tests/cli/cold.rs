@@ -52,3 +52,35 @@ fn a_command_warms_up_what_a_restore_needs() {
     let said = fails(&person, 1, "-r repo warm-up latest --warm-up-command false<{file}");
     assert!(said.contains("the warm-up command"), "{said}");
 }
+
+/// Small things here, data there; if the near place is lost, the other one is a full repository.
+#[test]
+fn data_goes_to_another_place() {
+    let person = Person::new();
+    person.write("data/large", (0..80_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
+    let init = "-r near repo init --encryption none --data";
+    let said = fails(&person, 2, &format!("{init} near"));
+    assert!(said.contains("that of the repository"), "{said}");
+    person.ok(&format!("{init} far"));
+    person.ok("-r near snapshot data");
+    assert!(person.files("far/data").len() == 1 && !person.path("near/data").exists());
+    let stats: serde_json::Value =
+        serde_json::from_str(&person.raw("-r near repo stats --json")).expect("an object");
+    let side = |name: &str| stats["sides"][name].as_u64().expect("a number");
+    assert!(side("hot_bytes") > 0 && side("cold_bytes") > side("hot_bytes"), "{stats}");
+    assert!(person.ok("-r near repo stats").contains("cold"));
+    assert!(person.ok("-r near repo info").contains("data        ~/far"));
+    person.ok("-r near check --read-data");
+
+    std::fs::rename(person.path("far"), person.path("away")).expect("moves");
+    let said = fails(&person, 1, "-r near snapshots");
+    assert!(said.contains("~/far") && said.contains("cannot be reached"), "{said}");
+    std::fs::rename(person.path("away"), person.path("far")).expect("moves");
+    let said = fails(&person, 1, "-r other repo init --encryption none --data far");
+    assert!(said.contains("already a repository"), "{said}");
+
+    std::fs::remove_dir_all(person.path("near")).expect("is lost");
+    person.ok("-r far restore latest --target back");
+    person.ok("-r far check --read-data");
+    person.ok("-r far snapshot data");
+}

@@ -24,6 +24,7 @@ mod rekey;
 mod repair;
 mod requests;
 mod sources;
+mod split;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;

@@ -28,6 +28,7 @@ mod recover;
 mod rekey;
 mod repair;
 mod repo;
+mod repo_stats;
 mod restore;
 mod retain;
 mod rewrite;

@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::cli::Finish;
 use crate::cli::args::{SecretArgs, parse_location};
 use crate::cli::context::{Context, peek};
-use crate::cli::output::{Align, Table, iso_ms, local_ms, plural, ratio};
+use crate::cli::output::{iso_ms, local_ms, plural};
 use crate::cli::secrets::{SecretSource, create_key_file};
 use crate::cli::select::warn_of_bad;
 use crate::crypto::{RecoveryCode, Suite};
 use crate::error::{Error, Result};
-use crate::model::format_bytes;
+use crate::model::{Place, PlaceRole, format_bytes};
 use crate::repository::{HeadCode, InitOptions, KdfCost, LAYOUT, Likeness, Repository, Unlock};
 
 const EXAMPLES: &str = "\
@@ -32,6 +32,7 @@ Examples:
   larder -r /mnt/disk/backup repo init --new-key-file ~/larder.key
   larder -r /mnt/disk/images repo init --encryption none
   larder -r /mnt/second/backup repo init --like /mnt/disk/backup --like-password-file pw
+  larder -r /mnt/disk/backup repo init --data 's3://bucket/x?data_class=DEEP_ARCHIVE'
 
 A recovery code is printed once: write it down, it opens the repository when all else is lost.";
 
@@ -85,6 +86,10 @@ struct InitArgs {
     /// How costly each guess at the password is
     #[arg(long, value_name = "COST", default_value = "standard")]
     kdf: KdfArg,
+
+    /// Put the packs of data there: cold and large, while the repository is near and small
+    #[arg(long, value_name = "LOCATION")]
+    data: Option<OsString>,
 
     #[command(flatten)]
     like: LikeArgs,
@@ -167,7 +172,7 @@ pub(super) fn run(args: RepoArgs, context: &Context) -> Result<Finish> {
     match args.command {
         RepoCommand::Init(args) => init(args, context),
         RepoCommand::Info(_) => info(context),
-        RepoCommand::Stats(_) => stats(context),
+        RepoCommand::Stats(_) => super::repo_stats::run(context),
         RepoCommand::Rekey(args) => super::rekey::run(&args, context),
         RepoCommand::Probe(args) => super::probe::run(&args, context),
         RepoCommand::Retain(args) => super::retain::run(&args, context),
@@ -197,7 +202,8 @@ fn init(args: InitArgs, context: &Context) -> Result<Finish> {
         return Err(Error::RepositoryExists { location: location.to_string() });
     }
     let like = args.like.likeness(context)?;
-    let mut options = InitOptions { kdf: args.kdf.into(), like, ..InitOptions::default() };
+    let data = data_place(&args, context)?;
+    let mut options = InitOptions { kdf: args.kdf.into(), like, data, ..InitOptions::default() };
     let mut unlocks = Vec::new();
     let mut code_text = None;
     if args.encryption == EncryptionArg::None {
@@ -267,6 +273,17 @@ fn init(args: InitArgs, context: &Context) -> Result<Finish> {
     Ok(Finish::Done)
 }
 
+/// Makes the place of the data, if it is another one.
+fn data_place(args: &InitArgs, context: &Context) -> Result<Option<Place>> {
+    let Some(given) = &args.data else { return Ok(None) };
+    let location = parse_location(given)?;
+    let made = context.wire.create(&location, LAYOUT)?;
+    let place =
+        Place { role: PlaceRole::Data, name: "data".into(), location: location.to_string() };
+    drop(made);
+    Ok(Some(place))
+}
+
 /// The password or key file that a new repository opens with.
 fn first_secret(context: &Context, location: &str) -> Result<Unlock> {
     let source = SecretSource::choose(&context.global.secret);
@@ -293,6 +310,9 @@ struct Info<'a> {
     /// Bytes of data sealed with keys that are not current.
     old_key_bytes: u64,
     head_code: Option<HeadCode>,
+    /// Where its data is, if elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_location: Option<String>,
 }
 
 fn info(context: &Context) -> Result<Finish> {
@@ -319,6 +339,7 @@ fn info(context: &Context) -> Result<Finish> {
             epochs,
             old_key_bytes: old,
             head_code,
+            data_location: repository.split().map(|split| split.cold().location().to_owned()),
         })?;
         return Ok(Finish::Done);
     }
@@ -334,6 +355,9 @@ fn info(context: &Context) -> Result<Finish> {
         ("head code", head_code.map_or("none yet".to_owned(), |code| code.to_string())),
     ] {
         out.line(format!("{name:<11} {value}"))?;
+    }
+    if let Some(split) = repository.split() {
+        out.line(format!("{:<11} {}", "data", split.cold().location()))?;
     }
     if epochs > 1 {
         out.line(format!("{:<11} {}", "rekeyed", plural(epochs as u64 - 1, "time")))?;
@@ -351,83 +375,6 @@ pub(super) fn nag(repository: &Repository, context: &Context) -> Result<()> {
         out.note("The recovery code was never tried here: `larder key recovery --test`")?;
     }
     Ok(())
-}
-
-/// The object that `repo stats` prints.
-#[derive(Serialize)]
-struct Stats {
-    snapshots: u64,
-    original_bytes: u64,
-    unique_bytes: u64,
-    stored_bytes: u64,
-    objects: u64,
-    chunks: u64,
-    data_packs: u64,
-    data_bytes: u64,
-    meta_packs: u64,
-    meta_bytes: u64,
-    meta_unique_bytes: u64,
-}
-
-fn stats(context: &Context) -> Result<Finish> {
-    let out = &context.out;
-    let repository = context.open_indexed()?;
-    let list = repository.snapshots()?;
-    warn_of_bad(&list, out);
-    let index = repository.index().stats();
-    let (mut objects, mut stored_bytes) = (0, 0);
-    repository.storage().list("", &mut |object| {
-        objects += 1;
-        stored_bytes += object.len;
-    })?;
-    let stats = Stats {
-        snapshots: list.snapshots.len() as u64,
-        original_bytes: list.snapshots.iter().map(|snapshot| snapshot.body.bytes).sum(),
-        unique_bytes: index.data_plain_bytes,
-        stored_bytes,
-        objects,
-        chunks: index.records,
-        data_packs: index.data_packs,
-        data_bytes: index.data_bytes,
-        meta_packs: index.meta_packs,
-        meta_bytes: index.meta_bytes,
-        meta_unique_bytes: index.meta_plain_bytes,
-    };
-    if out.json {
-        out.object(&stats)?;
-    } else {
-        print_stats(&stats, context)?;
-    }
-    Ok(Finish::Done)
-}
-
-fn print_stats(stats: &Stats, context: &Context) -> Result<()> {
-    let saved = |what: &str, original: u64, left: u64| {
-        if original == 0 || left == 0 {
-            String::new()
-        } else {
-            format!("{what} {}", ratio(original, left))
-        }
-    };
-    let mut table = Table::new(&[("", Align::Left), ("Size", Align::Right), ("", Align::Left)]);
-    let mut row = |name: &str, bytes: u64, note: String| {
-        table.row(vec![name.to_owned(), format_bytes(bytes), note]);
-    };
-    row("original", stats.original_bytes, plural(stats.snapshots, "snapshot"));
-    let unique = stats.unique_bytes;
-    row("unique", unique, saved("deduplication", stats.original_bytes, unique));
-    row("in data packs", stats.data_bytes, saved("compression", unique, stats.data_bytes));
-    let pages = saved("compression", stats.meta_unique_bytes, stats.meta_bytes);
-    row("in page packs", stats.meta_bytes, pages);
-    let all = saved("in all", stats.original_bytes, stats.stored_bytes);
-    row("stored", stats.stored_bytes, all);
-    table.print(&context.out)?;
-    context.out.line(format!(
-        "{}, {}, {}",
-        plural(stats.chunks, "chunk"),
-        plural(stats.data_packs + stats.meta_packs, "pack"),
-        plural(stats.objects, "object"),
-    ))
 }
 
 fn encryption(suite: Suite) -> &'static str {

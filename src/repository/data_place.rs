@@ -1,0 +1,99 @@
+//! Repositories whose packs of data are at another location (SPEC.md, section 22).
+
+use std::sync::Arc;
+
+use super::{OpenOptions, Repository};
+use crate::error::{Error, Result, StorageErrorKind};
+use crate::format::config::Config;
+use crate::model::{Place, PlaceRole};
+use crate::storage::{SharedStorage, SplitStorage};
+
+/// Storage, and the same as what it is if its data is elsewhere.
+type Attached = (SharedStorage, Option<Arc<SplitStorage>>);
+
+/// The storage of a repository with this configuration: with the place of its data, if that is
+/// another one.
+///
+/// # Errors
+/// [`Error::Untouched`] with the place, if it cannot be reached.
+pub(super) fn attach(
+    storage: SharedStorage,
+    config: &Config,
+    options: &OpenOptions,
+) -> Result<Attached> {
+    let places = config.places();
+    let place = places.all.iter().find(|place| place.role == PlaceRole::Data);
+    place.map_or(Ok((Arc::clone(&storage), None)), |place| join(storage, place, options))
+}
+
+/// Puts the place of a new repository's data beside its storage.
+///
+/// # Errors
+/// [`Error::RepositoryExists`] if there is a repository at that place, otherwise as [`attach`].
+pub(super) fn begin(
+    storage: SharedStorage,
+    place: &Place,
+    options: &OpenOptions,
+) -> Result<Attached> {
+    if place.location == storage.location() {
+        return Err(Error::usage_hint(
+            "the place of the data is that of the repository",
+            "give another location, or leave out `--data`",
+        ));
+    }
+    let (storage, split) = join(storage, place, options)?;
+    if let Some(split) = &split {
+        match split.cold().head("repo") {
+            Err(error) if error.kind == StorageErrorKind::Missing => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Err(Error::RepositoryExists { location: place.location.clone() }),
+        }
+    }
+    Ok((storage, split))
+}
+
+fn join(storage: SharedStorage, place: &Place, options: &OpenOptions) -> Result<Attached> {
+    // The place itself was opened, perhaps as the other one is lost: it has a copy of the rest.
+    if place.location == storage.location() {
+        return Ok((storage, None));
+    }
+    let data = match options.places.connect(&place.location) {
+        Some(Ok(data)) => data,
+        Some(Err(error)) => {
+            return Err(Error::Untouched {
+                what: format!(
+                    "the data of this repository is at `{}`, which cannot be reached: {}",
+                    place.location,
+                    error.in_full()
+                ),
+                hint: error.hint().unwrap_or_else(|| "check that place, and try again".into()),
+            });
+        }
+        None => {
+            return Err(Error::Untouched {
+                what: format!("the data of this repository is at `{}`", place.location),
+                hint: "this works only on repositories that have their data with them; that place \
+                       is a full repository by itself"
+                    .into(),
+            });
+        }
+    };
+    let split = Arc::new(SplitStorage::new(storage, data));
+    Ok((Arc::clone(&split) as SharedStorage, Some(split)))
+}
+
+impl Repository {
+    /// Both its places, if its data is at another location.
+    pub fn split(&self) -> Option<&SplitStorage> {
+        self.split.as_deref()
+    }
+
+    /// Copies to the place of its data what a crash kept from it, so that it is a full repository
+    /// by itself. Returns how many objects were copied.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn complete_split(&self) -> Result<u64> {
+        self.split().map_or(Ok(0), |split| Ok(split.complete()?))
+    }
+}
