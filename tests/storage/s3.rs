@@ -1,10 +1,9 @@
 //! S3: what is special to it. What all services have to do stands in the common suite.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use larder::error::{Error, StorageErrorKind};
-use larder::storage::conformance::{Scale, conformance_at};
-use larder::storage::{self, Access, Connection, Location, PutMode, SharedStorage};
+use larder::storage::{self, Access, Connection, Location, PutMode, RetryPolicy, SharedStorage};
 
 use crate::servers::{S3Key, Seaweed, Server};
 
@@ -19,15 +18,16 @@ fn shown(error: larder::error::StorageError) -> (StorageErrorKind, String) {
     (kind, format!("{}; {}", error.in_full(), error.hint().unwrap_or_default()))
 }
 
+/// Without repetitions: what is wrong here stays so.
+fn at_once(connection: Connection) -> Connection {
+    let policy = RetryPolicy { give_up_after: Duration::ZERO, ..RetryPolicy::default() };
+    Connection { policy, ..connection }
+}
+
 #[test]
-fn s3_conforms_and_says_what_is_wrong() {
+fn s3_takes_parts_and_says_what_is_wrong() {
     let Some(mut server) = Seaweed::start() else { return };
-    let connection = server.connection();
-    let number = AtomicUsize::new(0);
-    conformance_at(Scale { objects: 1200, exclusive: true }, || {
-        let path = format!("conformance/{}", number.fetch_add(1, Ordering::SeqCst));
-        open(&server.location(&path), &connection)
-    });
+    let connection = at_once(server.connection());
     in_parts(&server, &connection);
 
     let location = server.location("x");
@@ -45,12 +45,13 @@ fn s3_conforms_and_says_what_is_wrong() {
         [("adminkey", "hunter2hunter2", "secret key"), ("nobody", "hunter2hunter2", "access key")]
     {
         server.use_key(S3Key::new(id, secret));
-        let (kind, text) = said(&location, &server.connection());
+        let (kind, text) = said(&location, &at_once(server.connection()));
         assert!(kind == StorageErrorKind::Denied && text.contains(word), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
     server.use_key(server.reader());
-    let refused = open(&location, &server.connection()).put("a", &[b"x"], PutMode::Content);
+    let refused =
+        open(&location, &at_once(server.connection())).put("a", &[b"x"], PutMode::Content);
     let (kind, text) = shown(refused.expect_err("it may only read"));
     assert!(kind == StorageErrorKind::Denied && text.contains("permission"), "{text}");
 
