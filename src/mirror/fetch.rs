@@ -107,14 +107,14 @@ impl Fetcher<'_> {
         };
         drop(held);
         for (number, other) in self.others.iter().enumerate() {
-            if let Some((bytes, held)) = self.from_other(&**other, name) {
+            if let Some((bytes, held)) = self.other_copy(&**other, name) {
                 return Ok(Found::Whole(bytes, Some(held), Some(number)));
             }
         }
         Ok(bad.map_or(Found::Vanished, Found::Bad))
     }
 
-    fn from_other(&self, other: &dyn Storage, name: &str) -> Option<(Vec<u8>, Held<'_>)> {
+    fn other_copy(&self, other: &dyn Storage, name: &str) -> Option<(Vec<u8>, Held<'_>)> {
         let len = other.head(name).ok()?.len;
         let held = self.budget.take(len);
         match read(other, name, len, self.repo_id) {

@@ -134,13 +134,16 @@ struct Reached {
     contents: Contents,
 }
 
+/// The places where an object is bad, and what is wrong there.
+type BadAt = BTreeMap<usize, String>;
+
 struct Healer<'a> {
     places: Vec<Reached>,
     repo_id: RepoId,
     options: &'a HealOptions,
     runtime: &'a Runtime,
-    /// By name: the places where it is bad, and what is wrong there.
-    bad: BTreeMap<String, BTreeMap<usize, String>>,
+    /// By name.
+    bad: BTreeMap<String, BadAt>,
 }
 
 impl Healer<'_> {
@@ -221,7 +224,7 @@ impl Healer<'_> {
         self.runtime.progress.phase(Phase::Healing);
         let bytes = self.bad.keys().filter_map(|name| self.places[0].contents.len_of(name)).sum();
         self.runtime.progress.expect(self.bad.len() as u64, bytes);
-        let mut steps: BTreeMap<u8, Vec<(String, BTreeMap<usize, String>)>> = BTreeMap::new();
+        let mut steps: BTreeMap<u8, Vec<(String, BadAt)>> = BTreeMap::new();
         for (name, at) in std::mem::take(&mut self.bad) {
             steps.entry(step_of(Kind::of(&name))).or_default().push((name, at));
         }
@@ -249,7 +252,7 @@ impl Healer<'_> {
     fn put_right_one(
         &self,
         name: &str,
-        bad_at: &BTreeMap<usize, String>,
+        bad_at: &BadAt,
         budget: &Budget,
     ) -> Result<(Vec<Healed>, Vec<BadObject>)> {
         let (mut healed, mut left) = (Vec::new(), Vec::new());
@@ -280,12 +283,7 @@ impl Healer<'_> {
     }
 
     /// The bytes of an object from a place that is not known to have it bad.
-    fn whole_copy(
-        &self,
-        name: &str,
-        bad_at: &BTreeMap<usize, String>,
-        budget: &Budget,
-    ) -> Option<(usize, Vec<u8>)> {
+    fn whole_copy(&self, name: &str, bad_at: &BadAt, budget: &Budget) -> Option<(usize, Vec<u8>)> {
         let others =
             self.places.iter().enumerate().filter(|(number, _)| !bad_at.contains_key(number));
         for (number, place) in others {

@@ -21,7 +21,7 @@ use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
 use crate::model::RepoId;
 use crate::runtime::{Phase, Runtime};
-use crate::storage::{PutMode, SharedStorage, Storage};
+use crate::storage::{PutMode, SharedStorage, Storage, list_sorted};
 
 /// How often a sync begins anew because objects vanished before they were copied.
 const ROUNDS_MAX: usize = 5;
@@ -29,6 +29,9 @@ const ROUNDS_MAX: usize = 5;
 /// Records that are read ahead while they are written one after the other.
 const RECORDS_AHEAD: usize = 64;
 const RECORDS_AHEAD_BYTES: u64 = 16 << 20;
+
+/// Where configurations are.
+const CONFIG_FOLDER: &str = "config/";
 
 /// How a sync behaves.
 #[derive(Clone, Default)]
@@ -127,7 +130,9 @@ pub fn sync(
     Ok(copier.report.into_inner())
 }
 
-/// Copies what a complete mirror lacks of keys and configuration: they change without a backup.
+/// Copies what a mirror lacks of keys and configuration: they change without a backup. Older
+/// configurations than the newest, which the source does not have any more, go: only for who has
+/// just written that one.
 ///
 /// # Errors
 /// As [`sync`].
@@ -139,7 +144,18 @@ pub fn sync_keys(source: &dyn Storage, target: &dyn Storage, runtime: &Runtime) 
     let fetcher = Fetcher { source, others: &[], repo_id, budget };
     let (report, vanished) = (Mutex::default(), Mutex::default());
     let copier = Copier { fetcher, target, threads: 1, runtime, report, vanished };
-    copier.all(&plan.keys, |lack| copier.one(lack))
+    copier.all(&plan.keys, |lack| copier.one(lack))?;
+    let listed = list_sorted(source, CONFIG_FOLDER)?;
+    // The generation comes first in their names.
+    let is_old = |name: &&String| {
+        name.starts_with(CONFIG_FOLDER)
+            && listed.last().is_some_and(|newest| **name < newest.name)
+            && listed.iter().all(|meta| meta.name != **name)
+    };
+    for name in there.others.keys().filter(is_old) {
+        target.delete(name)?;
+    }
+    Ok(())
 }
 
 struct Copier<'a> {

@@ -130,4 +130,4 @@ const DISTRUSTED: &str =
 const RETURNED_HINT: &str =
     "if it was put back from a copy since, `larder repair packs` saves what is in it";
 
-const LOST_HINT: &str = "back up again while the files still exist: what is lost is stored anew; or put it back from a mirror and run `larder repair packs`";
+const LOST_HINT: &str = "`larder heal` takes it from a mirror that has it; else back up again while the files still exist: what is lost is stored anew";

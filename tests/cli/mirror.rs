@@ -106,7 +106,8 @@ fn damage_is_healed_from_mirrors_and_proved() {
     failed(&person.run("-r repo heal"), 2, "no mirrors");
     person.ok("-r repo mirror add attic ./one");
     damage(&pack(&person, "repo"));
-    failed(&person.run("-r repo check --read-data"), 1, "damage");
+    failed(&person.run("-r repo check --read-data"), 1, "`larder heal` takes what is damaged");
+    assert!(person.ok("-r repo kit --stdout").contains("~/one"), "the kit names the mirror");
     // Known as damaged, and put right nevertheless.
     person.run("-r repo repair packs");
     let said = person.ok("-r repo heal");

@@ -81,6 +81,11 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Result<Finish> {
     };
     let report = check_shown(&repository, &options, context)?;
     tell(&report, context)?;
+    if !report.is_clean() && repository.places().mirrors().next().is_some() && !context.out.json {
+        let hint = context.out.paint(Style::Hint, "hint:");
+        let what = "takes what is damaged or missing from a mirror that has it whole";
+        context.out.line(format!("{hint} `larder heal` {what}"))?;
+    }
     if report.is_clean() {
         clear_suspects(&repository, options.snapshots.as_deref(), context)?;
     }

@@ -39,7 +39,8 @@ pub(crate) struct KitArgs {
     #[arg(long)]
     keep_code: bool,
 
-    /// Another place with a copy of this repository, to be named on the page (may be repeated)
+    /// Another place with a copy of this repository, to be named on the page beside its mirrors (may
+    /// be repeated)
     #[arg(long, value_name = "LOCATION")]
     also_at: Vec<String>,
 }

@@ -87,7 +87,8 @@ pub struct KitKey {
 /// How a kit is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KitOptions {
-    /// Places of copies of the repository, to be named on the page: locations without secrets.
+    /// Places of copies of the repository, to be named on the page beside its mirrors: locations
+    /// without secrets.
     pub also_at: Vec<String>,
     /// The machine to name; its own name if empty.
     pub host: String,
@@ -144,9 +145,14 @@ impl Kit {
             label: on_one_line(&slot.label),
         });
         let mut locations = vec![on_one_line(repository.location())];
-        for place in &options.also_at {
+        let places = repository.places();
+        let mirrors = places.mirrors().map(|place| &place.location);
+        for place in options.also_at.iter().chain(mirrors) {
             // As a location it holds no password, and means the same on any computer.
-            locations.push(on_one_line(&Location::parse(place)?.to_string()));
+            let place = on_one_line(&Location::parse(place)?.to_string());
+            if !locations.contains(&place) {
+                locations.push(place);
+            }
         }
         let host = match &options.host[..] {
             "" => crate::fsmeta::host_name(),
