@@ -8,7 +8,7 @@
 //! What the primary lacks comes back only if it is known to be needed: packs that the index names,
 //! records that others name, and whole folders of which nothing at all is left (there is always a
 //! key slot, a keyring, a configuration, a record). Anything else that a mirror has too much may
-//! have been deleted on purpose. Mirrors are then made complete by [`sync`](super::sync).
+//! have been deleted on purpose. Mirrors are then made complete by [`sync()`](super::sync()).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Copies of a repository at other places: [`sync`] makes them complete, [`scrub`] proves them,
-//! [`heal`] puts right what is damaged or missing at one place from another.
+//! Copies of a repository at other places: [`sync()`] makes them complete, [`scrub()`] proves them,
+//! [`heal()`] puts right what is damaged or missing at one place from another.
 //!
 //! Objects never change and are named by their hash, so a mirror is complete when the names are
 //! there, and none of this needs a key. What only the holder of a key knows comes in as plain

@@ -135,7 +135,7 @@ pub fn sync(
 /// just written that one.
 ///
 /// # Errors
-/// As [`sync`].
+/// As [`sync()`].
 pub fn sync_keys(source: &dyn Storage, target: &dyn Storage, runtime: &Runtime) -> Result<()> {
     let (repo_id, budget) = (repository_at(source)?, Budget::default());
     let there = Contents::list_keys(target)?;

@@ -8,7 +8,7 @@
 //!
 //! Waits double from failure to failure and are drawn from the whole length, so that many clients
 //! do not come back as one. When it ends is decided by what all calls of a storage see together
-//! ([`outage`]): as long as others succeed, a call has a number of attempts; while none does,
+//! (`outage`): as long as others succeed, a call has a number of attempts; while none does,
 //! all have one length of time, and people are told once.
 
 mod after;

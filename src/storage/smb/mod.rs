@@ -8,7 +8,7 @@
 //! better: connections are made anew here, because only here it is known what may be repeated.
 //!
 //! - [`target`]: what a location says; [`sessions`]: connections; [`explain`]: failures;
-//! - [`read`], [`write`]: how objects are read and written.
+//! - `read`, `write`: how objects are read and written.
 //!
 //! Users are signed in with their password (NTLMv2), and every message is signed, or encrypted
 //! where the server asks for it or the location has `encrypt=required`. Guests are served without
