@@ -113,7 +113,7 @@ def measure(files, larder, bare, packs):
             result["restic"], _ = run([restic, "backup", str(files)], renv)
         target = folder / "restored"
         fresh = {**env, "LARDER_CACHE_DIR": f"{folder}/cache2", "XDG_STATE_HOME": f"{folder}/state2"}
-        seconds, out = run([larder, "-r", repository, "--json", "restore", "latest", "--include", "**/ten",
+        seconds, out = run([larder, "-r", repository, "--json", "restore", "latest", "--only", str(files / "ten"),
                             "--target", str(target)], fresh)
         summary = json.loads(out.strip().splitlines()[-1])
         result["restore"] = {"seconds": seconds, "storage": summary.get("storage", summary)}
