@@ -80,7 +80,7 @@ fn where_keys_go(location: &str) -> String {
             "set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING"
         }
         "gcs" => "set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account",
-        "webdav" => "set LARDER_WEBDAV_USER and LARDER_WEBDAV_PASSWORD",
+        "webdav" | "webdav+http" => "set LARDER_WEBDAV_USER and LARDER_WEBDAV_PASSWORD",
         _ => "give them in the environment or in a profile",
     }
     .into()

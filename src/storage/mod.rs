@@ -3,7 +3,7 @@
 //! Objects are immutable and named once. Nothing above this module knows what kind of storage it
 //! talks to; nothing in this module knows what the bytes mean.
 //!
-//! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), `sftp`, `smb` and `nfs`,
+//! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), `sftp`, `webdav`, `smb`, `nfs`,
 //! [`bundle`] (one file that is only read), [`memory`] (tests). What only some can do:
 //! [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`adaptive`], [`throttle`], [`count`],
 //! [`size_check`] (in an order that `wrap.rs` knows), [`read_only`], and for tests [`record`] and
@@ -45,6 +45,8 @@ pub mod size_check;
 mod smb;
 pub mod split;
 pub mod throttle;
+#[cfg(feature = "webdav")]
+mod webdav;
 mod wrap;
 
 use std::sync::Arc;

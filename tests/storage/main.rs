@@ -3,11 +3,15 @@
 //! One server start per test, so the tests are large. What a service does differently from the
 //! others stands in one table and is tested too.
 
+#[cfg(feature = "azblob")]
+mod azure;
 #[cfg(feature = "s3")]
 mod cluster;
 mod cold;
 mod cycle;
 mod faults;
+#[cfg(feature = "gcs")]
+mod gcs;
 mod machine;
 mod object_lock;
 mod program;
@@ -19,6 +23,7 @@ mod s3;
 mod servers;
 mod servers_work;
 mod services;
+#[cfg(feature = "sftp")]
 mod sftp;
 #[cfg(feature = "smb")]
 mod smb;
@@ -26,3 +31,5 @@ mod suite;
 #[allow(dead_code, unused_imports)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "webdav")]
+mod webdav;

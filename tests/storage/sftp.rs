@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use larder::error::{Error, StorageError, StorageErrorKind};
 use larder::storage::{self, Connection, Location, PutMode, SharedStorage};
@@ -145,6 +146,13 @@ fn sftp_leaves_nothing_behind_and_shows_it_to_nobody() {
     // A folder where the object should go: the call fails, and takes its temporary file with it.
     fs::create_dir_all(root.join("data/02/folder/x")).unwrap();
     storage.put("data/02/folder", &[b"x"], PutMode::Content).expect_err("is a folder");
+    assert_eq!(root.join("tmp").read_dir().unwrap().count(), 0);
+
+    // What a broken connection left goes when it is old, by the clock of the server.
+    fs::write(root.join("tmp/old"), "x").unwrap();
+    let month = Duration::from_secs(30 * 86_400);
+    assert_eq!(storage.clean_unfinished(month).unwrap(), 0);
+    assert_eq!(storage.clean_unfinished(Duration::ZERO).unwrap(), 1);
     assert_eq!(root.join("tmp").read_dir().unwrap().count(), 0);
 
     // The home folder of the user is where a relative path begins.

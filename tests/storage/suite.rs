@@ -59,8 +59,8 @@ const TABLE: &[Exceptions] = &[
     row("fake-gcs", Creation::LastWins, 300, "ignores `ifGenerationMatch`"),
     row("sftp", Creation::OneWins, 300, "a link fails where the name is taken"),
     row("samba", Creation::SeveralMayWin, 300, "looks, then renames"),
-    row("rclone-webdav", Creation::SeveralMayWin, 300, "looks, then renames"),
-    row("apache", Creation::OneWins, 300, "`MOVE` with `Overwrite: F`"),
+    row("rclone-webdav", Creation::OneWins, 300, "locks both names of a move"),
+    row("apache", Creation::SeveralMayWin, 300, "looks, then renames"),
 ];
 
 /// The name in a table of a service, the server, and everything that it has to do.

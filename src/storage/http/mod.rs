@@ -19,7 +19,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use opendal::{HttpTransporter, OperationContext, Operator};
+use http::{Request, Response};
+use opendal::{Buffer, HttpTransporter, OperationContext, Operator};
 use parking_lot::Mutex;
 
 use super::asynchronous::block_on;
@@ -71,6 +72,25 @@ impl Http {
         Ok(answer.headers().clone())
     }
 
+    /// Sends a request and waits for the answer, of which whatever is no success is an error.
+    ///
+    /// # Errors
+    /// What was said against it.
+    pub fn send(
+        &self,
+        request: Request<Buffer>,
+    ) -> std::result::Result<Response<Buffer>, Box<Heard>> {
+        let ear = Ear::default();
+        let transport = transport::Transport { http: self.clone(), ear: ear.clone() };
+        let sent = block_on(async { HttpTransporter::new(transport).send(request).await });
+        match (sent, ear.heard()) {
+            (_, Some(heard)) => Err(Box::new(heard)),
+            (Ok(Ok(answer)), None) => Ok(answer),
+            (Ok(Err(error)), None) => Err(Box::new(Heard::invalid(error.to_string()))),
+            (Err(what), None) => Err(Box::new(Heard::invalid(what))),
+        }
+    }
+
     /// The same operator for one call, and where to hear what went wrong in it.
     pub fn tune(&self, operator: &Operator) -> (Operator, Ear) {
         let ear = Ear::default();
@@ -90,6 +110,11 @@ pub struct Heard {
 }
 
 impl Heard {
+    /// A request that could not even be made.
+    pub fn invalid(what: String) -> Self {
+        Self { host: String::new(), what: Said::Trouble(Trouble::Invalid(what)) }
+    }
+
     /// Whether the way to a server is broken that was working before and may do so again.
     pub fn is_passing(&self) -> bool {
         !patience::is_nearby(&self.host)

@@ -3,12 +3,19 @@
 //! A row with `connect` works in this build; the others are known by name, so that a location
 //! that cannot work here says why.
 
+#[cfg(feature = "azblob")]
+mod azblob;
+#[cfg(feature = "gcs")]
+mod gcs;
 mod memory;
+mod more;
 mod options;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
+#[cfg(feature = "webdav")]
+mod webdav;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -47,7 +54,7 @@ const fn remote(scheme: &'static str, example: &'static str, connect: Connect) -
 }
 
 /// Every kind that has a name.
-pub(super) const SERVICES: &[Service] = &[
+pub(super) static SERVICES: &[Service] = &[
     Service {
         scheme: "memory",
         example: "memory:test",
@@ -59,23 +66,58 @@ pub(super) const SERVICES: &[Service] = &[
     remote("s3", "s3://bucket/prefix?region=eu-central-1", s3::connect),
     #[cfg(not(feature = "s3"))]
     absent("s3", "s3://bucket/prefix?region=eu-central-1"),
+    #[cfg(feature = "azblob")]
+    remote("azblob", "azblob://container/prefix?account=name", azblob::connect),
+    #[cfg(not(feature = "azblob"))]
+    absent("azblob", "azblob://container/prefix?account=name"),
+    #[cfg(feature = "gcs")]
+    remote("gcs", "gcs://bucket/prefix", gcs::connect),
+    #[cfg(not(feature = "gcs"))]
+    absent("gcs", "gcs://bucket/prefix"),
     #[cfg(feature = "s3")]
     remote("b2", "b2://bucket/prefix?region=us-west-004", s3::connect_b2),
     #[cfg(not(feature = "s3"))]
     absent("b2", "b2://bucket/prefix?region=us-west-004"),
-    absent("azblob", "azblob://container/prefix"),
-    absent("gcs", "gcs://bucket/prefix"),
     #[cfg(feature = "sftp")]
     remote("sftp", "sftp://user@host/path", sftp::connect),
     #[cfg(not(feature = "sftp"))]
     absent("sftp", "sftp://user@host/path"),
+    #[cfg(feature = "webdav")]
+    remote("webdav", "webdav://host/path", webdav::connect),
+    #[cfg(feature = "webdav")]
+    remote(webdav::PLAIN, "webdav+http://127.0.0.1:8080/path", webdav::connect),
+    #[cfg(not(feature = "webdav"))]
     absent("webdav", "webdav://host/path"),
     #[cfg(feature = "smb")]
     remote("smb", "smb://user@host/share/path", super::smb::connect),
     #[cfg(not(feature = "smb"))]
     absent("smb", "smb://user@host/share/path"),
     absent("nfs", "nfs://host/export/path"),
+    more::KINDS[0].service(cfg!(feature = "azdls")),
+    more::KINDS[1].service(cfg!(feature = "azfile")),
+    more::KINDS[2].service(cfg!(feature = "cos")),
+    more::KINDS[3].service(cfg!(feature = "dropbox")),
+    more::KINDS[4].service(cfg!(feature = "gdrive")),
+    more::KINDS[5].service(cfg!(feature = "hdfs-native")),
+    more::KINDS[6].service(cfg!(feature = "koofr")),
+    more::KINDS[7].service(cfg!(feature = "obs")),
+    more::KINDS[8].service(cfg!(feature = "onedrive")),
+    more::KINDS[9].service(cfg!(feature = "oss")),
+    more::KINDS[10].service(cfg!(feature = "pcloud")),
+    more::KINDS[11].service(cfg!(feature = "seafile")),
+    more::KINDS[12].service(cfg!(feature = "swift")),
+    more::KINDS[13].service(cfg!(feature = "webhdfs")),
+    more::KINDS[14].service(cfg!(feature = "yandex-disk")),
 ];
+
+/// The cargo feature that a kind of storage comes with.
+fn feature(scheme: &str) -> &str {
+    match scheme {
+        "b2" => "s3",
+        "webdav+http" => "webdav",
+        scheme => scheme,
+    }
+}
 
 /// The kind with this name.
 pub(super) fn find(scheme: &str) -> Option<&'static Service> {
@@ -145,7 +187,11 @@ impl ServiceLocation {
         else {
             return Err(Error::usage_hint(
                 format!("this build of larder does not include `{}` storage", self.scheme),
-                "use a folder of this machine or of a mounted share, or a build that includes it",
+                format!(
+                    "build it with `cargo install --path . --features {}`, or use a folder of this \
+                     machine or of a mounted share",
+                    feature(self.scheme)
+                ),
             ));
         };
         let concurrency = self.concurrency()?;

@@ -1,10 +1,16 @@
 //! What follows the `?` of a location.
 
+use std::ops::RangeInclusive;
+
 use super::ServiceLocation;
 use crate::error::{Error, Result};
 
 /// What every kind takes; `credentials` is set aside when the location is read.
 const COMMON: &[&str] = &["concurrency", "credentials"];
+
+/// Objects longer than this go in parts, several at once; below it a whole is as fast, and one
+/// request instead of many.
+const PART_LEN: usize = 64 << 20;
 
 /// Reads the options of a location: `key=value`, joined by `&`, with `%XX` for bytes that would
 /// not be read as they are.
@@ -78,6 +84,26 @@ impl ServiceLocation {
                 format!("write `{key}=true` or `{key}=false`"),
             )),
         }
+    }
+
+    /// The option `part_size`: from which length on an object goes in parts, of that length.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the service takes no such parts.
+    pub(in crate::storage) fn part_len(&self, allowed: RangeInclusive<u64>) -> Result<usize> {
+        let Some(text) = self.option("part_size") else { return Ok(PART_LEN) };
+        let len = crate::model::parse_bytes(text).ok().filter(|len| allowed.contains(len));
+        let len = len.ok_or_else(|| {
+            let [from, to] = [allowed.start() >> 20, allowed.end() >> 20];
+            Error::usage_hint(
+                format!("`{text}` is no length of a part"),
+                format!(
+                    "`{}` takes parts from {from}M to {to}M; write `part_size=64M`",
+                    self.scheme
+                ),
+            )
+        })?;
+        usize::try_from(len).map_err(|_| Error::usage("a part that long does not fit into memory"))
     }
 
     /// Refuses options that this kind of service does not know: a misspelled one would be

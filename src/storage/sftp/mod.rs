@@ -18,6 +18,7 @@ mod session;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openssh_sftp_client::Error as SftpError;
 use openssh_sftp_client::error::SftpErrorKind;
@@ -217,6 +218,11 @@ impl Storage for SftpStorage {
 
     fn concurrency(&self) -> usize {
         CONCURRENCY
+    }
+
+    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
+        let clean = |lease| async move { self.clean(&lease, age).await };
+        self.with("delete", super::name::TMP_FOLDER, clean)
     }
 
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {

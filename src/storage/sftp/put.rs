@@ -10,6 +10,8 @@
 //! that has no links, gets objects that are created once under their final name at once: exactly one
 //! creator wins there too, but a reader may see an object that is not finished.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use openssh_sftp_client::error::SftpErrorKind;
 use openssh_sftp_client::file::File;
@@ -60,6 +62,33 @@ impl SftpStorage {
         })?;
         let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(format!("{}{TMP_FOLDER}/{random}", self.root))
+    }
+
+    /// See [`Storage::clean_unfinished`](super::Storage::clean_unfinished).
+    pub(super) async fn clean(&self, lease: &Lease, age: Duration) -> Result<u64, StorageError> {
+        // A file made now has the time of the server, which the clock here may not share.
+        let probe = self.temp_path(TMP_FOLDER)?;
+        let file = self.create(lease, TMP_FOLDER, &probe).await?;
+        self.answer(lease, "write", TMP_FOLDER, file.close()).await?;
+        let entries = self.entries(lease, TMP_FOLDER, &self.path(TMP_FOLDER)).await;
+        self.remove(lease, TMP_FOLDER, &probe).await?;
+        let files: Vec<(String, Duration)> = entries?
+            .iter()
+            .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()))
+            .filter_map(|entry| {
+                let name = entry.filename().to_str()?;
+                let written = entry.metadata().modified()?.as_duration();
+                Some((self.path(&format!("{TMP_FOLDER}/{name}")), written))
+            })
+            .collect();
+        let now = files.iter().find(|(path, _)| *path == probe).map(|(_, written)| *written);
+        let is_old = |written: Duration| now.is_some_and(|now| written.saturating_add(age) <= now);
+        let mut removed = 0;
+        for (path, _) in files.iter().filter(|(path, written)| *path != probe && is_old(*written)) {
+            self.remove(lease, TMP_FOLDER, path).await?;
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     fn exists(&self, name: &str) -> StorageError {

@@ -45,12 +45,8 @@ const B2_OPTIONS: &[&str] = &["region", "endpoint", "path_style", "part_size"];
 /// fills it.
 const CONCURRENCY: usize = 12;
 
-/// Objects longer than this go in parts, several at once; below it a whole is as fast and one
-/// request instead of many.
-const PART_LEN: u64 = 64 << 20;
-
 /// What S3 takes as a part.
-const PART_LEN_MIN: u64 = 5 << 20;
+const PART_LENS: std::ops::RangeInclusive<u64> = 5 << 20..=5 << 30;
 
 /// `s3://bucket/prefix`.
 pub(super) fn connect(
@@ -77,7 +73,7 @@ fn open(
 ) -> Result<SharedStorage> {
     let http = Http::new(connection)?;
     let bucket = find(location, connection, &http)?;
-    let part_len = part_len(location)?;
+    let part_len = location.part_len(PART_LENS)?;
     let operator = operator(location, &bucket, &http, storage_class(location)?)?;
     let shown = location.to_string();
     let over = |operator| {
@@ -152,18 +148,6 @@ fn operator(
     }
     Operator::new(service.disable_config_load())
         .map_err(|error| Error::usage(format!("could not open `{location}`: {}", error.message())))
-}
-
-fn part_len(location: &ServiceLocation) -> Result<usize> {
-    let Some(text) = location.option("part_size") else { return Ok(PART_LEN as usize) };
-    let len = crate::model::parse_bytes(text).ok();
-    let len = len.filter(|len| (PART_LEN_MIN..=5 << 30).contains(len)).ok_or_else(|| {
-        Error::usage_hint(
-            format!("`{text}` is no length of a part"),
-            "S3 takes parts from 5M to 5G; write `part_size=64M`",
-        )
-    })?;
-    usize::try_from(len).map_err(|_| Error::usage("a part that long does not fit into memory"))
 }
 
 #[cfg(test)]
