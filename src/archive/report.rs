@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::model::{BackupId, BackupStrategy};
 use crate::repository::{Added, Snapshot};
+use crate::storage::MirrorReport;
 
 /// Counts of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -81,9 +82,16 @@ pub struct BackupReport {
     pub lost_packs: u64,
     /// Packs that an interrupted run had left.
     pub adopted_packs: u64,
+    /// What became of the mirrors. One that missed the run makes the commit degraded.
+    pub mirrors: MirrorReport,
 }
 
 impl BackupReport {
+    /// Whether a mirror does not have the snapshot.
+    pub fn is_degraded(&self) -> bool {
+        self.mirrors.missed().next().is_some()
+    }
+
     /// Whether everything that was asked for is in the snapshot.
     pub fn is_complete(&self) -> bool {
         self.stats.errors == 0

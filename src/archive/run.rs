@@ -20,6 +20,7 @@ use crate::repository::{
 };
 use crate::runtime::{Issue, IssueKind, Phase, Runtime};
 use crate::source::{Excludes, FileId, SourcePath, Walk, WalkOptions};
+use crate::storage::MirrorReport;
 use crate::tree::WouldAdd;
 
 /// Backs up sources into a repository and commits a snapshot.
@@ -91,7 +92,9 @@ fn backup_once(
         // The snapshot is valid without this.
         tracing::warn!("the session could not be closed: {error}");
     }
-    ran
+    let snapshot = ran.as_ref().ok().and_then(|report| Some(report.snapshot.as_ref()?.id));
+    let mirrors = repository.settle_mirrors(snapshot, runtime.clock.now_ms());
+    ran.map(|report| BackupReport { mirrors, ..report })
 }
 
 pub(super) struct Run<'a> {
@@ -170,6 +173,7 @@ fn run_session(mut run: Run<'_>) -> Result<BackupReport> {
         duration: run.started.elapsed(),
         lost_packs: run.findings.lost_packs,
         adopted_packs: run.findings.adopted_packs,
+        mirrors: MirrorReport::default(),
     };
     if let Some(session) = run.session {
         let body = snapshot_body(&run, strategy, parent.as_ref(), collected, &added);

@@ -10,6 +10,7 @@ use clap::{Args, Parser};
 use jiff::SignedDuration;
 
 use super::commands::Command;
+use super::mirrors::MirrorArgs;
 use crate::error::{Error, Result};
 use crate::storage::throttle::{Limits, Rate, parse_rate};
 use crate::storage::{BandwidthPlan, Location};
@@ -65,6 +66,9 @@ pub(crate) struct GlobalArgs {
 
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
+
+    #[command(flatten)]
+    pub(crate) mirrors: MirrorArgs,
 
     /// Print JSON: results on standard output, messages and errors on standard error
     #[arg(long, global = true)]
@@ -224,7 +228,7 @@ impl BandwidthArgs {
     }
 }
 
-fn from_environment<T>(
+pub(super) fn from_environment<T>(
     name: &'static str,
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use etcetera::BaseStrategy;
+use parking_lot::Mutex;
 
 use super::args::GlobalArgs;
 use super::output::Output;
@@ -16,7 +17,7 @@ use crate::manager::{BackupManager, ManagerOptions};
 use crate::model::RepoId;
 use crate::repository::{OpenOptions, Repository, Unlock};
 use crate::runtime::{CancelToken, Runtime};
-use crate::storage::{Connector, Location, Storage};
+use crate::storage::{Connector, Location, MirrorStorage, Storage};
 
 /// How often a password is asked for.
 const TRIES: usize = 3;
@@ -34,9 +35,16 @@ pub(crate) struct Context {
     pub(crate) cancel: CancelToken,
     /// How storage is reached: never past it.
     pub(crate) wire: Wire,
+    /// Those of the repositories that were opened.
+    pub(super) mirrors: Mutex<Vec<Arc<MirrorStorage>>>,
 }
 
 impl Context {
+    /// The mirrors of the repositories that were opened.
+    pub(super) fn mirrors(&self) -> Vec<Arc<MirrorStorage>> {
+        self.mirrors.lock().clone()
+    }
+
     /// The surroundings of a library call that shows no progress.
     pub(crate) fn quiet_runtime(&self) -> Runtime {
         Runtime { cancel: self.cancel.clone(), ..Runtime::default() }
@@ -86,7 +94,7 @@ impl Context {
         &self,
         location: &Location,
         source: &SecretSource,
-        options: OpenOptions,
+        mut options: OpenOptions,
     ) -> Result<Repository> {
         let shown = location.to_string();
         let name_mirrors = |error| Repository::name_mirrors(error, &self.open_options(), &shown);
@@ -94,9 +102,12 @@ impl Context {
         if let Some(warning) = storage.warning() {
             self.out.warn(&format!("{shown}: {warning}"));
         }
+        options.mirror_policy = self.global.mirrors.policy()?;
         let runtime = self.quiet_runtime();
-        let open =
-            |unlock: &Unlock| Repository::open(Arc::clone(&storage), unlock, &options, &runtime);
+        let open = |unlock: &Unlock| {
+            let opened = Repository::open(Arc::clone(&storage), unlock, &options, &runtime);
+            opened.inspect(|repository| self.mirrors.lock().extend(repository.shared_mirrors()))
+        };
         if *source != SecretSource::Prompt {
             return open(&source.unlock(&shown, &self.out)?);
         }
@@ -170,6 +181,7 @@ impl Context {
             cache_dir: cache_dir.filter(|_| !repository.no_cache),
             state_dir: state_dir.map(|dir| dir.join("larder")),
             places: self.wire.connector(),
+            ..OpenOptions::default()
         }
     }
 }

@@ -10,6 +10,7 @@ mod context;
 mod entry;
 mod errors;
 mod help;
+mod mirrors;
 mod output;
 mod profile;
 mod secrets;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
+use parking_lot::Mutex;
 
 use self::args::Cli;
 use self::context::Context;
@@ -81,10 +83,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         let profile = Profile::choose(global.profile.as_deref())?;
         profile.fill(&mut global)?;
         let wire = Wire::new(&global, profile.access(), &out, cancel.clone())?;
-        Ok(Context { global, out: Arc::clone(&out), cancel, wire })
+        Ok(Context { global, out: Arc::clone(&out), cancel, wire, mirrors: Mutex::default() })
     };
     let result = surroundings().and_then(|context| {
-        let finish = cli.command.run(&context).map_err(|error| ended_by(&context.cancel, error))?;
+        let ran = cli.command.run(&context);
+        let finish = mirrors::tell(&context, *ran.as_ref().unwrap_or(&Finish::Done));
+        ran.map_err(|error| ended_by(&context.cancel, error))?;
         out.flush().map(|()| finish)
     });
     if out.verbose {

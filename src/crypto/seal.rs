@@ -41,6 +41,7 @@ pub enum SealKind {
     PackTable = 16,
     Lease = 17,
     DamageList = 18,
+    Debt = 19,
 }
 
 /// What a unit is bound to beside its key: its role and its place.

@@ -28,12 +28,13 @@ pub enum ObjectType {
     PackTable = 15,
     Lease = 16,
     DamageList = 17,
+    Debt = 18,
 }
 
 impl ObjectType {
     /// The type with this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        const ALL: [ObjectType; 15] = [
+        const ALL: [ObjectType; 16] = [
             ObjectType::Keyring,
             ObjectType::Config,
             ObjectType::DataPack,
@@ -49,6 +50,7 @@ impl ObjectType {
             ObjectType::PackTable,
             ObjectType::Lease,
             ObjectType::DamageList,
+            ObjectType::Debt,
         ];
         ALL.into_iter().find(|t| *t as u8 == number)
     }

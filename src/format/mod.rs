@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod config;
+pub mod debt;
 pub mod gc;
 pub mod header;
 pub mod index;

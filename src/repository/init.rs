@@ -127,8 +127,9 @@ impl Repository {
         }
         // Not before: it may be another `init` at work, and only one of the two gets here.
         delete_all(&*storage, &leftovers);
-        let made = Self::assemble(storage, keys, config, options, runtime)?;
-        Ok(Self { split, ..made })
+        let mut made = Self::assemble(storage, keys, config, options, runtime)?;
+        made.split = split;
+        Ok(made)
     }
 }
 

@@ -51,6 +51,7 @@ impl Repository {
             "snapshots" => self.inspect_log_record(name),
             "sessions" => self.inspect_session(name),
             "gc" => self.inspect_gc(name),
+            "mirrors" => self.load_debt(name).map(|_| Inspected::Fine),
             _ => Ok(Inspected::Odd("it belongs to nothing in this format")),
         };
         match inspected {
@@ -107,7 +108,8 @@ impl Repository {
             | ObjectType::Mark
             | ObjectType::Fence
             | ObjectType::Lease
-            | ObjectType::DamageList => Class::Control,
+            | ObjectType::DamageList
+            | ObjectType::Debt => Class::Control,
             _ => Class::Index,
         };
         let (head, sealed) = object.split_at(HEADER_LEN);

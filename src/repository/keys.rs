@@ -153,6 +153,11 @@ impl Keys {
         })
     }
 
+    /// Later keyrings are read from there.
+    pub(super) fn read_from(&mut self, storage: &SharedStorage) {
+        self.storage = SharedStorage::clone(storage);
+    }
+
     /// What the constant keys are derived from; no rekey changes it.
     pub(crate) fn constant(&self) -> SecretBytes {
         self.first.ring.keyring.constant.clone()

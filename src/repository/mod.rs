@@ -24,6 +24,7 @@ mod keys;
 mod like;
 mod listed;
 mod log;
+mod mirrors;
 mod object;
 mod open;
 mod pack;
@@ -56,6 +57,7 @@ pub use log::{
     Author, Breach, Forgotten, HeadCode, NewSnapshot, Record, RemovedRecords, Says, Snapshot,
     SnapshotList,
 };
+pub use mirrors::Debt;
 pub(crate) use object::{check_hash, hash_in_name};
 pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
@@ -76,7 +78,7 @@ use crate::error::{Error, Result};
 use crate::format::config::Config;
 use crate::model::{Places, RepoId, SlotId};
 use crate::runtime::Random;
-use crate::storage::{SharedStorage, SplitStorage};
+use crate::storage::{MirrorStorage, SharedStorage, SplitStorage};
 use keys::Keys;
 use parking_lot::Mutex;
 use reader::SegmentCache;
@@ -95,6 +97,7 @@ pub const LAYOUT: &[&str] = &[
     "snapshots",
     "sessions",
     "gc",
+    "mirrors",
     "parity",
     "ec",
 ];
@@ -105,6 +108,10 @@ pub struct Repository {
     storage: SharedStorage,
     /// The same as `storage` without mirrors, if its data is elsewhere.
     split: Option<Arc<SplitStorage>>,
+    /// The same as `storage`, if it has mirrors.
+    mirrors: Option<Arc<MirrorStorage>>,
+    /// Whether it is a second one on the same mirrors.
+    is_apart: bool,
     keys: Arc<Keys>,
     config: Config,
     places: Mutex<Places>,
@@ -125,6 +132,8 @@ impl Repository {
             id: self.id,
             storage: Arc::clone(&self.storage),
             split: self.split.clone(),
+            mirrors: self.mirrors.clone(),
+            is_apart: true,
             keys: Arc::clone(&self.keys),
             config: self.config.clone(),
             places: Mutex::new(self.places()),

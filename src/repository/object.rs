@@ -33,6 +33,7 @@ pub(crate) fn seal_kind(object_type: ObjectType) -> SealKind {
         ObjectType::PackTable => SealKind::PackTable,
         ObjectType::Lease => SealKind::Lease,
         ObjectType::DamageList => SealKind::DamageList,
+        ObjectType::Debt => SealKind::Debt,
     }
 }
 

@@ -12,13 +12,13 @@ use super::keys::{Keys, unless_changed};
 use super::reader::SegmentCache;
 use super::state::{KeyMemory, LocalState, StateFolder};
 use super::unlock::{Unlock, load_slots, unlock_slots};
-use super::{Repository, data_place};
+use super::{Repository, data_place, mirrors};
 use crate::chunker::{Chunkers, SizeClass};
 use crate::crypto::Suite;
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::config::{ClassRecord, Config};
 use crate::format::repo::RepoRecord;
-use crate::model::{RepoId, SlotId};
+use crate::model::{MirrorPolicy, RepoId, SlotId};
 use crate::runtime::{Random, Runtime};
 use crate::storage::{Connector, SharedStorage, Storage};
 
@@ -31,6 +31,8 @@ pub struct OpenOptions {
     pub state_dir: Option<PathBuf>,
     /// How its mirrors are reached.
     pub places: Connector,
+    /// What commits ask of mirrors; `None` asks what the repository says.
+    pub mirror_policy: Option<MirrorPolicy>,
 }
 
 impl Repository {
@@ -98,13 +100,14 @@ impl Repository {
             });
         }
         let (storage, split) = data_place::attach(storage, &config, options)?;
-        let opened = Self::assemble(storage, keys, config, options, runtime)?;
-        Ok(Self { split, ..opened })
+        let mut opened = Self::assemble(storage, keys, config, options, runtime)?;
+        opened.split = split;
+        Ok(opened)
     }
 
     pub(super) fn assemble(
         storage: SharedStorage,
-        keys: Keys,
+        mut keys: Keys,
         config: Config,
         options: &OpenOptions,
         runtime: &Runtime,
@@ -123,12 +126,16 @@ impl Repository {
         let classes: Vec<SizeClass> = config.chunker.classes.iter().map(size_class).collect();
         let chunkers = Chunkers::new(keys.constants.chunker_secret(), &classes)
             .map_err(|e| Error::damaged("config", e))?;
+        let (storage, mirrors) = mirrors::attach(storage, &config, options);
+        keys.read_from(&storage);
         let keys = Arc::new(keys);
         let index = Index::new(id, Arc::clone(&keys), options.cache_dir.clone());
         Ok(Self {
             id,
             storage,
             split: None,
+            mirrors,
+            is_apart: false,
             keys,
             places: Mutex::new(config.places()),
             config,

@@ -195,7 +195,12 @@ impl Reader<'_> {
         let read = self.fetch(&pack, &segment, &mut buffer);
         let decoded = read.and_then(|()| self.decode(&pack, &segment, &mut buffer, plain));
         self.buffer = buffer;
-        decoded
+        match decoded {
+            Err(error) if error.is_damage() && self.decode_elsewhere(&pack, &segment, plain) => {
+                Ok(())
+            }
+            decoded => decoded,
+        }
     }
 
     fn fetch(&self, pack: &PackInfo, segment: &SegmentInfo, buffer: &mut Vec<u8>) -> Result<()> {
@@ -207,6 +212,26 @@ impl Reader<'_> {
         buffer.resize(segment.sealed_len as usize, 0);
         self.repository.storage.get_range(&pack.object_name(), segment.offset, buffer)?;
         Ok(())
+    }
+
+    /// Reads and decodes a segment that is damaged where it was read first, from the first other
+    /// copy of the pack where it is good. `false` if there is none.
+    pub fn decode_elsewhere(
+        &mut self,
+        pack: &PackInfo,
+        segment: &SegmentInfo,
+        plain: &mut Vec<u8>,
+    ) -> bool {
+        if segment.sealed_len > SEGMENT_PLAIN_MAX + (1 << 20) {
+            return false;
+        }
+        let storage = &self.repository.storage;
+        let name = pack.object_name();
+        (1..storage.copies()).any(|copy| {
+            let mut sealed = vec![0; segment.sealed_len as usize];
+            storage.get_range_of(copy, &name, segment.offset, &mut sealed).is_ok()
+                && self.decode(pack, segment, &mut sealed, plain).is_ok()
+        })
     }
 
     /// Opens and decompresses sealed bytes of a segment, fetched by the caller. `sealed` is

@@ -33,6 +33,7 @@ impl Worker<'_, '_> {
             let decoded = match sealed.get_mut(start..end) {
                 Some(bytes) if is_read => {
                     self.reader.decode(&run.pack, &segment.info, bytes, &mut plain).is_ok()
+                        || self.reader.decode_elsewhere(&run.pack, &segment.info, &mut plain)
                 }
                 _ => self.read_segment(run, &segment.info, &mut plain),
             };
@@ -66,6 +67,7 @@ impl Worker<'_, '_> {
         let storage = self.ctx.repository.storage();
         storage.get_range(&run.pack.object_name(), info.offset, &mut sealed).is_ok()
             && self.reader.decode(&run.pack, info, &mut sealed, plain).is_ok()
+            || self.reader.decode_elsewhere(&run.pack, info, plain)
     }
 
     /// Writes the parts of one segment; `plain` is `None` if it is bad.

@@ -28,6 +28,7 @@ pub mod http;
 pub mod local;
 pub mod location;
 pub mod memory;
+pub mod mirror;
 pub mod name;
 pub mod object_lock;
 pub mod opendal;
@@ -66,6 +67,7 @@ pub use fault::FaultStorage;
 pub use local::LocalStorage;
 pub use location::{Location, create, create_with, open, open_with};
 pub use memory::MemoryStorage;
+pub use mirror::{MirrorReport, MirrorState, MirrorStorage, ReadElsewhere};
 pub use object_lock::{LockMode, LockSettings, ObjectLock, Retention};
 pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;
@@ -124,6 +126,26 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// An object that ends before `offset + buf.len()` is an error of kind `Permanent`.
     fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError>;
+
+    /// How many copies there are of each object.
+    fn copies(&self) -> usize {
+        1
+    }
+
+    /// As [`get_range`](Storage::get_range), from one copy and no other: for those who can tell
+    /// good bytes from bad ones. Copy 0 is the one that listings tell of.
+    ///
+    /// # Errors
+    /// As [`get_range`](Storage::get_range).
+    fn get_range_of(
+        &self,
+        _copy: usize,
+        name: &str,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<(), StorageError> {
+        self.get_range(name, offset, buf)
+    }
 
     /// Length and time of one object.
     fn head(&self, name: &str) -> Result<ObjectMeta, StorageError>;

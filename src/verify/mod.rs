@@ -73,6 +73,11 @@ pub fn check(
         let picked = pick::pick(picked, subset, &runtime.random);
         data::check(repository, &picked, &mut damage, &collector, runtime)?;
     }
+    for read in repository.mirrors().map(|mirrors| mirrors.report().elsewhere).unwrap_or_default() {
+        let what = format!("it was read from the mirror `{}`: {}", read.mirror, read.why);
+        let hint = "`larder heal` puts it right";
+        collector.put(Severity::Damage, read.object, what, Some(hint));
+    }
     let hits = if damage.is_empty() {
         Hits::default()
     } else {

@@ -14,7 +14,7 @@ use crate::runtime::Runtime;
 use crate::storage::list_sorted;
 
 /// Folders whose objects are read here. The log is read as a whole, and packs come later.
-const FOLDERS: [&str; 5] = ["keys/", "keyring/", "config/", "sessions/", "gc/"];
+const FOLDERS: [&str; 6] = ["keys/", "keyring/", "config/", "sessions/", "gc/", "mirrors/"];
 
 /// What later steps need to know.
 pub(super) struct Records {

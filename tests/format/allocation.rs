@@ -5,6 +5,7 @@ use std::cell::Cell;
 use larder::codec::{Codec, Decompressor};
 use larder::format::bundle::{BundleFooter, BundleHeader, BundleId, HEADER_LEN};
 use larder::format::config::Config;
+use larder::format::debt::DebtRecord;
 use larder::format::gc::{Fence, Mark};
 use larder::format::index::{Delta, DropList, PackTable, RunDirectory};
 use larder::format::key_slot::KeySlot;
@@ -77,6 +78,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = decode::<SessionEnd>(bytes, n);
     let _ = decode::<Mark>(bytes, n);
     let _ = decode::<Fence>(bytes, n);
+    let _ = DebtRecord::decode(bytes, n);
 }
 
 /// At most so many bytes are held for each byte given: an entry of a page is the worst case.

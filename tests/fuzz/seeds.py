@@ -9,7 +9,7 @@ TARGETS = {
     "index::RunDirectory": "run_directory", "index::DropList": "drop_list", "page::LeafRecord": "leaf_page",
     "page/xattrs::XattrsPage": "xattrs_page", "log::LogRecord": "log_record", "log::SnapshotBody": "snapshot_body",
     "log::CheckpointBody": "checkpoint_body", "log::AboutBody": "about_body", "log::NoteBody": "note_body",
-    "session::Session": "session", "session::SessionEnd": "session_end", "gc::Mark": "mark", "gc::Fence": "fence", "gc::Lease": "lease", "gc::DamageList": "damage_list",
+    "session::Session": "session", "session::SessionEnd": "session_end", "gc::Mark": "mark", "gc::Fence": "fence", "gc::Lease": "lease", "gc::DamageList": "damage_list", "debt::DebtRecord": "debt",
     # With the level in front.
     "page::InnerRecord": "inner_page", "list::LeafRecord": "list_page", "list::InnerRecord": "list_page",
 }

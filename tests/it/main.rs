@@ -17,6 +17,7 @@ mod history;
 mod kill;
 mod leaks;
 mod mirror;
+mod mirrored;
 mod opening;
 mod property;
 mod prune;

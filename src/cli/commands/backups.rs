@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::shared::{FilterArgs, words};
 use crate::cli::Finish;
 use crate::cli::context::Context;
+use crate::cli::mirrors::warn_of_debts;
 use crate::cli::output::{Align, Table, count, local_ms};
 use crate::cli::select::{shown_path, warn_of_bad};
 use crate::error::Result;
@@ -59,6 +60,7 @@ pub(super) fn run(args: &BackupsArgs, context: &Context) -> Result<Finish> {
     let manager = context.manager(context.open()?)?;
     let (page, list) = manager.list_with_log(&query)?;
     warn_of_bad(&list, out);
+    warn_of_debts(manager.repository(), out)?;
     context.warn_of_history(&manager);
     if out.json {
         page.backups.iter().try_for_each(|backup| out.object(backup))?;

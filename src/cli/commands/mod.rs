@@ -42,6 +42,8 @@ mod timeline;
 mod undelete;
 mod warm_up;
 
+pub(super) use shared::words;
+
 use clap::Subcommand;
 
 use super::Finish;

@@ -9,12 +9,13 @@ use serde::Serialize;
 use crate::cli::Finish;
 use crate::cli::args::{SecretArgs, parse_location};
 use crate::cli::context::{Context, peek};
+use crate::cli::mirrors::{PlaceJson, print_places, warn_of_debts};
 use crate::cli::output::{iso_ms, local_ms, plural};
 use crate::cli::secrets::{SecretSource, create_key_file};
 use crate::cli::select::warn_of_bad;
 use crate::crypto::{RecoveryCode, Suite};
 use crate::error::{Error, Result};
-use crate::model::{Place, PlaceRole, format_bytes};
+use crate::model::{MirrorPolicy, Place, PlaceRole, format_bytes};
 use crate::repository::{HeadCode, InitOptions, KdfCost, LAYOUT, Likeness, Repository, Unlock};
 
 const EXAMPLES: &str = "\
@@ -313,6 +314,9 @@ struct Info<'a> {
     /// Where its data is, if elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_location: Option<String>,
+    /// Further locations.
+    places: Vec<PlaceJson>,
+    mirror_policy: MirrorPolicy,
 }
 
 fn info(context: &Context) -> Result<Finish> {
@@ -325,7 +329,9 @@ fn info(context: &Context) -> Result<Finish> {
     let old = if epochs > 1 { super::rekey::old_bytes(&repository, context)?.0 } else { 0 };
     let list = repository.snapshots()?;
     warn_of_bad(&list, out);
+    warn_of_debts(&repository, out)?;
     let head_code = list.head_code();
+    let places = repository.places();
     if out.json {
         out.object(&Info {
             id: repository.id().to_string(),
@@ -340,6 +346,8 @@ fn info(context: &Context) -> Result<Finish> {
             old_key_bytes: old,
             head_code,
             data_location: repository.split().map(|split| split.cold().location().to_owned()),
+            places: places.all.iter().map(PlaceJson::new).collect(),
+            mirror_policy: places.policy,
         })?;
         return Ok(Finish::Done);
     }
@@ -359,6 +367,7 @@ fn info(context: &Context) -> Result<Finish> {
     if let Some(split) = repository.split() {
         out.line(format!("{:<11} {}", "data", split.cold().location()))?;
     }
+    print_places(&places, out)?;
     if epochs > 1 {
         out.line(format!("{:<11} {}", "rekeyed", plural(epochs as u64 - 1, "time")))?;
         let note = if old > 0 { ": `larder repo rekey --re-encrypt`" } else { "" };

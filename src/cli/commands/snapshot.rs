@@ -23,6 +23,7 @@ use crate::model::entry::is_valid_path;
 use crate::model::{BackupStrategy, format_bytes, format_duration};
 use crate::repository::HeadCode;
 use crate::source::{SourceListKind, SourcePath, WalkOptions, read_source_list};
+use crate::storage::MirrorState;
 use crate::tree::clean_path;
 
 const EXAMPLES: &str = "\
@@ -335,6 +336,22 @@ struct Summary<'a> {
     seconds: f64,
     lost_packs: u64,
     adopted_packs: u64,
+    /// Whether a mirror does not have the snapshot.
+    degraded: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mirrors: Vec<MirrorJson<'a>>,
+    /// Objects that could only be read from a mirror.
+    read_from_mirrors: u64,
+}
+
+/// What became of a mirror.
+#[derive(Serialize)]
+struct MirrorJson<'a> {
+    name: &'a str,
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+    caught_up: u64,
 }
 
 impl<'a> Summary<'a> {
@@ -349,6 +366,18 @@ impl<'a> Summary<'a> {
             seconds: report.duration.as_secs_f64(),
             lost_packs: report.lost_packs,
             adopted_packs: report.adopted_packs,
+            degraded: report.is_degraded(),
+            mirrors: report.mirrors.mirrors.iter().map(mirror_json).collect(),
+            read_from_mirrors: report.mirrors.elsewhere_count,
         }
+    }
+}
+
+fn mirror_json(mirror: &MirrorState) -> MirrorJson<'_> {
+    MirrorJson {
+        name: &mirror.name,
+        complete: mirror.is_complete,
+        why: mirror.left.as_deref(),
+        caught_up: mirror.caught_up,
     }
 }

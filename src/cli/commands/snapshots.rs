@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::shared::{FilterArgs, snapshot_name};
 use crate::cli::Finish;
 use crate::cli::context::Context;
+use crate::cli::mirrors::warn_of_debts;
 use crate::cli::output::{Align, Table, count, iso_ms, local_ms};
 use crate::cli::select::{shown_path, shown_roots, warn_of_bad};
 use crate::error::Result;
@@ -67,8 +68,10 @@ pub(super) fn run(args: &SnapshotsArgs, context: &Context) -> Result<Finish> {
     let filter = args.filter.filter()?;
     let names: Vec<SnapshotName> =
         args.snapshots.iter().map(|name| snapshot_name(name)).collect::<Result<_>>()?;
-    let list = context.open()?.snapshots()?;
+    let repository = context.open()?;
+    let list = repository.snapshots()?;
     warn_of_bad(&list, out);
+    warn_of_debts(&repository, out)?;
     if args.forgotten {
         let known: Vec<&Snapshot> = list.undeletable().iter().map(|gone| &gone.snapshot).collect();
         let chosen = choose(&names, &known, &filter)?;

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::crypto::Secret;
 use crate::error::Result;
 use crate::format::config::{self, ChunkerRecord, ClassRecord, Config};
+use crate::format::debt::DebtRecord;
 use crate::format::gc::{DamageList, Fence, Lease, Mark};
 use crate::format::index::{
     Delta, DeltaPack, DropList, PackTable, RunBlock, RunDirectory, RunPack, RunSegment,
@@ -375,6 +376,17 @@ fn control() -> Vec<Sample> {
     };
     vec![
         sample("gc::Lease", lease),
+        checked(
+            "debt::DebtRecord",
+            DebtRecord {
+                time_ms: NOW,
+                mirror: "attic".into(),
+                why: "it was away".into(),
+                snapshot: Some(BackupId([0x43; 16])),
+                deletes: vec![format!("data/3a/{}", ObjectHash([0x3a; 32]))],
+            },
+            DebtRecord::decode,
+        ),
         sample("gc::DamageList", DamageList { time_ms: NOW, packs: hashes(&[0x3a, 0x3b]) }),
         sample("session::Session", session),
         sample("session::SessionEnd", end),

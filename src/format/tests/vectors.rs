@@ -171,6 +171,7 @@ fn units_of_every_kind_are_sealed_and_opened_as_in_the_vectors() {
         SealKind::PackTable,
         SealKind::Lease,
         SealKind::DamageList,
+        SealKind::Debt,
     ];
     let units = v["units"].as_array().expect("a list");
     assert_eq!(units.len(), 2 * kinds.len());

@@ -177,5 +177,6 @@ fn stats(report: &BackupReport) -> RunStats {
         bytes_stored: report.stats.bytes_stored,
         errors: report.stats.errors,
         object_name: Some(snapshot.object_name.clone()),
+        mirrors_missed: report.mirrors.missed().map(|mirror| mirror.name.clone()).collect(),
     }
 }

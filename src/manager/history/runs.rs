@@ -63,6 +63,8 @@ pub struct RunStats {
     /// The stored record of its snapshot, so that it can be told from one that was deleted if it
     /// cannot be read any more.
     pub object_name: Option<String>,
+    /// Names of the mirrors that did not have the snapshot when the run ended.
+    pub mirrors_missed: Vec<String>,
 }
 
 /// How a run ended.

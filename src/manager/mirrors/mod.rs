@@ -16,7 +16,7 @@ use crate::mirror::{
     ScrubOptions, ScrubReport, Standing, SyncOptions, SyncReport, compare, scrub, sync, sync_keys,
 };
 use crate::model::{MirrorPolicy, Place, Places};
-use crate::repository::Repository;
+use crate::repository::{Debt, Repository};
 use crate::runtime::Runtime;
 use crate::storage::{Connector, SharedStorage};
 
@@ -65,7 +65,11 @@ impl BackupManager {
 impl<'a> Mirrors<'a> {
     /// Those of `repository`, reached by `connector`.
     pub fn of(repository: &'a Repository, connector: Connector) -> Self {
-        Self { repository, primary: Arc::clone(repository.storage()), connector }
+        let primary = match repository.mirrors() {
+            Some(mirrors) => Arc::clone(mirrors.primary()),
+            None => Arc::clone(repository.storage()),
+        };
+        Self { repository, primary, connector }
     }
 
     /// Every mirror, compared with the repository by names and lengths.
@@ -78,6 +82,7 @@ impl<'a> Mirrors<'a> {
             return Ok(Vec::new());
         }
         let storages = places.iter().map(|place| self.connect(place)).collect();
+        let known = self.repository.debts()?;
         let standings = compare(&*self.primary, storages, runtime)?;
         let seen = places.into_iter().zip(standings).map(|(place, standing)| {
             let (standing, error) = match standing {
@@ -85,7 +90,10 @@ impl<'a> Mirrors<'a> {
                 Err(error) => (None, Some(error.in_full())),
             };
             let Place { name, location, .. } = place;
-            SeenMirror { name, location, standing, error, debts: 0, deletes: 0 }
+            let own = known.iter().filter(|debt| debt.mirror == name);
+            let debts = own.clone().count() as u64;
+            let deletes = own.map(|debt| debt.deletes.len() as u64).sum();
+            SeenMirror { name, location, standing, error, debts, deletes }
         });
         Ok(seen.collect())
     }
@@ -102,16 +110,26 @@ impl<'a> Mirrors<'a> {
         runtime: &Runtime,
     ) -> Result<Vec<SyncedMirror>> {
         let chosen = self.chosen(names)?;
+        // Before anything is compared: what is noted later may be about later runs.
+        let debts = self.repository.debts()?;
         let mut synced = Vec::new();
         for place in chosen {
             let others = self.all().into_iter().filter(|other| other.name != place.name);
             let others = others.filter_map(|other| self.connect(&other).ok()).collect();
-            let options = SyncOptions { dry_run, others, deletes: Vec::new() };
+            let own: Vec<&Debt> = debts.iter().filter(|debt| debt.mirror == place.name).collect();
+            let deletes = own.iter().flat_map(|debt| debt.deletes.iter().cloned()).collect();
+            let options = SyncOptions { dry_run, others, deletes };
             let outcome = self
                 .connect(&place)
                 .and_then(|target| sync(&*self.primary, &*target, &options, runtime));
-            if let Err(error @ Error::Cancelled { .. }) = outcome {
-                return Err(error);
+            match &outcome {
+                Err(Error::Cancelled { .. }) => return outcome.map(|_| synced),
+                Ok(report) if !dry_run && report.is_complete() => {
+                    for debt in own {
+                        self.primary.delete(&debt.object)?;
+                    }
+                }
+                _ => {}
             }
             synced.push(SyncedMirror { name: place.name, outcome });
         }

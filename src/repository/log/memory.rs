@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::chains::Breach;
 use super::list::SnapshotList;
 use super::standing::{raise, sorted};
 use crate::format::log::Head;
@@ -76,9 +77,31 @@ impl Repository {
         Memory { state, heads }
     }
 
+    /// Records that are missing are no crime where this is a mirror that was not brought up to date.
+    fn say_if_mirror(&self, list: &mut SnapshotList) {
+        let seen = list.rollback.iter().map(|breach| match breach {
+            Breach::Missing { first, last, seen_here: true, .. } => {
+                last.saturating_sub(*first).saturating_add(1)
+            }
+            _ => 0,
+        });
+        let lacks: u64 = seen.sum();
+        let places = self.places();
+        let mirror = places.mirrors().find(|place| place.location == self.location());
+        if let Some(mirror) = mirror.filter(|_| lacks > 0) {
+            list.notices.push(format!(
+                "this is the mirror `{}`, and it lacks {lacks} records that this machine has seen \
+                 in the repository: `larder mirror sync` brings it up to date, if the repository \
+                 is still there",
+                mirror.name
+            ));
+        }
+    }
+
     /// Remembers the newest records. A client that finds records of its own that it did not write
     /// was copied with its machine, or its machine set back: it takes a new id.
     pub(super) fn remember(&self, memory: &Memory, list: &mut SnapshotList) {
+        self.say_if_mirror(list);
         let Some(old) = &memory.state else { return };
         let records = list.records.iter().filter(|record| record.client_id() == old.client_id);
         // A checkpoint may be all that is left of the newest.

@@ -1,0 +1,113 @@
+//! What a command says of the mirrors of its repository.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Finish;
+use super::args::from_environment;
+use super::commands::words;
+use super::context::Context;
+use super::output::{Output, local_ms, plural};
+use crate::error::Result;
+use crate::model::{MirrorPolicy, Place, Places};
+use crate::repository::Repository;
+
+/// What commits ask of mirrors.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct MirrorArgs {
+    /// What a commit asks of mirrors: `all` of them, a `quorum`, or nothing (`async`); without it,
+    /// what the repository says [env: LARDER_MIRROR_POLICY]
+    #[arg(long, global = true, value_name = "POLICY",
+          value_parser = words::<MirrorPolicy>(&["all", "quorum", "async"]))]
+    pub(crate) mirror_policy: Option<MirrorPolicy>,
+}
+
+impl MirrorArgs {
+    /// The policy as given by the option or the environment.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::error::Error::Usage) for what is none.
+    pub(crate) fn policy(&self) -> Result<Option<MirrorPolicy>> {
+        match self.mirror_policy {
+            Some(given) => Ok(Some(given)),
+            None => from_environment("LARDER_MIRROR_POLICY", str::parse),
+        }
+    }
+}
+
+/// At the end of a command: which mirrors missed its run, and what was read from mirrors. A run
+/// that a mirror missed is not wholly done, unless nothing else was asked for.
+pub(super) fn tell(context: &Context, mut finish: Finish) -> Finish {
+    let out = &context.out;
+    for mirrors in context.mirrors() {
+        for missed in mirrors.missed_runs() {
+            let why = missed.left.as_deref().unwrap_or("it does not delete");
+            out.warn(&format!(
+                "the mirror `{}` does not have what this run wrote: {why}; `larder mirror sync` \
+                 brings it up to date",
+                missed.name
+            ));
+            if mirrors.policy() != MirrorPolicy::Async && finish == Finish::Done {
+                finish = Finish::Incomplete;
+            }
+        }
+        let report = mirrors.report();
+        for read in &report.elsewhere {
+            if out.verbose {
+                let (object, mirror, why) = (&read.object, &read.mirror, &read.why);
+                out.warn(&format!("`{object}` was read from the mirror `{mirror}`: {why}"));
+            }
+        }
+        if report.elsewhere_count > 0 {
+            out.warn(&format!(
+                "{} could only be read from a mirror: `larder heal` puts the repository right",
+                plural(report.elsewhere_count, "object"),
+            ));
+        }
+    }
+    finish
+}
+
+/// Which mirrors are behind, as somebody who backed up has written it down.
+pub(super) fn warn_of_debts(repository: &Repository, out: &Output) -> Result<()> {
+    let places = repository.places();
+    if places.mirrors().next().is_none() {
+        return Ok(());
+    }
+    let debts = repository.debts()?;
+    for mirror in places.mirrors() {
+        let mut own = debts.iter().filter(|debt| debt.mirror == mirror.name);
+        if let Some(first) = own.next() {
+            out.warn(&format!(
+                "the mirror `{}` is behind since {}: {}; `larder mirror sync` brings it up to date",
+                mirror.name,
+                local_ms(first.time_ms),
+                first.why,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A further location in JSON.
+#[derive(Serialize)]
+pub(crate) struct PlaceJson {
+    role: &'static str,
+    name: String,
+    location: String,
+}
+
+impl PlaceJson {
+    pub(crate) fn new(place: &Place) -> Self {
+        let (name, location) = (place.name.clone(), place.location.clone());
+        Self { role: place.role.as_str(), name, location }
+    }
+}
+
+/// Mirrors, for people.
+pub(super) fn print_places(places: &Places, out: &Output) -> Result<()> {
+    for place in places.mirrors() {
+        out.line(format!("{:<11} {} at {}", "mirror", place.name, place.location))?;
+    }
+    Ok(())
+}

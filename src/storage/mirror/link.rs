@@ -1,0 +1,105 @@
+//! One mirror: reached when it is first needed, and left alone for the rest of a run once it
+//! failed.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
+
+use super::kind::Level;
+use crate::error::{Error, StorageError, StorageErrorKind};
+use crate::storage::{Connector, SharedStorage};
+
+/// Tells by the object `repo` whether a place holds this repository.
+pub(super) type IsOurs = dyn Fn(&[u8]) -> bool + Send + Sync;
+
+/// No `repo` object is longer.
+const REPO_LEN_MAX: u64 = 64 << 10;
+
+pub(super) struct Link {
+    /// What people call it.
+    pub(super) name: String,
+    pub(super) location: String,
+    storage: OnceLock<Result<SharedStorage, String>>,
+    pub(super) state: Mutex<LinkState>,
+}
+
+/// What became of a mirror in this run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LinkState {
+    /// Why it is left alone.
+    pub(super) left: Option<String>,
+    /// As far as this it was as the primary.
+    pub(super) complete: Option<Level>,
+    /// What others put at the primary since it was compared.
+    pub(super) unsure: BTreeSet<String>,
+    /// Whether anything was, or should have been, written to it.
+    pub(super) is_used: bool,
+    /// Objects that were copied to it because it lacked them.
+    pub(super) caught_up: u64,
+    /// Deletes that did not reach it.
+    pub(super) missed: Vec<String>,
+}
+
+impl Link {
+    pub(super) fn new(name: &str, location: &str) -> Self {
+        Self {
+            name: name.into(),
+            location: location.into(),
+            storage: OnceLock::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Its storage, if it can be reached and holds this repository.
+    pub(super) fn connect(
+        &self,
+        connector: &Connector,
+        is_ours: &IsOurs,
+    ) -> Result<&SharedStorage, String> {
+        let connected = self.storage.get_or_init(|| {
+            let storage = match connector.connect(&self.location) {
+                Some(opened) => opened.map_err(|error| match error {
+                    Error::RepositoryMissing { .. } => never_complete(),
+                    error => error.in_full(),
+                })?,
+                None => return Err("mirrors are not used in this run".into()),
+            };
+            match storage.get("repo", REPO_LEN_MAX) {
+                Ok(bytes) if is_ours(&bytes) => Ok(storage),
+                Ok(_) => Err("another repository is there".into()),
+                Err(error) if error.kind == StorageErrorKind::Missing => Err(never_complete()),
+                Err(error) => Err(in_full(error)),
+            }
+        });
+        connected.as_ref().map_err(Clone::clone)
+    }
+
+    /// Its storage, if it is connected already.
+    pub(super) fn connected(&self) -> Option<&SharedStorage> {
+        self.storage.get()?.as_ref().ok()
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.state.lock().left.is_some()
+    }
+
+    /// Leaves it alone from now on, so that it never gets anything that rests on what it lacks.
+    pub(super) fn leave(&self, why: String) {
+        let mut state = self.state.lock();
+        state.is_used = true;
+        if state.left.is_none() {
+            tracing::warn!("the mirror `{}` is left alone: {why}", self.name);
+            state.left = Some(why);
+        }
+    }
+}
+
+fn never_complete() -> String {
+    "it has never been complete".into()
+}
+
+/// An error of storage with its reasons on one line.
+pub(super) fn in_full(error: StorageError) -> String {
+    Error::from(error).in_full()
+}

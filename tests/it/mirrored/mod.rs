@@ -1,0 +1,234 @@
+//! A repository with two mirrors that are written in the same run: whatever fails, wherever it
+//! stops, each copy alone is a repository.
+
+mod crash;
+mod faults;
+mod trio;
+
+use larder::crypto::Suite;
+use larder::error::StorageErrorKind;
+use larder::model::MirrorPolicy;
+use larder::storage::fault::On;
+
+use self::trio::Trio;
+
+#[test]
+fn mirrors_get_what_the_primary_gets_in_the_same_run() {
+    let mut trio = Trio::new(1, Suite::Aes256);
+    for name in ["one", "two"] {
+        let report = trio.backup_named(name);
+        assert!(!report.is_degraded(), "{:?}", report.mirrors);
+        assert!(report.mirrors.mirrors.iter().all(|mirror| mirror.is_complete));
+        trio.lab.tree().edit(3);
+        trio.assert_equal(name);
+        trio.assert_all_sound(name);
+    }
+    assert!(!trio.memory.names().iter().any(|name| name.starts_with("primary/mirrors/")));
+}
+
+/// A mirror that was away catches up before the next commit, and pays its debts.
+#[test]
+fn a_mirror_that_was_away_catches_up() {
+    let mut trio = Trio::new(2, Suite::None);
+    trio.backup_named("one");
+    trio.faults[2].fail_times(On::Any, 1, u64::MAX, StorageErrorKind::Denied);
+    trio.lab.tree().edit(3);
+    let report = trio.backup_named("two");
+    assert!(report.is_degraded());
+    let missed: Vec<_> = report.mirrors.missed().map(|mirror| &*mirror.name).collect();
+    assert_eq!(missed, ["m2"]);
+    let debts = trio.open().debts().expect("lists");
+    assert_eq!(debts.len(), 1);
+    assert_eq!((&*debts[0].mirror, debts[0].snapshot), ("m2", Some(trio.lab.id_of("two"))));
+    trio.faults[2].heal();
+    assert_eq!(trio.assert_sound(2, "behind").into_iter().collect::<Vec<_>>(), ["one"]);
+
+    trio.lab.tree().edit(3);
+    let report = trio.backup_named("three");
+    assert!(!report.is_degraded(), "{:?}", report.mirrors);
+    assert!(report.mirrors.mirrors[1].caught_up > 0);
+    trio.assert_equal("caught up");
+    trio.assert_all_sound("caught up");
+    assert_eq!(trio.open().debts().expect("lists"), []);
+}
+
+#[test]
+fn a_quorum_that_is_missed_commits_nothing() {
+    let mut trio = Trio::new(3, Suite::None);
+    trio.backup_named("one");
+    trio.policy = Some(MirrorPolicy::Quorum);
+    trio.faults[1].fail_times(On::Any, 1, u64::MAX, StorageErrorKind::Denied);
+    trio.lab.tree().edit(3);
+    let report = trio.backup_named("two of three");
+    assert!(report.is_degraded());
+    trio.faults[2].fail_times(On::Put, 1, u64::MAX, StorageErrorKind::Denied);
+    trio.lab.tree().edit(3);
+    let error = trio.try_backup().expect_err("one of three");
+    assert!(error.in_full().contains("1 of 3 copies can take it, 2 are asked for"), "{error:?}");
+    assert!(error.hint().expect("a hint").contains("larder mirror"));
+    let list = trio.try_open_alone(0).expect("opens").snapshots().expect("lists");
+    assert_eq!(list.snapshots.len(), 2);
+    trio.policy = Some(MirrorPolicy::All);
+    trio.backup_named("all");
+    trio.assert_sound(0, "all");
+}
+
+#[test]
+fn asynchronous_mirrors_are_not_written_in_the_run() {
+    let mut trio = Trio::new(4, Suite::None);
+    trio.backup_named("one");
+    trio.policy = Some(MirrorPolicy::Async);
+    trio.record.clear();
+    trio.lab.tree().edit(3);
+    for name in ["two", "two again"] {
+        assert!(trio.backup_named(name).is_degraded());
+    }
+    assert!(trio.record.writes().iter().all(|write| write.name.starts_with("primary/")));
+    assert_eq!(trio.open().debts().expect("lists").len(), 2, "one for each mirror");
+    trio.policy = None;
+    assert!(!trio.backup_named("three").is_degraded());
+    trio.assert_equal("three");
+}
+
+/// No folder is listed twice for the sake of mirrors, and a mirror once.
+#[test]
+fn mirrors_cost_one_listing_each() {
+    use larder::storage::record::Operation::List;
+    let trio = Trio::new(5, Suite::None);
+    trio.backup();
+    trio.record.clear();
+    trio.lab.tree().edit(3);
+    trio.backup();
+    for place in ["m1/", "m2/"] {
+        assert_eq!(trio.record.count(List, place), 1, "{place}");
+    }
+    let calls = trio.record.calls();
+    for folder in ["data/", "meta/"] {
+        let name = format!("primary/{folder}");
+        let count = calls.iter().filter(|call| call.operation == List && call.name == name).count();
+        assert_eq!(count, 1, "{folder}");
+    }
+}
+
+/// The promise as a whole: two mirrors in the same run, the primary hurt in several ways; each
+/// mirror alone gives everything back, and what was hurt is found.
+#[test]
+fn storage_redundancy() {
+    let mut trio = Trio::new(6, Suite::Aes256);
+    for name in ["one", "two", "three"] {
+        trio.lab.tree().add_noise(name, 150_000);
+        let report = trio.backup_named(name);
+        assert!(!report.is_degraded(), "{:?}", report.mirrors);
+        trio.lab.tree().edit(3);
+    }
+    trio.assert_all_sound("whole");
+    let of_primary = |folder: &str| {
+        let prefix = format!("primary/{folder}");
+        let names = trio.memory.names().into_iter();
+        names.filter(|name| name.starts_with(&prefix)).collect::<Vec<_>>()
+    };
+    let flip = |bytes: &mut Vec<u8>| {
+        let at = bytes.len() / 3;
+        bytes[at] ^= 0x10;
+    };
+    type Harm<'a> = (&'a str, &'a dyn Fn(&Trio));
+    let harms: [Harm<'_>; 5] = [
+        ("a damaged pack", &|hurt| {
+            assert!(hurt.memory.damage(&of_primary("data/")[0], flip));
+        }),
+        ("every pack damaged", &|hurt| {
+            for name in of_primary("data/").iter().chain(&of_primary("meta/")) {
+                assert!(hurt.memory.damage(name, flip));
+            }
+        }),
+        ("packs cut off", &|hurt| {
+            for name in of_primary("data/") {
+                assert!(hurt.memory.damage(&name, |bytes| bytes.truncate(bytes.len() / 2)));
+            }
+        }),
+        ("a lost index", &|hurt| {
+            of_primary("index/").iter().for_each(|name| hurt.memory.remove(name));
+        }),
+        ("damaged records", &|hurt| {
+            for name in of_primary("snapshots/") {
+                assert!(hurt.memory.damage(&name, flip));
+            }
+        }),
+    ];
+    for (what, harm) in harms {
+        let hurt = trio.fork();
+        harm(&hurt);
+        // With its mirrors everything comes back, from wherever it is good.
+        let repository = hurt.open();
+        repository.load_index().expect("loads");
+        for name in ["one", "two", "three"] {
+            let (snapshot, copy) = hurt.lab.remembered(&repository, name);
+            let restored = hurt.lab.restore(&repository, &snapshot);
+            let restored = restored.unwrap_or_else(|error| panic!("{what}: {error}"));
+            copy.assert_same(&restored, format!("{what}: {name}"));
+        }
+        // A check does not take the mirror's bytes for the primary's.
+        use larder::verify::{CheckOptions, ReadData, check};
+        let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
+        let report = check(&hurt.open(), &options, &hurt.lab.runtime()).expect("checks");
+        assert!(!report.is_clean(), "{what}");
+        // Each mirror alone is a full repository.
+        for number in [1, 2] {
+            assert_eq!(hurt.assert_sound(number, what).len(), 3, "{what}");
+        }
+    }
+    // Nothing at all is left of the primary.
+    let gone = trio.fork();
+    for name in of_primary("") {
+        gone.memory.remove(&name);
+    }
+    let error = gone.try_open().err().expect("there is nothing");
+    assert_eq!(error.exit_code(), 10);
+    assert!(error.hint().expect("a hint").contains("`-r memory:m1`"), "{:?}", error.hint());
+    for number in [1, 2] {
+        let repository = gone.try_open_alone(number).expect("opens");
+        repository.load_index().expect("loads");
+        let (snapshot, copy) = gone.lab.remembered(&repository, "three");
+        copy.assert_same(&gone.lab.restore(&repository, &snapshot).expect("restores"), "alone");
+    }
+}
+
+/// Whoever goes on with a mirror that was behind is told so, in words that fit.
+#[test]
+fn a_mirror_that_is_behind_says_so() {
+    let mut trio = Trio::new(7, Suite::None);
+    trio.backup_named("one");
+    trio.faults[1].fail_times(On::Any, 1, u64::MAX, StorageErrorKind::Denied);
+    trio.backup_named("two");
+    trio.faults[1].heal();
+    let options = larder::repository::OpenOptions {
+        places: larder::storage::Connector::none(),
+        ..trio.lab.open_options()
+    };
+    let (unlock, runtime) = (trio.lab.unlock(), trio.lab.runtime());
+    let mirror = larder::repository::Repository::open(trio.place(1), &unlock, &options, &runtime);
+    let list = mirror.expect("opens").snapshots().expect("lists");
+    assert!(!list.rollback.is_empty());
+    assert!(list.notices.iter().any(|n| n.contains("the mirror `m1`")), "{:?}", list.notices);
+}
+
+/// Deletes that a mirror missed are written down, and made up for when it is back.
+#[test]
+fn deletes_that_a_mirror_missed_are_debts() {
+    let mut trio = Trio::new(8, Suite::Aes256);
+    trio.backup_named("one");
+    let before = trio.names(2);
+    trio.faults[2].fail_times(On::Any, 1, u64::MAX, StorageErrorKind::Denied);
+    let rekey = larder::repository::RekeyOptions::default();
+    trio.open().rekey(&rekey, &mut |_| Ok(()), &trio.lab.runtime()).expect("rekeys");
+    let debts = trio.open().debts().expect("lists");
+    let deletes: Vec<&String> = debts.iter().flat_map(|debt| &debt.deletes).collect();
+    assert!(deletes.iter().any(|name| before.contains(*name)), "{deletes:?}");
+    assert_eq!(trio.names(2), before, "it is left alone");
+    trio.faults[2].heal();
+    trio.assert_sound(2, "behind");
+    assert!(!trio.backup_named("two").is_degraded());
+    trio.assert_equal("made up for");
+    assert_eq!(trio.open().debts().expect("lists"), []);
+    trio.assert_all_sound("made up for");
+}
