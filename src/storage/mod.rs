@@ -30,6 +30,8 @@ pub mod location;
 pub mod memory;
 pub mod mirror;
 pub mod name;
+#[cfg(feature = "nfs")]
+mod nfs;
 pub mod object_lock;
 pub mod opendal;
 pub mod probe;

@@ -1,16 +1,9 @@
 //! What the two kinds of network folder, SMB and NFS, have in common.
 
 use std::io;
-use std::time::Duration;
 
 use super::failure::failure;
-use crate::error::{Error, Result, StorageError, StorageErrorKind};
-
-/// The longest wait for a connection.
-pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// The longest wait for an answer: a disk that sleeps takes its time.
-pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+use crate::error::{Error, Explained, Result, StorageError, StorageErrorKind};
 
 /// What a request failed with: its class, and words for people. Can be told to all who wait for
 /// the same connection.
@@ -19,13 +12,15 @@ pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Fault {
     pub(super) kind: StorageErrorKind,
     pub(super) text: String,
+    /// What to try: one imperative sentence.
+    pub(super) hint: Option<&'static str>,
     /// Whether the connection it came by is of no more use.
     pub(super) ends_connection: bool,
 }
 
 impl Fault {
     pub(super) fn new(kind: StorageErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), ends_connection: false }
+        Self { kind, text: text.into(), hint: None, ends_connection: false }
     }
 
     /// A failure that passes.
@@ -33,9 +28,14 @@ impl Fault {
         Self::new(StorageErrorKind::Temporary, text)
     }
 
+    pub(super) fn with_hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
     /// The same, of a call to storage.
     pub(super) fn of(self, location: &str, action: &'static str, object: &str) -> StorageError {
-        failure(location, action, object, self.kind, self)
+        let explained = Explained { text: self.text, hint: self.hint.map(str::to_owned) };
+        failure(location, action, object, self.kind, explained)
     }
 }
 

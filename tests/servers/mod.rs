@@ -21,6 +21,7 @@ mod daemon;
 mod fake_gcs;
 mod http;
 mod moto;
+mod nfs;
 mod ports;
 mod rclone;
 mod samba;
@@ -30,8 +31,10 @@ mod sshd;
 mod tools;
 mod webdav;
 
+use std::time::Duration;
+
 use larder::error::Error;
-use larder::storage::{self, Access, Connection, Location, PutMode};
+use larder::storage::{self, Access, Connection, Location, PutMode, RetryPolicy};
 
 pub(crate) use apache::Apache;
 pub(crate) use azurite::Azurite;
@@ -40,8 +43,9 @@ pub(crate) use daemon::Daemon;
 pub(crate) use fake_gcs::FakeGcs;
 pub(crate) use http::{Request, Response};
 pub(crate) use moto::Moto;
+pub(crate) use nfs::NfsServer;
 pub(crate) use ports::Ports;
-pub(crate) use rclone::{RcloneDav, RcloneS3};
+pub(crate) use rclone::{RcloneDav, RcloneMount, RcloneNfs, RcloneS3};
 pub(crate) use samba::Samba;
 pub(crate) use seaweed::Seaweed;
 pub(crate) use signature::S3Key;
@@ -108,8 +112,10 @@ fn ready<S: Server>(name: &str, mut server: S) -> Option<S> {
 /// # Errors
 /// What failed, with its reasons.
 fn round_trip(location: &str, connection: &Connection) -> Result<(), String> {
+    let policy = RetryPolicy { give_up_after: Duration::ZERO, ..RetryPolicy::default() };
+    let connection = Connection { policy, ..connection.clone() };
     let tried = || {
-        let storage = storage::open_with(&Location::parse(location)?, connection)?;
+        let storage = storage::open_with(&Location::parse(location)?, &connection)?;
         storage.put("probe", &[b"x"], PutMode::Content)?;
         storage.get("probe", 9)?;
         Ok(storage.delete("probe")?)

@@ -1,7 +1,9 @@
-//! rclone as a server: S3 that takes no notice of conditions, and WebDAV.
+//! rclone as a server: S3 that takes no notice of conditions, WebDAV, and NFS.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -9,7 +11,7 @@ use tempfile::TempDir;
 use super::seaweed::s3_works;
 use super::signature::S3Key;
 use super::webdav::{self, PASSWORD, USER};
-use super::{Daemon, Ports, Server, ready, tools};
+use super::{Daemon, Ports, Samba, Server, ready, tools};
 
 const NAME: &str = "rclone";
 
@@ -124,5 +126,91 @@ impl Server for RcloneDav {
     fn wait(&mut self) -> Result<(), String> {
         let port = self.0.ports.get(0);
         self.0.daemon.wait_for(Duration::from_secs(30), || webdav::works(port))
+    }
+}
+
+/// `rclone serve nfs`: no hard links, no exclusive names, no port mapper.
+#[derive(Debug)]
+pub(crate) struct RcloneNfs(Served);
+
+impl RcloneNfs {
+    /// Starts one, with nothing in it.
+    pub(crate) fn start() -> Option<Self> {
+        // Without it files can only be written from their beginning to their end.
+        ready(NAME, Self(Served::start("nfs", &["--vfs-cache-mode=writes"])?))
+    }
+}
+
+impl Server for RcloneNfs {
+    fn location(&self, path: &str) -> String {
+        format!("nfs://127.0.0.1:{}/{path}", self.0.ports.get(0))
+    }
+
+    fn secrets(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn daemon(&mut self) -> &mut Daemon {
+        &mut self.0.daemon
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        let (location, connection) = (self.location("ready"), self.connection());
+        let patience = Duration::from_secs(30);
+        self.0.daemon.wait_for(patience, || super::round_trip(&location, &connection))
+    }
+}
+
+/// A share of Samba, mounted by rclone through FUSE.
+#[derive(Debug)]
+pub(crate) struct RcloneMount {
+    daemon: Daemon,
+    path: PathBuf,
+}
+
+impl RcloneMount {
+    /// Mounts the share at an empty folder.
+    pub(crate) fn start(server: &Samba, path: &Path) -> Option<Self> {
+        let program = tools::installed(NAME, "python/bin/rclone")?;
+        tools::of_system(NAME, "fusermount3")?;
+        let hidden = Command::new(&program).args(["obscure", server.password()]).output();
+        let hidden = String::from_utf8_lossy(&hidden.expect("rclone runs").stdout).into_owned();
+        let (user, port) = (server.user(), server.port());
+        let hidden = hidden.trim();
+        let remote = format!(":smb,host=127.0.0.1,port={port},user={user},pass={hidden}:share");
+        let folder = server.data().with_file_name("mount");
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut daemon = Daemon::new(&program, &folder.join("log"))
+            .args(["mount", &remote])
+            .arg(path)
+            .args(["--vfs-cache-mode=writes", "--vfs-write-back=0s", "--dir-cache-time=0s"])
+            .arg(format!("--config={}", folder.join("rclone.conf").display()))
+            .arg(format!("--cache-dir={}", folder.join("cache").display()));
+        daemon.start();
+        let mut mount = Self { daemon, path: path.into() };
+        // As long as nothing is mounted, both folders are on one file system.
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        let is_mounted = || match device(path) != path.parent().and_then(device) {
+            true => Ok(()),
+            false => Err("nothing is mounted".to_owned()),
+        };
+        match mount.daemon.wait_for(Duration::from_secs(20), is_mounted) {
+            Ok(()) => Some(mount),
+            Err(why) => {
+                let log = mount.daemon.last_words();
+                println!("skipped: a mounted share because {why}; the log ends with: {log}");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RcloneMount {
+    fn drop(&mut self) {
+        let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(&self.path).status();
     }
 }

@@ -13,6 +13,8 @@ mod faults;
 #[cfg(feature = "gcs")]
 mod gcs;
 mod machine;
+#[cfg(feature = "nfs")]
+mod nfs;
 mod object_lock;
 mod program;
 #[cfg(feature = "s3")]
@@ -25,6 +27,8 @@ mod servers_work;
 mod services;
 #[cfg(feature = "sftp")]
 mod sftp;
+#[cfg(any(feature = "smb", feature = "nfs"))]
+mod shares;
 #[cfg(feature = "smb")]
 mod smb;
 mod suite;

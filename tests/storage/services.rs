@@ -3,7 +3,7 @@
 use larder::storage::Connection;
 use tempfile::TempDir;
 
-use crate::servers::{Daemon, Moto, RcloneS3, Samba, Seaweed, Server, Sshd};
+use crate::servers::{Daemon, Moto, NfsServer, RcloneNfs, RcloneS3, Samba, Seaweed, Server, Sshd};
 use crate::suite::{conformance, suite};
 
 /// The suite, if there is such a server and the feature was built.
@@ -65,6 +65,18 @@ fn s3_of_rclone() {
 #[test]
 fn sftp_of_openssh() {
     run("sftp", cfg!(feature = "sftp"), || boxed(Sshd::start()));
+}
+
+#[test]
+fn nfs_of_ganesha() {
+    run("nfs", cfg!(feature = "nfs"), || boxed(NfsServer::start()));
+}
+
+#[test]
+fn nfs_of_rclone() {
+    // Its work is that of `nfs_of_ganesha`, and it is slow.
+    let Some(server) = cfg!(feature = "nfs").then(RcloneNfs::start).flatten() else { return };
+    conformance("rclone-nfs", &server.connection(), |path| server.location(path));
 }
 
 #[test]

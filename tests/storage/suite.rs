@@ -58,7 +58,9 @@ const TABLE: &[Exceptions] = &[
     row("azurite", Creation::OneWins, 300, "100 writes a second"),
     row("fake-gcs", Creation::LastWins, 300, "ignores `ifGenerationMatch`"),
     row("sftp", Creation::OneWins, 300, "a link fails where the name is taken"),
-    row("samba", Creation::SeveralMayWin, 300, "looks, then renames"),
+    row("samba", Creation::OneWins, 300, "hard links"),
+    row("nfs", Creation::OneWins, 500, "hard links"),
+    row("rclone-nfs", Creation::SeveralMayWin, 60, "no hard links: looks, then renames"),
     row("rclone-webdav", Creation::OneWins, 300, "locks both names of a move"),
     row("apache", Creation::SeveralMayWin, 300, "looks, then renames"),
 ];

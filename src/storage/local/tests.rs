@@ -217,3 +217,28 @@ fn permissions_are_told_apart_from_absence() {
     }
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
 }
+
+/// What mounts of network folders say that disks do not.
+#[test]
+fn on_a_mounted_share_failed_reads_may_pass_and_files_held_open_are_no_objects() {
+    let (dir, mut storage) = storage();
+    put(&storage, "data/00/a", b"x").unwrap();
+    // Somebody else still reads an object that was deleted.
+    fs::write(dir.path().join("data/00/.nfs000000000a45c2f100000001"), "y").unwrap();
+    assert_eq!(names(&storage), ["data/00/a"]);
+
+    let kind = |storage: &LocalStorage, action, errno: Errno| {
+        storage.error(action, "data/00/a", errno.into()).kind
+    };
+    for (on_network, of_reads) in
+        [(false, StorageErrorKind::Permanent), (true, StorageErrorKind::Temporary)]
+    {
+        storage.on_network = on_network;
+        assert_eq!(kind(&storage, "read", Errno::IO), of_reads);
+        assert_eq!(kind(&storage, "list", Errno::IO), of_reads);
+        // What failed to be written is not known to be there: the object is written anew.
+        assert_eq!(kind(&storage, "write", Errno::IO), StorageErrorKind::Permanent);
+        assert_eq!(kind(&storage, "read", Errno::STALE), StorageErrorKind::Temporary);
+        assert_eq!(kind(&storage, "write", Errno::HOSTDOWN), StorageErrorKind::Temporary);
+    }
+}

@@ -44,6 +44,8 @@ pub(super) struct Service {
     connect: Option<Connect>,
 }
 
+// A build with every service has no absent one.
+#[allow(dead_code)]
 const fn absent(scheme: &'static str, example: &'static str) -> Service {
     Service { scheme, example, is_local: false, puts: Puts::Torn, connect: None }
 }
@@ -92,6 +94,9 @@ pub(super) static SERVICES: &[Service] = &[
     remote("smb", "smb://user@host/share/path", super::smb::connect),
     #[cfg(not(feature = "smb"))]
     absent("smb", "smb://user@host/share/path"),
+    #[cfg(feature = "nfs")]
+    remote("nfs", "nfs://host/export/path", super::nfs::connect),
+    #[cfg(not(feature = "nfs"))]
     absent("nfs", "nfs://host/export/path"),
     more::KINDS[0].service(cfg!(feature = "azdls")),
     more::KINDS[1].service(cfg!(feature = "azfile")),

@@ -19,6 +19,10 @@ const IO_TIMEOUT: u32 = 0xc000_00b5;
 /// `STATUS_INVALID_HANDLE`: the server forgot what was open.
 const INVALID_HANDLE: u32 = 0xc000_0008;
 
+const RIGHTS: &str = "give the user the right to write there, or name another one";
+const PASSWORD: &str = "check the user in the location, LARDER_SMB_PASSWORD and the domain";
+const SHARE: &str = "check the name of the share: the first part of the path";
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let ends_connection = ends_connection(&error);
@@ -36,7 +40,11 @@ impl From<Error> for Fault {
             return Self { ends_connection, ..Self::new(kind, error.to_string()) };
         };
         let (kind, words) = meaning(status);
-        Self { ends_connection, ..Self::new(kind, format!("{words} ({status})")) }
+        let fault = Self { ends_connection, ..Self::new(kind, format!("{words} ({status})")) };
+        match kind {
+            StorageErrorKind::Denied => fault.with_hint(RIGHTS),
+            _ => fault,
+        }
     }
 }
 
@@ -104,13 +112,13 @@ pub(super) fn connecting(error: Error, target: &Target) -> Fault {
     };
     let denied = |text: String| Fault::new(StorageErrorKind::Denied, text);
     match (error.status(), &error) {
-        (Some(NtStatus::BAD_NETWORK_NAME | NtStatus::BAD_NETWORK_PATH), _) => Fault::new(
-            // Not `Missing`: nothing may take it for an empty repository.
-            StorageErrorKind::Permanent,
-            format!("{address} has no share `{share}`: check its name"),
-        ),
+        (Some(NtStatus::BAD_NETWORK_NAME | NtStatus::BAD_NETWORK_PATH), _) => {
+            Fault::new(StorageErrorKind::Unusable, format!("{address} has no share `{share}`"))
+                .with_hint(SHARE)
+        }
         (Some(NtStatus::LOGON_FAILURE), _) | (None, Error::GuestSessionRefused { .. }) => {
             denied(format!("{address} does not accept the name or the password of {user}"))
+                .with_hint(PASSWORD)
         }
         (Some(NtStatus::PASSWORD_EXPIRED | NtStatus::PASSWORD_MUST_CHANGE), _) => {
             denied(format!("the password of {user} has expired on {address}"))
@@ -127,10 +135,13 @@ pub(super) fn connecting(error: Error, target: &Target) -> Fault {
             _,
         ) => denied(format!("{address} does not let {user} in now ({status})")),
         (Some(NtStatus::ACCESS_DENIED), _) => {
-            denied(format!("{address} does not let {user} into the share `{share}`"))
+            denied(format!("{address} does not let {user} into the share `{share}`")).with_hint(
+                "let the user into the share; a Samba that demands encryption lets nobody in \
+                     who uses this program",
+            )
         }
         (Some(NtStatus::NOT_SUPPORTED), _) => Fault::new(
-            StorageErrorKind::Permanent,
+            StorageErrorKind::Unusable,
             format!("{address} speaks no version of SMB from 2 on: version 1 is not safe"),
         ),
         (None, Error::ConnectFailed { .. } | Error::Io(_) | Error::Timeout) => {

@@ -39,7 +39,7 @@ const ENTRIES_MAX: usize = 10_000_000;
 
 /// `FILE_DIRECTORY_FILE`, `FILE_NON_DIRECTORY_FILE`: what an open insists on.
 pub(super) const IS_FOLDER: u32 = 0x01;
-const IS_FILE: u32 = 0x40;
+pub(super) const IS_FILE: u32 = 0x40;
 
 /// A file, and what one request read of it.
 pub(super) struct Opened {

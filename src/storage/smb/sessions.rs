@@ -10,7 +10,7 @@ use smb2::types::SessionId;
 use smb2::{ClientConfig, SmbClient, Tree};
 
 use super::super::asynchronous::block_on;
-use super::super::share::{ANSWER_TIME_MAX, CONNECT_TIME_MAX, Fault};
+use super::super::share::Fault;
 use super::explain;
 use super::target::{Login, Target};
 use crate::error::StorageErrorKind;
@@ -131,8 +131,8 @@ async fn connect(target: &Target, previous: Option<SessionId>) -> Result<Session
     };
     let mut client = SmbClient::connect(ClientConfig {
         addr: target.address(),
-        timeout: CONNECT_TIME_MAX,
-        response_timeout: Some(ANSWER_TIME_MAX),
+        timeout: target.timeouts.connect,
+        response_timeout: Some(target.timeouts.idle),
         username: username.into(),
         password: password.into(),
         domain: domain.into(),
@@ -160,21 +160,26 @@ async fn connect(target: &Target, previous: Option<SessionId>) -> Result<Session
 }
 
 /// Encrypts everything from here on, the name of the share too.
+///
+/// Windows tells everybody what it can encrypt with. Samba (4.17) tells it only clients that
+/// announce encryption among their abilities, which `smb2` 0.39 does not.
 fn encrypt(client: &mut SmbClient, target: &Target) -> Result<(), Fault> {
+    if client.connection().should_encrypt() {
+        return Ok(());
+    }
     let session = client.session();
     let cipher = client.params().and_then(|params| params.cipher);
     let keys = (session.encryption_key.clone(), session.decryption_key.clone());
     let (Some(cipher), (Some(ours), Some(theirs))) = (cipher, keys) else {
         return Err(cannot_encrypt(target));
     };
-    if !client.connection().should_encrypt() {
-        client.connection_mut().activate_encryption(ours, theirs, cipher);
-    }
+    client.connection_mut().activate_encryption(ours, theirs, cipher);
     Ok(())
 }
 
 fn cannot_encrypt(target: &Target) -> Fault {
     let address = target.address();
     let text = format!("{address} offers no encryption, and the location has `encrypt=required`");
-    Fault::new(StorageErrorKind::Permanent, text)
+    Fault::new(StorageErrorKind::Unusable, text)
+        .with_hint("leave out `encrypt=required`; Samba offers none to this program")
 }

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::super::connection::Connection;
+use super::super::connection::{Connection, Timeouts};
 use super::super::services::ServiceLocation;
 use super::super::share::Authority;
 use crate::error::{Error, Result};
@@ -35,6 +35,8 @@ pub(super) struct Target {
     pub(super) must_encrypt: bool,
     /// Most connections at once.
     pub(super) connections: usize,
+    /// How long the server may be silent.
+    pub(super) timeouts: Timeouts,
 }
 
 /// Who asks.
@@ -92,6 +94,7 @@ impl Target {
             login,
             must_encrypt,
             connections,
+            timeouts: connection.patience()?,
         })
     }
 

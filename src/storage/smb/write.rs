@@ -2,8 +2,9 @@
 //!
 //! 1. folders that are missing are made, and their parents flushed;
 //! 2. the bytes go into a new file in `tmp/` of the same repository, which is flushed;
-//! 3. the file is renamed to its final name in one step of the server, which refuses a taken name
-//!    where the object must be created once;
+//! 3. the file is renamed to its final name in one step of the server. An object that must be
+//!    created once gets that name by a hard link, and loses the other: a link refuses a taken name
+//!    in the file system of the server, a rename only in the process of the server that looks;
 //! 4. the folder that got the new name is flushed, where the server can.
 //!
 //! A flush is a request of its own (`FLUSH`), which servers answer when the bytes are on disk.
@@ -11,11 +12,15 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use smb2::client::connection::CompoundOp;
 use smb2::client::stream::open_file_writer_exclusive;
+use smb2::msg::close::CloseRequest;
 use smb2::msg::flush::FlushRequest;
+use smb2::msg::query_info::InfoType;
+use smb2::msg::set_info::SetInfoRequest;
 use smb2::types::flags::FileAccessMask;
 use smb2::types::status::NtStatus;
 use smb2::types::{Command, FileId};
@@ -25,9 +30,10 @@ use super::super::PutMode;
 use super::super::name::{TMP_FOLDER, split_folder};
 use super::super::share::{Fault, temporary_name};
 use super::super::throttle::Transfer;
-use super::read::{IS_FOLDER, is_missing, open_request, opened, refused};
+use super::read::{IS_FILE, IS_FOLDER, is_missing, milliseconds, open_request, opened, refused};
 use super::sessions::Session;
 use super::target::Target;
+use crate::error::StorageErrorKind;
 
 /// How many bytes a writer is given at once.
 const STRIDE: usize = 4 << 20;
@@ -114,20 +120,16 @@ impl Put<'_> {
         whole(writer.finish().await?, len)
     }
 
-    /// Gives the temporary file its name. `false` if an equal object has it already.
+    /// Gives the temporary file its final name. `false` if its temporary one is still there.
     async fn publish(&self, session: &Session, temporary: &str) -> Result<bool> {
-        let (tree, mut connection) = (&session.tree, session.connection.clone());
         let path = self.target.path(self.name);
-        let options = RenameOptions::new().replace_if_exists(self.mode != PutMode::CreateOnce);
-        let mut renamed = tree.rename_with(&mut connection, temporary, &path, options).await;
-        if renamed.as_ref().is_err_and(is_missing) {
-            // Somebody removed the folder since.
-            let folder = self.target.path(split_folder(self.name).0);
-            self.folders.make_again(session, &folder).await?;
-            renamed = tree.rename_with(&mut connection, temporary, &path, options).await;
-        }
-        match renamed {
-            Ok(()) => Ok(true),
+        match self.publish_as(session, temporary, &path).await {
+            Err(error) if is_missing(&error) => {
+                // Somebody removed the folder since.
+                let folder = self.target.path(split_folder(self.name).0);
+                self.folders.make_again(session, &folder).await?;
+                self.publish_as(session, temporary, &path).await
+            }
             // Some servers replace no file that somebody reads. One of that name and length is
             // the same object.
             Err(error)
@@ -135,14 +137,81 @@ impl Put<'_> {
                     && error.status() == Some(NtStatus::ACCESS_DENIED) =>
             {
                 let len: u64 = self.parts.iter().map(|part| part.len() as u64).sum();
-                match tree.stat(&mut connection, &path).await {
+                match session.tree.stat(&mut session.connection.clone(), &path).await {
                     Ok(there) if !there.is_directory && there.size == len => Ok(false),
                     _ => Err(error),
                 }
             }
-            Err(error) => Err(error),
+            published => published,
         }
     }
+
+    async fn publish_as(&self, session: &Session, temporary: &str, path: &str) -> Result<bool> {
+        let (tree, mut connection) = (&session.tree, session.connection.clone());
+        let replaces = self.mode != PutMode::CreateOnce;
+        if !replaces {
+            match link(session, temporary, path).await {
+                // A file system without links: whole, but of two at the same moment both may win.
+                Err(error) if is_no_link(&error) => {}
+                linked => return linked.map(|()| false),
+            }
+        }
+        let options = RenameOptions::new().replace_if_exists(replaces);
+        tree.rename_with(&mut connection, temporary, path, options).await.map(|()| true)
+    }
+}
+
+/// Gives a file a further name, which must be free.
+async fn link(session: &Session, file: &str, name: &str) -> Result<()> {
+    /// `FileLinkInformation` (MS-FSCC, section 2.4.27).
+    const LINK: u8 = 11;
+    let tree = Some(session.tree.tree_id);
+    let create = open_request(session, file, FileAccessMask::FILE_WRITE_ATTRIBUTES, IS_FILE);
+    let name: Vec<u16> = smb2::encode_path(name).encode_utf16().collect();
+    let len = u32::try_from(name.len() * 2).unwrap_or(u32::MAX);
+    // Does not replace, 7 bytes of nothing, no folder to begin from, length, name.
+    let mut buffer = vec![0; 16];
+    buffer.extend_from_slice(&len.to_le_bytes());
+    buffer.extend(name.iter().flat_map(|unit| unit.to_le_bytes()));
+    let link = SetInfoRequest {
+        info_type: InfoType::File,
+        file_info_class: LINK,
+        additional_information: 0,
+        file_id: FileId::SENTINEL,
+        buffer,
+    };
+    let close = CloseRequest { flags: 0, file_id: FileId::SENTINEL };
+    let chain = [
+        CompoundOp::new(Command::Create, &create, tree),
+        CompoundOp::new(Command::SetInfo, &link, tree),
+        CompoundOp::new(Command::Close, &close, tree),
+    ];
+    let mut answers = session.connection.execute_compound(&chain).await?.into_iter();
+    let mut next = || answers.next().unwrap_or(Err(Error::Disconnected));
+    let (created, linked, closed) = (next()?, next()?, next()?);
+    let file = opened(&created)?;
+    if closed.header.status != NtStatus::SUCCESS {
+        // What was refused took the close with it.
+        let _ = session.tree.close_handle(&mut session.connection.clone(), file.file_id).await;
+    }
+    match linked.header.status {
+        NtStatus::SUCCESS => Ok(()),
+        status => Err(refused(status, Command::SetInfo)),
+    }
+}
+
+/// Whether a server says by this that its file system has no hard links.
+fn is_no_link(error: &Error) -> bool {
+    let Error::Protocol { status, command: Command::SetInfo } = error else { return false };
+    matches!(
+        *status,
+        NtStatus::NOT_SUPPORTED
+            | NtStatus::NOT_IMPLEMENTED
+            | NtStatus::INVALID_DEVICE_REQUEST
+            | NtStatus::INVALID_INFO_CLASS
+            | NtStatus::INVALID_PARAMETER
+            | NtStatus::ACCESS_DENIED
+    )
 }
 
 fn whole(written: u64, len: usize) -> std::result::Result<(), Fault> {
@@ -252,4 +321,40 @@ async fn make_folder(session: &Session, path: &str) -> Result<()> {
         }
         made => made,
     }
+}
+
+/// Removes what writes that never finished left behind more than `age` ago, by the clock of the
+/// server. Returns how many files that were.
+pub(super) async fn clean(
+    session: &Session,
+    target: &Target,
+    age: Duration,
+) -> std::result::Result<u64, Fault> {
+    let (tree, mut connection) = (&session.tree, session.connection.clone());
+    let tmp = target.path(TMP_FOLDER);
+    let entries = match tree.list_directory(&mut connection, &tmp).await {
+        Err(error) if is_missing(&error) => return Ok(0),
+        entries => entries?,
+    };
+    // A file made now has the time of the server, which the clock of this machine may not share.
+    let probe = format!("{tmp}/{}", temporary_name()?);
+    tree.write_file_compound_exclusive(&mut connection, &probe, b"").await?;
+    let made = tree.stat(&mut connection, &probe).await;
+    tree.delete_file(&mut connection, &probe).await?;
+    let Some(now_ms) = milliseconds(made?.modified) else {
+        return Err(Fault::new(StorageErrorKind::Permanent, "the server has no clock"));
+    };
+    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let is_old = |time| milliseconds(time).is_some_and(|ms| ms.saturating_add(age_ms) <= now_ms);
+    let mut removed = 0;
+    for entry in entries.iter().filter(|entry| !entry.is_directory && is_old(entry.modified)) {
+        match tree.delete_file(&mut connection, &format!("{tmp}/{}", entry.name)).await {
+            Err(error) if is_missing(&error) => {}
+            deleted => {
+                deleted?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
 }
