@@ -31,6 +31,10 @@ const BYTES_MAX: u64 = 256 << 20;
 /// What a read of unknown length counts for: most such objects are small.
 const READ_BYTES: u64 = 1 << 20;
 
+/// After so many failures in a row, a cancelled run has nobody to say its last words to: each of
+/// them would wait for an answer as long as the others did.
+const AWAY: u32 = 3;
+
 /// How soon a waiting call notices that the run was cancelled.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -95,14 +99,19 @@ impl Limit {
         Self { most, bytes_max, state: Mutex::new(state), left: Condvar::new() }
     }
 
-    /// Waits for a place; `None` if the run was cancelled while the service fails. What is
-    /// answered goes on after a cancellation too: the last words of a run.
+    /// Waits for a place; `None` if the run was cancelled while the service fails. Where calls are
+    /// answered, they go on after a cancellation too: the last words of a run.
     fn enter(&self, bytes: u64, cancel: &CancelToken) -> Option<Place<'_>> {
         let mut state = self.state.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.waiting.push_back(ticket);
         loop {
+            if cancel.is_cancelled() && state.window.failures >= AWAY {
+                state.waiting.retain(|waiting| *waiting != ticket);
+                self.left.notify_all();
+                return None;
+            }
             let has_room = state.calls == 0
                 || state.calls < state.window.calls() && state.bytes + bytes <= self.bytes_max;
             if state.waiting.front() == Some(&ticket) && has_room {
@@ -113,7 +122,7 @@ impl Limit {
                 self.left.notify_all();
                 return Some(Place { limit: self, bytes, round: state.window.round });
             }
-            if cancel.is_cancelled() && state.window.is_failing {
+            if cancel.is_cancelled() && state.window.failures > 0 {
                 state.waiting.retain(|waiting| *waiting != ticket);
                 self.left.notify_all();
                 return None;
@@ -161,14 +170,14 @@ struct Window {
     worked: f64,
     /// Grows with each reduction: failures of calls that began before it say nothing new.
     round: u64,
-    /// Whether the last thing that was heard was a failure.
-    is_failing: bool,
+    /// How many failures there were since the last answer.
+    failures: u32,
 }
 
 impl Window {
     fn new(most: usize) -> Self {
         let size = most as f64;
-        Self { size, fast_below: size, worked: size, round: 0, is_failing: false }
+        Self { size, fast_below: size, worked: size, round: 0, failures: 0 }
     }
 
     fn calls(&self) -> usize {
@@ -177,7 +186,7 @@ impl Window {
 
     /// A call was answered while the places were in use, or not: then it proves nothing.
     fn answered(&mut self, is_busy: bool, most: usize) {
-        self.is_failing = false;
+        self.failures = 0;
         if is_busy {
             let step = if self.size < self.fast_below { 1.0 } else { 1.0 / self.size };
             self.size = (self.size + step).min(most as f64);
@@ -187,7 +196,7 @@ impl Window {
 
     /// A call of this round failed.
     fn failed(&mut self, round: u64) {
-        self.is_failing = true;
+        self.failures = self.failures.saturating_add(1);
         if round == self.round {
             self.round += 1;
             self.fast_below = (self.worked / 2.0).max(1.0);
@@ -359,16 +368,19 @@ mod tests {
         let limit = Limit::new(1, 100);
         let cancel = CancelToken::default();
         let place = limit.enter(0, &cancel).expect("free");
-        limit.state.lock().window.is_failing = true;
+        limit.state.lock().window.failures = 1;
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| limit.enter(0, &cancel).is_none());
             cancel.cancel();
             assert!(waiting.join().expect("no panic"));
-            limit.state.lock().window.is_failing = false;
+            limit.state.lock().window.failures = 0;
             let waiting = scope.spawn(|| limit.enter(0, &cancel).is_some());
             place.leave(true);
             assert!(waiting.join().expect("no panic"), "its last words are heard");
         });
+        limit.state.lock().window.failures = AWAY;
+        assert!(limit.enter(0, &cancel).is_none(), "there is nobody to hear them");
+        assert!(limit.enter(0, &CancelToken::default()).is_some(), "another run still tries");
     }
 
     /// `found` reads what a listing finds, also where one call at a time is all there is.

@@ -45,7 +45,7 @@ impl fmt::Display for ServiceNotice {
         match self {
             Self::Away { location, cause, retry_for } => write!(
                 f,
-                "`{location}` does not answer ({cause}); trying again for up to {}",
+                "`{location}` does not answer: {cause}; trying again for up to {}",
                 format_duration(*retry_for)
             ),
             Self::Back { location, away_for } => {
