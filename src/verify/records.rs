@@ -33,7 +33,7 @@ pub(super) fn check(
 ) -> Result<Records> {
     let storage = &**repository.storage();
     // In this order: what is listed first was made after all that it depends on.
-    let list = repository.snapshots()?;
+    let list = repository.snapshots_afresh()?;
     check_history(&list, options, collector);
     // All that is below `snapshots/` has been read with this, and what is wrong with it is here.
     let records_read = (list.records().len() + list.bad.len()) as u64;

@@ -19,6 +19,7 @@ mod object_lock;
 mod program;
 #[cfg(feature = "s3")]
 mod racing;
+mod records;
 mod s3;
 #[allow(dead_code)]
 #[path = "../servers/mod.rs"]

@@ -19,7 +19,7 @@ mod sorted;
 mod write;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -151,6 +151,11 @@ impl Index {
     pub(crate) fn new(repo_id: RepoId, keys: Arc<Keys>, cache_dir: Option<PathBuf>) -> Self {
         let cache_dir = cache_dir.map(|dir| dir.join(repo_id.to_string()));
         Self { repo_id, keys, cache_dir, levels: RwLock::default(), building: Mutex::default() }
+    }
+
+    /// This machine's folder for the repository, if it keeps one.
+    pub(crate) fn cache_dir(&self) -> Option<&Path> {
+        self.cache_dir.as_deref()
     }
 
     /// An index of the same repository that is loaded by itself.

@@ -12,6 +12,7 @@
 //!
 //! Not here: which snapshots to keep (`retention`), and what they are made of (`tree`).
 
+mod cached;
 mod chains;
 mod code;
 mod list;

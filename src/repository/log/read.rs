@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::cached::CachedRecords;
 use super::chains::Chains;
 use super::list::SnapshotList;
 use super::{name_of, record_name, standing};
@@ -106,6 +107,8 @@ pub(super) struct Loaded {
     pub(super) unreadable: Vec<Unreadable>,
     /// Objects below `snapshots/` that have no name of a record.
     pub(super) foreign: Vec<Error>,
+    /// What this machine has read before.
+    pub(super) cached: CachedRecords,
 }
 
 impl Repository {
@@ -115,7 +118,20 @@ impl Repository {
     /// # Errors
     /// The storage's. Damaged records are in [`SnapshotList::bad`].
     pub fn snapshots(&self) -> Result<SnapshotList> {
-        let mut loaded = Loaded::default();
+        self.snapshots_of(self.cached_records())
+    }
+
+    /// As [`Repository::snapshots`], with nothing from the cache of this machine: for those who
+    /// look for damage.
+    ///
+    /// # Errors
+    /// As [`Repository::snapshots`].
+    pub fn snapshots_afresh(&self) -> Result<SnapshotList> {
+        self.snapshots_of(CachedRecords::default())
+    }
+
+    fn snapshots_of(&self, cached: CachedRecords) -> Result<SnapshotList> {
+        let mut loaded = Loaded { cached, ..Loaded::default() };
         let mut listed = HashSet::new();
         for _ in 0..LISTINGS_MAX {
             let mut names = list_sorted(&*self.storage, "snapshots/")?;
@@ -125,6 +141,8 @@ impl Repository {
                 break;
             }
         }
+        let hashes = listed.iter().filter_map(|name| hash_in_name(name)).collect();
+        std::mem::take(&mut loaded.cached).save(&hashes);
         // After the records: a session is fenced before its snapshot is committed, or in vain.
         let fenced = self.fenced_sessions()?;
         // After the records too: whatever another process of this machine wrote by now is known.
@@ -150,7 +168,8 @@ impl Repository {
     /// Adds records to `loaded`; returns how many of them were there.
     pub(super) fn load_records(&self, metas: &[ObjectMeta], loaded: &mut Loaded) -> Result<usize> {
         let mut found = 0;
-        let results = in_parallel(&*self.storage, metas, |meta| self.load_record(meta));
+        let cached = &loaded.cached;
+        let results = in_parallel(&*self.storage, metas, |meta| self.load_record(meta, cached));
         for (meta, result) in metas.iter().zip(results) {
             found += usize::from(!matches!(result, Ok(None)));
             match (result, hash_in_name(&meta.name)) {
@@ -167,16 +186,34 @@ impl Repository {
     }
 
     /// `None` if it was removed since it was listed.
-    fn load_record(&self, meta: &ObjectMeta) -> Result<Option<Record>> {
+    fn load_record(&self, meta: &ObjectMeta, cached: &CachedRecords) -> Result<Option<Record>> {
         let name = &meta.name;
         let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "foreign name"))?;
+        let known = cached.get(&hash, meta.len);
+        if let Some(object) = known.filter(|object| check_hash(object, hash, name).is_ok()) {
+            return self.open_log_record(meta, hash, object).map(Some);
+        }
         let object = match self.storage.get(name, OBJECT_LEN_MAX) {
             Ok(object) => object,
             Err(error) if error.kind == StorageErrorKind::Missing => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         check_hash(&object, hash, name)?;
-        let header = check_header(&object, name, self.id, self.keys.suite)?;
+        // What was not listed may be about to go.
+        if meta.len == object.len() as u64 {
+            cached.add(&hash, &object);
+        }
+        self.open_log_record(meta, hash, &object).map(Some)
+    }
+
+    fn open_log_record(
+        &self,
+        meta: &ObjectMeta,
+        hash: ObjectHash,
+        object: &[u8],
+    ) -> Result<Record> {
+        let name = &meta.name;
+        let header = check_header(object, name, self.id, self.keys.suite)?;
         if header.object_type != ObjectType::LogRecord {
             return Err(Error::damaged(name, "it is something else than its name says"));
         }
@@ -194,7 +231,15 @@ impl Repository {
             time => time,
         };
         let len = object.len() as u64;
-        Ok(Some(Record { name: name.clone(), hash, len, storage_ms, outer, says }))
+        Ok(Record { name: name.clone(), hash, len, storage_ms, outer, says })
+    }
+
+    /// The cache of log records, where reading one costs a request.
+    fn cached_records(&self) -> CachedRecords {
+        match self.index.cache_dir() {
+            Some(folder) if self.storage.location().contains("://") => CachedRecords::open(folder),
+            _ => CachedRecords::default(),
+        }
     }
 
     /// Sessions that a prune gave up on.
