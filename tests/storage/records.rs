@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::machine::Machine;
-use crate::servers::{Server, Sshd};
+use crate::servers::Sshd;
 
 /// Files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
