@@ -17,7 +17,7 @@ use crate::manager::{BackupManager, ManagerOptions};
 use crate::model::RepoId;
 use crate::repository::{OpenOptions, Repository, Unlock};
 use crate::runtime::{CancelToken, Runtime};
-use crate::storage::{Connector, Location, MirrorStorage, Storage};
+use crate::storage::{Location, MirrorStorage, Storage};
 
 /// How often a password is asked for.
 const TRIES: usize = 3;
@@ -81,12 +81,13 @@ impl Context {
         self.open_with(location, source, self.open_options())
     }
 
-    /// As [`Context::open`], without its mirrors: its storage is its own place alone.
+    /// As [`Context::open`], without its mirrors: its storage is its own place (or both of them, if
+    /// its data is at another one).
     ///
     /// # Errors
     /// As [`Context::open`].
     pub(crate) fn open_alone(&self) -> Result<Repository> {
-        let options = OpenOptions { places: Connector::none(), ..self.open_options() };
+        let options = OpenOptions { without_mirrors: true, ..self.open_options() };
         self.open_with(&self.location()?, &SecretSource::choose(&self.global.secret), options)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::place::is_same_place;
 use super::{OpenOptions, Repository};
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::config::Config;
@@ -22,8 +23,24 @@ pub(super) fn attach(
     options: &OpenOptions,
 ) -> Result<Attached> {
     let places = config.places();
-    let place = places.all.iter().find(|place| place.role == PlaceRole::Data);
-    place.map_or(Ok((Arc::clone(&storage), None)), |place| join(storage, place, options))
+    let Some(place) = places.all.iter().find(|place| place.role == PlaceRole::Data) else {
+        return Ok((storage, None));
+    };
+    let is_here = |place: &Place| is_same_place(&place.location, storage.location());
+    // The place of the data was opened, perhaps as the other one is lost, or a mirror: each holds
+    // all of it, and is used alone.
+    if is_here(place) || places.mirrors().any(is_here) || has_data(&storage)? {
+        return Ok((storage, None));
+    }
+    join(storage, place, options)
+}
+
+/// Whether a place has packs of data of its own. The one that people write to never has, as they
+/// are elsewhere: then this is a mirror, or the place of the data, under another name.
+fn has_data(storage: &SharedStorage) -> Result<bool> {
+    let mut has_any = false;
+    storage.list("data/", &mut |_| has_any = true)?;
+    Ok(has_any)
 }
 
 /// Puts the place of a new repository's data beside its storage.
@@ -35,7 +52,7 @@ pub(super) fn begin(
     place: &Place,
     options: &OpenOptions,
 ) -> Result<Attached> {
-    if place.location == storage.location() {
+    if is_same_place(&place.location, storage.location()) {
         return Err(Error::usage_hint(
             "the place of the data is that of the repository",
             "give another location, or leave out `--data`",
@@ -53,10 +70,6 @@ pub(super) fn begin(
 }
 
 fn join(storage: SharedStorage, place: &Place, options: &OpenOptions) -> Result<Attached> {
-    // The place itself was opened, perhaps as the other one is lost: it has a copy of the rest.
-    if place.location == storage.location() {
-        return Ok((storage, None));
-    }
     let data = match options.places.connect(&place.location) {
         Some(Ok(data)) => data,
         Some(Err(error)) => {

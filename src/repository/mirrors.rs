@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, make_object, open_record, seal_kind,
 };
+use super::place::is_same_place;
 use super::{OpenOptions, Repository};
 use crate::crypto::Class;
 use crate::error::{Error, Result, StorageErrorKind};
@@ -48,8 +49,9 @@ pub(super) fn attach(
 ) -> (SharedStorage, Option<Arc<MirrorStorage>>) {
     let mut places = config.places();
     // A mirror that is used alone names itself.
-    places.all.retain(|place| place.location != primary.location());
-    if !options.places.is_some() || places.mirrors().next().is_none() {
+    places.all.retain(|place| !is_same_place(&place.location, primary.location()));
+    let is_used = options.places.is_some() && !options.without_mirrors;
+    if !is_used || places.mirrors().next().is_none() {
         return (primary, None);
     }
     let repo_id = config.repo_id;

@@ -33,6 +33,8 @@ pub struct OpenOptions {
     pub places: Connector,
     /// What commits ask of mirrors; `None` asks what the repository says.
     pub mirror_policy: Option<MirrorPolicy>,
+    /// Leaves its mirrors alone: for whoever compares them with the repository's own place.
+    pub without_mirrors: bool,
 }
 
 impl Repository {

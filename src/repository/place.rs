@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Repository;
+use crate::model::{Place, PlaceRole};
 use crate::storage::Location;
 
 impl Repository {
@@ -12,6 +13,15 @@ impl Repository {
     pub fn folder(&self) -> Option<PathBuf> {
         let location = Location::parse(self.location()).ok()?;
         location.as_path().map(Path::to_path_buf)
+    }
+
+    /// Its mirrors, without the place where it is open: a mirror that is used alone names itself.
+    pub fn other_mirrors(&self) -> Vec<Place> {
+        let places = self.places().all.into_iter();
+        let is_other = |place: &Place| {
+            place.role == PlaceRole::Mirror && !is_same_place(&place.location, self.location())
+        };
+        places.filter(is_other).collect()
     }
 
     /// Its folder and those of its further locations, as far as they are on this machine.
@@ -35,9 +45,22 @@ impl Repository {
     }
 }
 
+/// Whether two locations are one place: by name, and folders by what they lead to.
+pub(super) fn is_same_place(one: &str, other: &str) -> bool {
+    let folder = |location: &str| {
+        let location = Location::parse(location).ok()?;
+        id(location.as_path()?)
+    };
+    one == other || folder(one).is_some_and(|id| folder(other) == Some(id))
+}
+
+/// The device of a file or folder, and its number there.
+fn id(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 /// Whether `path` is `folder` or lies in it. What cannot be looked at is not.
 fn is_within(path: &Path, folder: &Path) -> bool {
-    let id = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
     let Some(folder) = id(folder) else { return false };
     let Ok(path) = std::path::absolute(path) else { return false };
     let Some(there) = path.ancestors().find_map(|above| above.canonicalize().ok()) else {
@@ -61,5 +84,10 @@ mod tests {
         assert!(within("link/data/new"));
         assert!(!within("") && !within("repository-2") && !within("other/repository"));
         assert!(!is_within(&repository, &home.path().join("nowhere")));
+        let shown = |path: &str| home.path().join(path).to_string_lossy().into_owned();
+        assert!(is_same_place(&shown("repository"), &shown("link")));
+        assert!(is_same_place("s3://bucket/a", "s3://bucket/a"));
+        assert!(!is_same_place(&shown("repository"), "s3://bucket/a"));
+        assert!(!is_same_place(&shown("nowhere"), &shown("nothing")));
     }
 }

@@ -126,3 +126,54 @@ fn damage_is_healed_from_mirrors_and_proved() {
     damage(&pack(&person, "one"));
     failed(&person.run("-r repo heal"), 1, "no place has it whole");
 }
+
+/// A mirror that is used alone does not take itself for its own mirror, by whatever name.
+#[test]
+fn a_mirror_that_is_used_alone_is_not_its_own_mirror() {
+    let person = person_with_snapshot();
+    person.ok("-r repo mirror add attic ./one");
+    person.ok("-r repo mirror add cellar ./two");
+    std::fs::rename(person.path("repo"), person.path("gone")).expect("renames");
+    std::os::unix::fs::symlink(person.path("one"), person.path("link")).expect("a link");
+    for place in ["./one", "./link"] {
+        let listed = person.ok(&format!("-r {place} mirror list"));
+        assert!(!listed.contains("attic") && listed.contains("cellar"), "{listed}");
+        let said = person.run(&format!("-r {place} mirror sync attic"));
+        failed(&said, 2, "is the place where the repository is open");
+        // The other one gets it too, and nothing was left out.
+        let said = person.ok(&format!("-r {place} snapshot data --host web --json"));
+        assert!(said.contains("\"degraded\":false") && !said.contains("attic"), "{said}");
+        person.ok(&format!("-r {place} heal"));
+    }
+    assert!(person.ok("-r two check").contains("no damage found"));
+    person.ok("-r one mirror remove attic");
+    assert!(!person.ok("-r two mirror list").contains("attic"));
+}
+
+/// Near and far are one repository, and a mirror holds all of it.
+#[test]
+fn a_repository_with_its_data_elsewhere_has_mirrors() {
+    let person = person_with_snapshot();
+    person.ok("-r near repo init --encryption none --data ./far");
+    person.ok("-r near snapshot data --host web");
+    person.ok("-r near mirror add attic ./copy");
+    assert!(person.ok("-r near mirror list").contains("complete"));
+    person.write("data/new.txt", "more\n".repeat(100));
+    let said = person.ok("-r near snapshot data --host web --json");
+    assert!(said.contains("\"degraded\":false"), "{said}");
+    assert!(person.ok("-r near mirror sync").contains("nothing to copy"));
+    assert!(!person.path("near/data").exists());
+    assert_eq!(person.files("far/data").len(), person.files("copy/data").len());
+    person.ok("-r near mirror scrub attic");
+    damage(&pack(&person, "far"));
+    failed(&person.run("-r near check --read-data"), 1, "damage");
+    assert!(person.ok("-r near heal").contains("no damage is left"));
+    assert!(person.ok("-r near check --read-data").contains("no damage found"));
+    // Both are lost. The copy is whole, and at another place than it says.
+    for place in ["near", "far"] {
+        std::fs::remove_dir_all(person.path(place)).expect("removes");
+    }
+    person.ok("-r copy restore latest --target back --verify");
+    std::fs::rename(person.path("copy"), person.path("moved")).expect("renames");
+    assert!(person.ok("-r moved check --read-data").contains("no damage found"));
+}

@@ -61,7 +61,7 @@ pub(super) fn run(args: &HealArgs, context: &Context) -> Result<Finish> {
 
 fn with_key(from: Vec<String>, args: &HealArgs, context: &Context) -> Result<Healing> {
     let repository = context.open_alone()?;
-    if repository.places().mirrors().next().is_none() {
+    if repository.other_mirrors().is_empty() {
         return Err(Error::usage_hint(
             "this repository has no mirrors to heal it from",
             "give a copy with `--from LOCATION`, or save what can be read: `larder repair packs`",

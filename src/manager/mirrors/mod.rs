@@ -188,13 +188,28 @@ impl<'a> Mirrors<'a> {
         }
     }
 
+    /// All but the place where the repository is open.
     fn all(&self) -> Vec<Place> {
-        self.repository.places().mirrors().cloned().collect()
+        self.repository.other_mirrors()
     }
 
     fn find(&self, name: &str) -> Result<Place> {
         let missing = || Error::NotFound { what: "mirror", name: name.to_owned() };
-        self.all().into_iter().find(|place| place.name == name).ok_or_else(missing)
+        let places = self.repository.places();
+        places.mirrors().find(|place| place.name == name).cloned().ok_or_else(missing)
+    }
+
+    /// One that is not the place where the repository is open.
+    fn find_other(&self, name: &str) -> Result<Place> {
+        let place = self.find(name)?;
+        match self.all().contains(&place) {
+            true => Ok(place),
+            false => Err(Error::usage_hint(
+                format!("`{name}` is the place where the repository is open"),
+                "say where the repository itself is with `--repo`, or, if it is lost and this \
+                 place is the repository from now on, take it out: `larder mirror remove`",
+            )),
+        }
     }
 
     /// The mirrors with these names, or all.
@@ -202,7 +217,7 @@ impl<'a> Mirrors<'a> {
         if names.is_empty() {
             return Ok(self.all());
         }
-        names.iter().map(|name| self.find(name)).collect()
+        names.iter().map(|name| self.find_other(name)).collect()
     }
 
     fn connect(&self, place: &Place) -> Result<SharedStorage> {
