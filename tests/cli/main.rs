@@ -15,6 +15,7 @@ mod import;
 mod in_place;
 mod kit;
 mod mirror;
+mod mirror_runs;
 mod profile;
 mod prune;
 mod quickstart;
