@@ -74,6 +74,15 @@ impl Repository {
         self.mirrors.clone()
     }
 
+    /// The same repository with its own place alone: mirrors get nothing of what is written by it.
+    pub fn without_mirrors(&self) -> Self {
+        let mut alone = self.apart();
+        if let Some(mirrors) = alone.mirrors.take() {
+            alone.storage = Arc::clone(mirrors.primary());
+        }
+        alone
+    }
+
     /// To be called when a run has ended: writes down what mirrors missed, and strikes out what
     /// they have made up for. Returns what became of them; the next run tries all of them again.
     ///

@@ -18,10 +18,12 @@ impl Repository {
     /// Its mirrors, without the place where it is open: a mirror that is used alone names itself.
     pub fn other_mirrors(&self) -> Vec<Place> {
         let places = self.places().all.into_iter();
-        let is_other = |place: &Place| {
-            place.role == PlaceRole::Mirror && !is_same_place(&place.location, self.location())
-        };
-        places.filter(is_other).collect()
+        places.filter(|place| place.role == PlaceRole::Mirror && !self.is_at(place)).collect()
+    }
+
+    /// Whether this is the place where it is open.
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        is_same_place(&place.location, self.location())
     }
 
     /// Its folder and those of its further locations, as far as they are on this machine.

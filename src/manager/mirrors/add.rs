@@ -64,6 +64,7 @@ impl Mirrors<'_> {
         let synced = match new.no_sync {
             true => planned,
             false => {
+                self.keep_times(&[&target], runtime);
                 let others = self.all().into_iter().filter_map(|other| self.connect(&other).ok());
                 let options = SyncOptions { others: others.collect(), ..SyncOptions::default() };
                 sync(&*self.primary, &*target, &options, runtime)?

@@ -2,6 +2,7 @@
 
 mod add;
 mod heal;
+mod times;
 
 use std::sync::Arc;
 
@@ -112,16 +113,21 @@ impl<'a> Mirrors<'a> {
         let chosen = self.chosen(names)?;
         // Before anything is compared: what is noted later may be about later runs.
         let debts = self.repository.debts()?;
+        let targets: Vec<_> = chosen.iter().map(|place| self.connect(place)).collect();
+        if !dry_run {
+            let reached: Vec<_> =
+                targets.iter().filter_map(|target| target.as_ref().ok()).collect();
+            self.keep_times(&reached, runtime);
+        }
         let mut synced = Vec::new();
-        for place in chosen {
+        for (place, target) in chosen.into_iter().zip(targets) {
             let others = self.all().into_iter().filter(|other| other.name != place.name);
             let others = others.filter_map(|other| self.connect(&other).ok()).collect();
             let own: Vec<&Debt> = debts.iter().filter(|debt| debt.mirror == place.name).collect();
             let deletes = own.iter().flat_map(|debt| debt.deletes.iter().cloned()).collect();
             let options = SyncOptions { dry_run, others, deletes };
-            let outcome = self
-                .connect(&place)
-                .and_then(|target| sync(&*self.primary, &*target, &options, runtime));
+            let outcome =
+                target.and_then(|target| sync(&*self.primary, &*target, &options, runtime));
             match &outcome {
                 Err(Error::Cancelled { .. }) => return outcome.map(|_| synced),
                 Ok(report) if !dry_run && report.is_complete() => {

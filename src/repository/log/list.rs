@@ -1,9 +1,9 @@
 //! What readers of the log get.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::chains::Breach;
-use super::read::Record;
+use super::read::{Record, Says};
 use crate::error::{Error, Result};
 use crate::format::log::{Head, SnapshotBody, strategy_from_number};
 use crate::model::{BackupId, BackupStrategy, ClientId, ObjectHash, SessionId};
@@ -98,6 +98,22 @@ impl SnapshotList {
     /// All log records that can be read, by client and number.
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// Whether `wanted` holds for a snapshot and the time when storage got it, which no checkpoint
+    /// says.
+    pub fn has_time_to_keep(&self, wanted: impl Fn(&Snapshot, i64) -> bool) -> bool {
+        let checkpoints = self.records.iter().filter_map(|record| match &record.says {
+            Says::Checkpoint(checkpoint) => Some(checkpoint),
+            _ => None,
+        });
+        let said: HashSet<ObjectHash> =
+            checkpoints.flat_map(|said| said.first_seen.iter().map(|seen| seen.record)).collect();
+        let forgotten = self.forgotten.iter().map(|forgotten| &forgotten.snapshot);
+        self.snapshots.iter().chain(forgotten).any(|snapshot| {
+            let is_wanted = |seen_ms| wanted(snapshot, seen_ms);
+            !said.contains(&snapshot.record) && snapshot.first_seen_ms.is_some_and(is_wanted)
+        })
     }
 
     /// The forgotten snapshots that can be had back, oldest first: an undeleted one has a new

@@ -87,7 +87,7 @@ impl Repository {
         });
         let lacks: u64 = seen.sum();
         let places = self.places();
-        let mirror = places.mirrors().find(|place| place.location == self.location());
+        let mirror = places.mirrors().find(|place| self.is_at(place));
         if let Some(mirror) = mirror.filter(|_| lacks > 0) {
             list.notices.push(format!(
                 "this is the mirror `{}`, and it lacks {lacks} records that this machine has seen \

@@ -3,6 +3,7 @@
 
 mod crash;
 mod faults;
+mod times;
 mod trio;
 
 use larder::crypto::Suite;

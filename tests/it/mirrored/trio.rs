@@ -155,12 +155,17 @@ impl Trio {
         Repository::open(self.place(number), &self.lab.unlock(), &self.alone(), &runtime)
     }
 
-    pub(super) fn try_open(&self) -> Result<Repository> {
+    /// Reaches the mirrors.
+    pub(super) fn connector(&self) -> Connector {
         let mirrors = [self.place(1), self.place(2)];
         let connect =
             move |location: &str| Ok(Arc::clone(&mirrors[usize::from(location.ends_with("m2"))]));
+        Connector::new(connect)
+    }
+
+    pub(super) fn try_open(&self) -> Result<Repository> {
         let options = OpenOptions {
-            places: Connector::new(connect),
+            places: self.connector(),
             mirror_policy: self.policy,
             ..self.lab.open_options()
         };
