@@ -177,3 +177,22 @@ fn a_repository_with_its_data_elsewhere_has_mirrors() {
     std::fs::rename(person.path("copy"), person.path("moved")).expect("renames");
     assert!(person.ok("-r moved check --read-data").contains("no damage found"));
 }
+
+/// When the repository is gone, whoever recovers is told of its mirrors: by this machine, or by the
+/// kit. What they hold is all.
+#[test]
+fn a_recovery_is_led_to_the_mirrors() {
+    let person = person_with_snapshot();
+    person.ok("-r repo mirror add attic ./one");
+    person.ok("-r repo kit --output kit");
+    std::fs::rename(person.path("repo"), person.path("gone")).expect("renames");
+    let said = person.run("-r repo recover --target back");
+    failed(&said, 10, "try `-r ~/one`");
+    std::fs::remove_dir_all(person.path(".local")).expect("forgets");
+    let said = person.run("-r repo recover --kit kit.txt --target back");
+    failed(&said, 10, "~/one");
+    let said = person.run("recover --kit kit.txt --target back");
+    assert_eq!(said.code, 0, "{said}");
+    assert!(said.stderr.contains("not at `~/repo`"), "{said}");
+    assert!(person.files("back").iter().any(|path| path.ends_with("data/letter.txt")));
+}

@@ -84,11 +84,26 @@ fn a_quorum_refuses_before_the_commit_if_there_are_too_few() {
     says(&person.run("-r repo snapshot data --host web"), 1, &["only 1 of 3 copies"]);
 }
 
-/// Nobody asked for the mirror in this run, so nothing is missing; but it is said.
+/// They get the snapshot after its commit, in the same command; or nothing, and it is said.
 #[test]
-fn mirrors_are_not_written_by_the_policy_async() {
+fn mirrors_are_written_after_the_run_by_the_policy_async() {
     let person = person_with_mirror();
-    let said = person.run("-r repo snapshot data --host web --mirror-policy async");
-    says(&said, 0, &["saved in", "attic"]);
+    let line = "-r repo snapshot data --host web --mirror-policy async";
+    let said = person.run(&format!("{line} --no-mirror-sync"));
+    says(&said, 0, &["saved in", "the mirror `attic` does not have what this run wrote"]);
     assert!(person.ok("-r repo mirror list").contains("lacks"));
+    says(&person.run("-r repo snapshots"), 0, &["the mirror `attic` is behind since"]);
+    let said = person.run(&format!("{line} --json"));
+    says(&said, 0, &["\"degraded\":false", "\"name\":\"attic\",\"complete\":true"]);
+    assert!(!said.stderr.contains("attic"), "{said}");
+    assert!(person.ok("-r repo mirror list").contains("complete"));
+    assert!(!person.run("-r repo snapshots").stderr.contains("attic"));
+    assert_eq!(person.ok("-r one snapshots"), person.ok("-r repo snapshots"));
+    // One that is away is no failure of the run, and what keeps it is said.
+    break_off(&person, "one");
+    let said = person.run(line);
+    says(&said, 0, &["saved in", "the mirror `attic` does not have what this run wrote", "~/one"]);
+    mend(&person, "one");
+    person.ok("-r repo mirror sync");
+    assert!(!person.run("-r repo snapshots").stderr.contains("attic"));
 }

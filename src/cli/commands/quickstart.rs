@@ -13,6 +13,7 @@ use crate::cli::context::{Context, key_file_of, peek};
 use crate::cli::secrets::create_key_file;
 use crate::error::{Error, Result};
 use crate::format::key_slot::SlotKind;
+use crate::manager::BackupRequest;
 use crate::manager::disaster::{KitFiles, KitOptions};
 use crate::repository::{InitOptions, LAYOUT, Repository, Unlock};
 use crate::source::SourcePath;
@@ -66,9 +67,10 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
         out.note(format!("repository {} in `{location}`", repository.id().short()))?;
     }
     let options = BackupOptions { sources, ..BackupOptions::default() };
+    let request = BackupRequest { options, ..BackupRequest::default() };
     let manager = context.manager(repository)?;
     let repository = manager.repository();
-    let report = snapshot::backup_shown(&manager, options, context)?;
+    let report = snapshot::backup_shown(&manager, request, context)?;
     snapshot::tell(&report, false, context)?;
     let files = needs_kit(repository)?.then_some(files);
     if let Some(files) = &files {

@@ -73,6 +73,11 @@ pub(crate) struct SnapshotArgs {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
+    /// Leave mirrors that are not written with the snapshot (policy `async`, or far behind) as they
+    /// are
+    #[arg(long)]
+    no_mirror_sync: bool,
+
     /// How hard to compress: fast, default, max, none or a zstd level from 1 to 22
     #[arg(long, value_name = "HOW", default_value_t)]
     compression: Compression,
@@ -165,10 +170,12 @@ struct ReadArgs {
 
 pub(super) fn run(args: SnapshotArgs, context: &Context) -> Result<Finish> {
     let dry_run = args.dry_run;
+    let no_mirror_sync = args.no_mirror_sync;
     let options = args.options()?;
     let repository = context.open()?;
     let manager = context.manager(repository)?;
-    let report = backup_shown(&manager, options, context)?;
+    let request = BackupRequest { options, no_mirror_sync, ..BackupRequest::default() };
+    let report = backup_shown(&manager, request, context)?;
     tell(&report, dry_run, context)?;
     if !dry_run {
         super::repo::nag(manager.repository(), context)?;
@@ -188,12 +195,12 @@ pub(super) fn tell(report: &BackupReport, dry_run: bool, context: &Context) -> R
 /// Backs up with progress on the screen. The history of this machine shows how it went.
 pub(super) fn backup_shown(
     manager: &BackupManager,
-    options: BackupOptions,
+    request: BackupRequest,
     context: &Context,
 ) -> Result<BackupReport> {
     let display = Display::start(&context.out, Job::Backup);
     let runtime = context.runtime(&display);
-    let request = BackupRequest { options, runtime, ..BackupRequest::default() };
+    let request = BackupRequest { runtime, ..request };
     let report = manager.create_backup_with(&request);
     display.finish();
     context.warn_of_history(manager);

@@ -4,8 +4,10 @@ use crate::archive::{self, BackupOptions, BackupReport};
 use crate::error::{CannotChange, Error, Result};
 use crate::fsmeta::host_name;
 use crate::manager::history::{NewRun, RunEnd, RunStats};
+use crate::mirror::SyncReport;
 use crate::model::{BackupId, BackupStatus, BackupStrategy};
 use crate::runtime::{CancelToken, Runtime};
+use crate::storage::MirrorState;
 use crate::tree::shown_root;
 
 use super::BackupManager;
@@ -21,6 +23,9 @@ pub struct BackupRequest {
     pub schedule_id: Option<String>,
     /// How many tries that failed came before it.
     pub retries: u32,
+    /// Leaves mirrors that were not written in the run as they are; else they are brought up to
+    /// date after its commit.
+    pub no_mirror_sync: bool,
 }
 
 impl BackupManager {
@@ -32,6 +37,7 @@ impl BackupManager {
             runtime: Runtime { cancel: CancelToken::default(), ..options.runtime.clone() },
             schedule_id: None,
             retries: 0,
+            no_mirror_sync: false,
         }
     }
 
@@ -85,9 +91,38 @@ impl BackupManager {
             BackupStatus::Pending => self.remember_start(id, runtime),
             _ => self.remember(&new_run(id, request, status)),
         };
-        let result = archive::backup(self.repository(), &options, runtime);
+        let result = archive::backup(self.repository(), &options, runtime)
+            .map(|report| self.write_mirrors_after(report, request));
         remembered.end(&result);
         result
+    }
+
+    /// The snapshot is committed. Mirrors that were left for later get it now; whatever keeps them
+    /// from it makes them mirrors that missed the run, and no failure of the backup.
+    fn write_mirrors_after(
+        &self,
+        mut report: BackupReport,
+        request: &BackupRequest,
+    ) -> BackupReport {
+        let behind = report.mirrors.mirrors.iter().filter(|mirror| mirror.is_behind);
+        let behind: Vec<String> = behind.map(|mirror| mirror.name.clone()).collect();
+        if behind.is_empty() || request.no_mirror_sync {
+            return report;
+        }
+        let synced = self.mirrors().sync(&behind, false, &request.runtime);
+        let synced = synced.unwrap_or_else(|error| {
+            tracing::warn!("mirrors are not synchronised: {}", error.in_full());
+            Vec::new()
+        });
+        for one in synced {
+            let of_it = |mirror: &&mut MirrorState| mirror.name == one.name;
+            let Some(mirror) = report.mirrors.mirrors.iter_mut().find(of_it) else { continue };
+            note_synced(mirror, one.outcome);
+            if let Some(mirrors) = self.repository().mirrors() {
+                mirrors.synchronised(mirror);
+            }
+        }
+        report
     }
 
     /// Remembers a run. One that cannot be remembered is made all the same.
@@ -102,6 +137,18 @@ impl BackupManager {
         remembered.told(self.run_history().started(id, runtime.clock.now_ms()));
         remembered
     }
+}
+
+fn note_synced(mirror: &mut MirrorState, outcome: Result<SyncReport>) {
+    mirror.left = match outcome {
+        Ok(synced) => {
+            mirror.caught_up += synced.copied.objects;
+            mirror.is_complete = synced.is_complete();
+            let damaged = "what it lacks is damaged in the repository";
+            (!mirror.is_complete).then(|| damaged.to_owned())
+        }
+        Err(error) => Some(error.in_full()),
+    };
 }
 
 /// What the history says of a run before it starts.

@@ -133,6 +133,7 @@ impl MirrorStorage {
         let bytes: u64 = lacks.iter().map(|lack| lack.held.len).sum();
         if bytes > self.catch_up_bytes || lacks.len() > CATCH_UP_OBJECTS {
             let count = lacks.len();
+            link.state.lock().is_behind = true;
             return Err(format!("it lacks {count} objects ({})", format_bytes(bytes)));
         }
         // Records in the order in which they came: each names those before it.

@@ -29,6 +29,8 @@ pub(super) struct Link {
 pub(super) struct LinkState {
     /// Why it is left alone.
     pub(super) left: Option<String>,
+    /// Whether a synchronisation after the run is all that it needs.
+    pub(super) is_behind: bool,
     /// As far as this it was as the primary.
     pub(super) complete: Option<Level>,
     /// What others put at the primary since it was compared.

@@ -113,6 +113,7 @@ impl MirrorStorage {
                 name: link.name.clone(),
                 location: link.location.clone(),
                 left: state.left.clone(),
+                is_behind: state.left.is_some() && state.is_behind,
                 is_complete: state.complete == Some(Level::All)
                     && state.unsure.is_empty()
                     && state.left.is_none(),
@@ -156,6 +157,15 @@ impl MirrorStorage {
         self.missed_runs.lock().clone()
     }
 
+    /// A mirror that had missed a run was synchronised since, or that was tried.
+    pub fn synchronised(&self, mirror: &MirrorState) {
+        let mut all = self.missed_runs.lock();
+        all.retain(|other| other.name != mirror.name);
+        if mirror.left.is_some() {
+            all.push(mirror.clone());
+        }
+    }
+
     /// A run is over: the next one tries all mirrors again, and trusts no listing of this one.
     pub fn end_run(&self) {
         let _gate = self.gating.lock();
@@ -194,7 +204,10 @@ impl MirrorStorage {
             for link in &self.links {
                 let mut state = link.state.lock();
                 state.is_used = true;
-                state.left.get_or_insert_with(|| "it is written after the run".into());
+                if state.left.is_none() {
+                    state.is_behind = true;
+                    state.left = Some("it is written after the run".into());
+                }
             }
         }
         self.links.iter().filter(|link| !link.is_left())

@@ -29,6 +29,9 @@ pub struct MirrorState {
     /// Why it was not written to; `None` if it has all that the run wrote, or the run wrote
     /// nothing.
     pub left: Option<String>,
+    /// Whether it was only left for later: it is written after the run, or lacks too much for a
+    /// commit to wait for it.
+    pub is_behind: bool,
     /// Whether it has everything that the primary has. Only known after a run that wrote.
     pub is_complete: bool,
     /// Objects that it had lacked and that were copied to it.

@@ -71,7 +71,7 @@ const POLICY_EXAMPLES: &str = "\
 Examples:
   larder mirror policy all        every mirror, in the run; one that fails makes the commit degraded
   larder mirror policy quorum     a commit counts only if more than half of all copies have it
-  larder mirror policy async      the repository alone; mirrors by `larder mirror sync`";
+  larder mirror policy async      the repository first, mirrors after the commit";
 
 /// Keep further copies of the repository at other places
 #[derive(Args, Debug)]

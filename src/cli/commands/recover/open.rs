@@ -98,7 +98,11 @@ fn find(
         peek(&*storage).map(|_| (location, storage))
     };
     if let Some(given) = context.global.repository.given()? {
-        return look(given);
+        let shown = given.to_string();
+        return look(given).map_err(|error| {
+            let error = Repository::name_mirrors(error, &context.open_options(), &shown);
+            name_kit_places(error, kit, &shown)
+        });
     }
     let mut failed = None;
     for place in &kit.locations {
@@ -111,9 +115,19 @@ fn find(
         }
     }
     if kit.locations.is_empty()
-        && let Ok(found) = context.location().and_then(look)
+        && let Ok(location) = context.location()
     {
-        return Ok(found);
+        let shown = location.to_string();
+        match look(location) {
+            Ok(found) => return Ok(found),
+            Err(error) => {
+                // Nothing there is no news, unless it was there once and has mirrors.
+                let error = Repository::name_mirrors(error, &context.open_options(), &shown);
+                if matches!(error, Error::MirrorsLeft { .. }) {
+                    return Err(error);
+                }
+            }
+        }
     }
     if ask::can_ask(&context.out)
         && let Some(place) = ask::line("Where is the repository (folder or URL)? ", &context.out)?
@@ -134,6 +148,17 @@ fn find(
             "give its location with `-r`, or the kit with `--kit FILE`",
         ),
     })
+}
+
+/// If the repository is not where somebody says, the kit may know where else it is.
+fn name_kit_places(error: Error, kit: &KitPaper, given: &str) -> Error {
+    let is_lost = matches!(&error, Error::RepositoryMissing { .. } | Error::Storage(_));
+    let others = kit.locations.iter().filter(|place| *place != given);
+    let mirrors: Vec<String> = others.cloned().collect();
+    match is_lost && !mirrors.is_empty() {
+        true => Error::MirrorsLeft { source: Box::new(error), mirrors },
+        false => error,
+    }
 }
 
 fn check_id(expected: Option<RepoId>, found: RepoId, location: &Location) -> Result<()> {

@@ -32,6 +32,8 @@ impl View {
         let is_objects = matches!(job, Job::Check | Job::Repair | Job::Prune);
         let noun = match job {
             Job::Mirror => "objects",
+            // Mirrors are written after the snapshot.
+            Job::Backup if reading.phase == Some(Phase::Copying) => "objects",
             _ if is_objects && is_packs => "packs",
             _ => "entries",
         };
