@@ -57,9 +57,9 @@ fn places_are_kept_in_the_sealed_configuration() {
     let (lab, repository) = Lab::new();
     assert_eq!(repository.places().all, []);
     let attic = Place::mirror("attic", "/mnt/attic");
-    let cold = Place { role: PlaceRole::Data, name: "cold".into(), location: "memory:cold".into() };
+    let cellar = Place::mirror("cellar", "/mnt/cellar");
     repository.add_place(&attic, &runtime).expect("adds");
-    repository.add_place(&cold, &runtime).expect("adds");
+    repository.add_place(&cellar, &runtime).expect("adds");
     repository
         .set_places(
             &mut |places| {
@@ -77,12 +77,12 @@ fn places_are_kept_in_the_sealed_configuration() {
     }
 
     let other = lab.open("b").expect("opens");
-    assert_eq!(other.places().all, [attic.clone(), cold.clone()]);
+    assert_eq!(other.places().all, [attic.clone(), cellar.clone()]);
     assert_eq!(other.places().policy, MirrorPolicy::Quorum);
     other.rekey(&RekeyOptions::default(), &mut |_| Ok(()), &runtime).expect("rekeys");
-    assert_eq!(lab.open("b").expect("opens").places().all, [attic, cold.clone()]);
+    assert_eq!(lab.open("b").expect("opens").places().all, [attic, cellar.clone()]);
     other.remove_place("attic", &runtime).expect("removes");
-    assert_eq!(lab.open("b").expect("opens").places().all, [cold]);
+    assert_eq!(lab.open("b").expect("opens").places().all, [cellar]);
 }
 
 #[test]
