@@ -279,7 +279,8 @@ impl Error {
         let text = match self {
             Self::RepositoryMissing { location } => {
                 format!(
-                    "check the path, or make a repository with `larder -r {location} repo init`"
+                    "check the path, or make a repository with `larder -r {} repo init`",
+                    crate::model::quoted(location)
                 )
             }
             Self::RepositoryExists { .. } => {

@@ -17,6 +17,8 @@ use crate::storage::{
 #[derive(Clone)]
 pub(crate) struct Wire {
     connection: Connection,
+    /// How long a run waits for the mirrors that it writes to.
+    beside: RetryPolicy,
 }
 
 impl Wire {
@@ -35,8 +37,10 @@ impl Wire {
         let throttle = ThrottleHandle::new(bandwidth.limits()?);
         throttle.set_plan(bandwidth.plan()?);
         let mut policy = RetryPolicy::default();
+        let mut beside = policy.clone().beside();
         if let Some(retry_for) = patience.retry_for()? {
             policy.give_up_after = retry_for;
+            beside.give_up_after = retry_for;
         }
         let teller = Arc::clone(out);
         let tell = move |notice: &ServiceNotice| teller.warn(&notice.to_string());
@@ -50,7 +54,7 @@ impl Wire {
             notify: Notify::new(tell),
             ..Connection::default()
         };
-        Ok(Self { connection })
+        Ok(Self { connection, beside })
     }
 
     /// As [`storage::open`].
@@ -60,8 +64,11 @@ impl Wire {
 
     /// For the locations that a repository names: its mirrors.
     pub(crate) fn connector(&self) -> Connector {
-        let wire = self.clone();
+        let (wire, policy) = (self.clone(), self.beside.clone());
+        let beside =
+            Self { connection: Connection { policy, ..wire.connection.clone() }, ..wire.clone() };
         Connector::new(move |location| wire.open(&Location::parse(location)?))
+            .and_beside(move |location| beside.open(&Location::parse(location)?))
     }
 
     /// As [`storage::create`].

@@ -58,7 +58,7 @@ pub(super) fn attach(
     let is_ours =
         move |bytes: &[u8]| RepoRecord::decode(bytes, "").is_ok_and(|repo| repo.repo_id == repo_id);
     let policy = options.mirror_policy.unwrap_or(places.policy);
-    let mirrors = MirrorStorage::new(primary, &places, policy, options.places.clone(), is_ours);
+    let mirrors = MirrorStorage::new(primary, &places, policy, options.places.beside(), is_ours);
     let mirrors = Arc::new(mirrors);
     (Arc::clone(&mirrors) as SharedStorage, Some(mirrors))
 }

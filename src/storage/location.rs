@@ -25,6 +25,10 @@ use super::services::{self, Service, ServiceLocation};
 use super::wrap;
 use crate::error::{Error, Result};
 
+/// What stands before the `:` where other tools name storage: taken for a folder, the first backup
+/// would stay on this machine, unnoticed.
+const ELSEWHERE: &[&str] = &["rclone", "rest", "azure", "gs", "local", "ssh", "opendal"];
+
 /// Where a repository is. Holds no secrets: it can be shown and stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Location(Kind);
@@ -70,6 +74,17 @@ impl Location {
                 ));
             }
             return ServiceLocation::parse(service, rest).map(Kind::Service).map(Self);
+        }
+        if let Some((scheme, _)) = text.split_once(':')
+            && ELSEWHERE.contains(&scheme)
+        {
+            return Err(Error::usage_hint(
+                format!("`{scheme}:` is how another tool names storage; Larder has no such kind"),
+                format!(
+                    "{}; a folder of that name is `./{scheme}:...`",
+                    unknown(scheme).hint().unwrap_or_default()
+                ),
+            ));
         }
         Self::from_path(Path::new(text))
     }
@@ -320,6 +335,8 @@ mod tests {
         assert_eq!(s3.to_string(), "s3://bucket/a/b?region=x&endpoint=http://127.0.0.1:9");
         assert!(refused("gopher://x").contains("gopher"));
         assert!(refused("sftp:user@host:/x").contains("sftp://"));
+        assert!(refused("rclone:remote:x").contains("./rclone:"));
+        assert!(refused("rest:http://host/x").contains("rest"));
     }
 
     /// The message must not repeat the secret: it ends up in logs.

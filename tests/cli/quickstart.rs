@@ -46,3 +46,13 @@ fn nothing_is_made_for_sources_that_are_missing() {
     insta::assert_snapshot!(person.run("quickstart nothing"));
     assert!(!person.path(".local").exists() && !person.path("larder-recovery-kit.txt").exists());
 }
+
+/// A password in the environment is that of something else: the key just made opens it.
+#[test]
+fn quickstart_does_not_take_a_password_that_lies_around() {
+    let person = Person::new();
+    person.write("data/a", "content");
+    let run = person.command("-r new quickstart data").env("LARDER_PASSWORD", "other").output();
+    let run = run.expect("it runs");
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+}

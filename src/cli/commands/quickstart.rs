@@ -10,11 +10,12 @@ use super::{check, kit, snapshot};
 use crate::archive::BackupOptions;
 use crate::cli::Finish;
 use crate::cli::context::{Context, key_file_of, peek};
-use crate::cli::secrets::create_key_file;
+use crate::cli::secrets::{SecretSource, create_key_file};
 use crate::error::{Error, Result};
 use crate::format::key_slot::SlotKind;
 use crate::manager::BackupRequest;
 use crate::manager::disaster::{KitFiles, KitOptions};
+use crate::model::quoted;
 use crate::repository::{InitOptions, LAYOUT, Repository, Unlock};
 use crate::source::SourcePath;
 use crate::storage::Location;
@@ -58,11 +59,14 @@ pub(super) fn run(args: &QuickstartArgs, context: &Context) -> Result<Finish> {
         Some(output) => KitFiles::named(output)?,
         None => kit::files_at_home("--kit")?,
     };
-    if is_new {
+    let repository = if is_new {
         files.check_free()?;
-        make(&location, context)?;
-    }
-    let repository = context.open()?;
+        let key_file = make(&location, context)?;
+        // Whatever password the environment has is that of something else.
+        context.open_at(&location, &SecretSource::KeyFile(key_file))?
+    } else {
+        context.open()?
+    };
     if !is_new {
         out.note(format!("repository {} in `{location}`", repository.id().short()))?;
     }
@@ -110,8 +114,8 @@ fn needs_kit(repository: &Repository) -> Result<bool> {
     Ok(!repository.slots()?.iter().any(|slot| slot.kind == SlotKind::Recovery))
 }
 
-/// Makes a repository and its key file.
-fn make(location: &Location, context: &Context) -> Result<()> {
+/// Makes a repository and its key file, and returns where that is.
+fn make(location: &Location, context: &Context) -> Result<PathBuf> {
     let out = &context.out;
     let runtime = context.quiet_runtime();
     // The key is on disk before anything is sealed with it; its name needs the repository's id.
@@ -135,11 +139,12 @@ fn make(location: &Location, context: &Context) -> Result<()> {
                 "location": repository.location(),
                 "key_file": key_file.display().to_string(),
             }),
-        )
+        )?;
     } else {
         out.note(format!("made repository {} in `{location}`", repository.id().short()))?;
-        out.note(format!("  key file  {}", key_file.display()))
+        out.note(format!("  key file  {}", key_file.display()))?;
     }
+    Ok(key_file)
 }
 
 /// The folder of key files, for the owner only.
@@ -172,11 +177,12 @@ fn say_what_is_next(
 ) -> Result<()> {
     let out = &context.out;
     let with = if context.global.repository.given()?.is_some() {
-        format!("larder -r {location}")
+        format!("larder -r {}", quoted(&location.to_string()))
     } else {
         "larder".to_owned()
     };
-    let paths: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
+    let paths: Vec<String> =
+        args.paths.iter().map(|path| quoted(&path.display().to_string())).collect();
     out.note("")?;
     out.note("What next")?;
     if let Some(files) = files {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::model::{MirrorPolicy, Place, PlaceRole};
+use crate::model::{MirrorPolicy, Place};
 use crate::repository::{
     InitOptions, KdfCost, OpenOptions, Password, RekeyOptions, Repository, Unlock,
 };

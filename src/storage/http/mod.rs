@@ -67,7 +67,8 @@ impl Http {
     /// # Errors
     /// Why there is no answer, in words.
     pub fn look(&self, url: &str) -> Result<http::HeaderMap, String> {
-        let request = self.client.head(url).timeout(self.patience.idle).send();
+        // A time limit needs the runtime from the moment it is set.
+        let request = async { self.client.head(url).timeout(self.patience.idle).send().await };
         let answer = block_on(request)?.map_err(|error| Trouble::of(&error).text())?;
         Ok(answer.headers().clone())
     }

@@ -264,3 +264,14 @@ fn the_patience_of_a_connection_is_used() {
     let http = Http::new(&Connection { timeouts, ..Connection::default() }).unwrap();
     assert_eq!(http.patience.idle, Duration::from_secs(8));
 }
+
+#[test]
+fn a_look_needs_no_runtime_around_it() {
+    let (endpoint, server) = server(1, |stream| {
+        request(stream, |_| ());
+        answer(stream, "301 Moved", "x-amz-bucket-region: eu-north-1\r\n", "");
+    });
+    let headers = http(10_000).look(&endpoint).unwrap();
+    assert_eq!(headers.get("x-amz-bucket-region").unwrap(), "eu-north-1");
+    server.join().unwrap();
+}

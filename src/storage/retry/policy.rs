@@ -31,6 +31,13 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// For a mirror that a run writes to beside its own place: half a minute.
+    #[must_use]
+    pub fn beside(self) -> Self {
+        const LONGEST: Duration = Duration::from_secs(30);
+        Self { give_up_after: self.give_up_after.min(LONGEST), ..self }
+    }
+
     /// The longest wait after a failed attempt; the first is 0.
     pub(super) fn wait_after(&self, attempt: u32) -> Duration {
         let doubled = 2_u32.checked_pow(attempt).and_then(|n| self.wait_first.checked_mul(n));

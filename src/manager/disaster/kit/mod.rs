@@ -8,12 +8,11 @@ mod files;
 mod html;
 mod paper;
 mod qr;
-mod shell;
 mod text;
 
+pub(crate) use crate::model::quoted;
 pub use files::KitFiles;
 pub use paper::KitPaper;
-pub(crate) use shell::quoted;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

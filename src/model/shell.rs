@@ -1,7 +1,7 @@
 //! Words of commands that people copy.
 
 /// `word` as a shell takes it: in quotes where it needs them.
-pub(crate) fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,=~%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('~') {
         return word.to_owned();
