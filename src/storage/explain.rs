@@ -186,6 +186,14 @@ fn of_answer(
         }
         _ => {}
     }
+    if let Some(target) = &answer.sends_to {
+        return explanation(
+            Unusable,
+            format!("`{host}` sends us on to {target} ({})", answer.status),
+            "check that no log-in page or proxy answers in its place; if the service itself is \
+             there now, write that address in the location",
+        );
+    }
     if is_full(answer.status, code, message) {
         return explanation(
             Full,

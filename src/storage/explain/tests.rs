@@ -8,6 +8,7 @@ fn answer(status: u16, code: &str) -> Answer {
         code: Some(code.into()).filter(|code: &String| !code.is_empty()),
         message: None,
         region: None,
+        sends_to: None,
         clock_ahead: Some(0),
         retry_after: None,
     }

@@ -29,6 +29,8 @@ pub struct Answer {
     pub message: Option<String>,
     /// Where the bucket really is, if the answer says so.
     pub region: Option<String>,
+    /// Where it sends us on to: scheme, host and port, or `another path`.
+    pub sends_to: Option<String>,
     /// How far the clock here is ahead of the service's, in seconds.
     pub clock_ahead: Option<i64>,
     /// When it wants to be asked again.
@@ -57,6 +59,9 @@ impl Answer {
             code: code.map(|code| secrets.cleaned(&code)).filter(|code| !code.is_empty()),
             message: message.map(|text| secrets.cleaned(&text)).filter(|text| !text.is_empty()),
             region: header("x-amz-bucket-region").or_else(|| find("Region", &[])),
+            sends_to: header(header::LOCATION.as_str())
+                .filter(|_| status.is_redirection())
+                .map(|location| target(&location)),
             clock_ahead: header(header::DATE.as_str()).and_then(|date| clock_ahead(&date)),
             retry_after: header(header::RETRY_AFTER.as_str())
                 .and_then(|seconds| seconds.trim().parse().ok().map(Duration::from_secs)),
@@ -96,6 +101,14 @@ fn member(json: &Value, names: &[&str]) -> Option<String> {
         }
     }
     names.iter().find_map(|name| named(json, name))
+}
+
+/// What of a redirect may be shown: its path and query may hold anything.
+fn target(location: &str) -> String {
+    match reqwest::Url::parse(location) {
+        Ok(url) if url.has_host() => url.origin().ascii_serialization(),
+        _ => "another path".into(),
+    }
 }
 
 fn clock_ahead(date: &str) -> Option<i64> {

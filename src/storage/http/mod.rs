@@ -3,7 +3,7 @@
 //! One client for the process (TLS by rustls, trusted roots of the system or of `SSL_CERT_FILE`,
 //! proxies of the environment, connections kept for the next request). Above it, what a client
 //! does not know of: uploads keep to the limits of bandwidth piece by piece, a connection that
-//! moves no byte is given up, and what a service or the network said against a request is kept
+//! moves no byte is given up, redirects to other servers are not followed, and what a service or the network said against a request is kept
 //! for whoever explains it.
 
 mod answer;
@@ -28,6 +28,8 @@ use super::connection::Connection;
 use super::throttle::Pace;
 use crate::error::{Error, Result};
 
+use client::Redirects;
+
 pub use answer::Answer;
 pub use patience::Patience;
 pub use trouble::Trouble;
@@ -47,8 +49,19 @@ impl Http {
     /// [`Error::Usage`] if it cannot be made, or a setting of it makes no sense.
     pub fn new(connection: &Connection) -> Result<Self> {
         let patience = Patience::of(connection)?;
-        let client = client::shared(connection.timeouts.connect).map_err(Error::usage)?;
+        let connect = connection.timeouts.connect;
+        let client = client::shared(connect, Redirects::ToFolder).map_err(Error::usage)?;
         Ok(Self { client, patience, pace: None })
+    }
+
+    /// The same for a service that sends readers to other servers of its own.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn sent_elsewhere(connection: &Connection) -> Result<Self> {
+        let connect = connection.timeouts.connect;
+        let client = client::shared(connect, Redirects::Elsewhere).map_err(Error::usage)?;
+        Ok(Self { client, ..Self::new(connection)? })
     }
 
     /// The same, whose uploads keep to the limits of `pace`.

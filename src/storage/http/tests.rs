@@ -66,7 +66,7 @@ fn answer(stream: &mut BufReader<TcpStream>, status: &str, headers: &str, body: 
 }
 
 fn http(idle_ms: u64) -> Http {
-    let client = client::shared(Duration::from_secs(20)).unwrap();
+    let client = client::shared(Duration::from_secs(20), Redirects::ToFolder).unwrap();
     Http { client, patience: Patience { idle: Duration::from_millis(idle_ms) }, pace: None }
 }
 
@@ -139,6 +139,41 @@ fn errors_are_short_and_hold_no_secret() {
         assert!(signature.len() == 64 && !text.contains(signature), "{text}");
         assert!(text.len() < 500, "{text}");
     }
+}
+
+/// A page that takes the place of a service must not say for it that an object is not there.
+#[test]
+fn redirects_to_elsewhere_are_not_followed() {
+    for to in ["http://127.0.0.1:1/login?from=hunter2", "/login"] {
+        let (endpoint, server) = server(1, move |stream| {
+            request(stream, |_| {});
+            answer(stream, "302 Found", &format!("location: {to}\r\n"), "");
+        });
+        let error = storage(&endpoint, http(10_000)).get("a", 99).unwrap_err();
+        assert_eq!(error.kind, StorageErrorKind::Unusable);
+        let text = shown(error);
+        let shown_target = if to.starts_with('/') { "another path" } else { "http://127.0.0.1:1 " };
+        assert!(text.contains("sends us on to") && text.contains(shown_target), "{text}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_redirect_to_the_folder_is_followed_and_repeats_no_token() {
+    let (endpoint, server) = server(2, |stream| {
+        let got = request(stream, |_| {});
+        match got.head.starts_with("GET /folder?") {
+            true => answer(stream, "301 Moved", "location: /folder/?sig=hunter2\r\n", ""),
+            false => answer(stream, "200 OK", "", "abc"),
+        }
+        got.head
+    });
+    let asked = Request::get(format!("{endpoint}/folder?sig=hunter2")).body(Buffer::new());
+    let answer = http(10_000).send(asked.unwrap()).unwrap_or_else(|heard| panic!("{heard:?}"));
+    assert_eq!(answer.into_body().to_vec(), b"abc");
+    let heads = server.join().unwrap();
+    assert!(heads[1].starts_with("GET /folder/?"), "{}", heads[1]);
+    assert!(!heads[1].to_ascii_lowercase().contains("referer"), "{}", heads[1]);
 }
 
 #[test]

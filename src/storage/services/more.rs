@@ -252,7 +252,7 @@ fn connect(location: &ServiceLocation, connection: &Connection) -> Result<Shared
     })?;
     let storage = OpendalStorage::new(operator, location.to_string(), CONCURRENCY);
     Ok(match kind.over_http {
-        true => Arc::new(storage.over_http(Http::new(connection)?)),
+        true => Arc::new(storage.over_http(Http::sent_elsewhere(connection)?)),
         false => Arc::new(storage),
     })
 }
