@@ -13,8 +13,8 @@ pub(crate) fn main_cycle(server: &dyn Server) {
     machine.init();
     let mut tree = LiveTree::new(machine.path("tree"), 5);
     tree.add_samples();
-    tree.grow(80);
-    tree.add_noise("large", 9 << 20);
+    tree.grow(60);
+    tree.add_noise("large", 6 << 20);
     let first_tree = TreeCopy::of_folder(tree.root());
     let first = machine.back_up(tree.root());
     assert_eq!(number(&first, "errors"), 0, "{first}");
