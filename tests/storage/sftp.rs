@@ -6,13 +6,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use larder::error::{Error, StorageError, StorageErrorKind};
-use larder::storage::{self, Connection, Location, PutMode, SharedStorage};
+use larder::storage::{self, Connection, Location, PutMode, RetryPolicy, SharedStorage};
 
 use crate::servers::{Server, Sshd};
 
+/// Opens it so that a server that is away is told of at once.
 fn open(location: &str, connection: &Connection) -> SharedStorage {
     let location: Location = location.parse().expect("a location");
-    storage::create_with(&location, &[], connection).expect("opens")
+    let policy = RetryPolicy { give_up_after: Duration::ZERO, ..RetryPolicy::default() };
+    let connection = Connection { policy, ..connection.clone() };
+    storage::create_with(&location, &[], &connection).expect("opens")
 }
 
 /// The location with other options.
