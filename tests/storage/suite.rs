@@ -76,7 +76,7 @@ pub(crate) fn suite(name: &str, server: &dyn Server) {
 pub(crate) fn conformance(name: &str, connection: &Connection, location: impl Fn(&str) -> String) {
     // An answer that no repetition makes better ends soon.
     let (wait_first, wait_max) = (Duration::from_millis(50), Duration::from_millis(500));
-    let give_up_after = Duration::from_secs(20);
+    let give_up_after = Duration::from_secs(3);
     let policy = RetryPolicy { attempts_max: 5, wait_first, wait_max, give_up_after };
     let connection = &Connection { policy, ..connection.clone() };
     let row = TABLE.iter().find(|row| row.name == name).expect("a row of the table");

@@ -95,8 +95,13 @@ impl Requests {
     /// Makes a folder in one that is there, unless it is there itself.
     pub(super) fn make_folder(&self, folder: &str) -> Result<(), Refused> {
         // Servers redirect a folder that is named like a file.
-        match self.send("MKCOL", &format!("{folder}/"), &[], Buffer::new()) {
+        let make = || match self.send("MKCOL", &format!("{folder}/"), &[], Buffer::new()) {
             Err(refused) if refused.status() == Some(405) => Ok(()),
+            made => made,
+        };
+        match make() {
+            // So Apache answers, too, if somebody else makes it in this moment.
+            Err(refused) if refused.status() == Some(403) => make(),
             made => made,
         }
     }
