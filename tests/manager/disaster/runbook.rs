@@ -243,6 +243,16 @@ fn ransomware() {
 /// exist, those of the other do not.
 #[test]
 fn damaged_repository() {
+    follow_damaged(false);
+}
+
+/// What is damaged at both places is all that is left to repair.
+#[test]
+fn damaged_repository_with_a_mirror() {
+    follow_damaged(true);
+}
+
+fn follow_damaged(has_mirror: bool) {
     let machine = Machine::new();
     for number in 0..4 {
         machine.write_noise(&format!("source/home/photo {number}"), 60_000, number);
@@ -256,8 +266,14 @@ fn damaged_repository() {
     let of_old = machine.objects("data");
     let [home, old] = ["source/home", "source/old"].map(|name| machine.copy_of(name));
     std::fs::remove_dir_all(machine.path("source/old")).expect("gone");
+    let lost = of_old.difference(&of_home).next().expect("a pack");
+    if has_mirror {
+        machine.ok("--password-file pw mirror add attic ../second");
+        let name = lost.strip_prefix(machine.path("disk")).expect("in the repository");
+        damage(&machine.path("second").join(name));
+    }
     damage(of_home.difference(&none).next().expect("a pack"));
-    damage(of_old.difference(&of_home).next().expect("a pack"));
+    damage(lost);
     for object in machine.objects("index") {
         std::fs::remove_file(object).expect("removed");
     }
@@ -265,7 +281,8 @@ fn damaged_repository() {
         value("LARDER_REPOSITORY", machine.path("disk")),
         value("SOURCE", machine.path("source/home")),
     ];
-    follow(&machine, "damaged-repository", &values, &machine.path("home/pw"));
+    let said = follow(&machine, "damaged-repository", &values, &machine.path("home/pw"));
+    assert_eq!(said.contains("healed data/"), has_mirror, "{said}");
 
     // What was backed up again is whole; what is left of the other is what was not hit.
     machine.ok("--password-file pw recover --target ../back --verify");
