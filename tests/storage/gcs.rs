@@ -13,11 +13,14 @@ use larder::storage::{self, Connection, Location, PutMode, SharedStorage};
 use crate::servers::{FakeGcs, Server};
 use crate::suite::suite;
 
+/// An upload in parts: the name, whether it must be new, and the parts by number.
+type Upload = (String, bool, BTreeMap<u64, Vec<u8>>);
+
 #[derive(Default)]
 struct Bucket {
     objects: BTreeMap<String, Vec<u8>>,
     /// Unfinished uploads: the name, whether it must be new, and the parts.
-    uploads: BTreeMap<String, (String, bool, BTreeMap<u64, Vec<u8>>)>,
+    uploads: BTreeMap<String, Upload>,
     /// What was asked, in order: method, path and query.
     asked: Vec<String>,
 }

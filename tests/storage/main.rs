@@ -3,6 +3,9 @@
 //! One server start per test, so the tests are large. What a service does differently from the
 //! others stands in one table and is tested too.
 
+// Tests say what they skip and why.
+#![allow(clippy::print_stdout)]
+
 #[cfg(feature = "azblob")]
 mod azure;
 #[cfg(feature = "s3")]

@@ -24,7 +24,7 @@ fn machines_race_from_the_first_object_to_the_last_prune() {
     let winner = codes.iter().position(|code| *code == 0).expect("a winner");
 
     let machines: Vec<Machine> = (0..MACHINES).map(|_| rivals[winner].beside()).collect();
-    let kept = at_once(&machines, |machine| busy(machine));
+    let kept = at_once(&machines, busy);
     for (machine, (tree, kept)) in machines.iter().zip(&kept) {
         let known = machine.snapshots();
         for (snapshot, copy) in kept {

@@ -96,8 +96,9 @@ pub(crate) fn strangers_and_leftovers(storage: &dyn Storage, folder: &Path) {
     assert_eq!(names(storage), ["data/a", "data/b"]);
 
     let old = std::fs::File::create(folder.join("tmp/old")).expect("a file");
-    let hours = |hours: u64| std::time::SystemTime::now() - Duration::from_secs(3600 * hours);
-    old.set_modified(hours(48)).expect("an old file");
+    let written = old.metadata().and_then(|meta| meta.modified()).expect("a time");
+    let long_ago = written - Duration::from_secs(48 * 3600);
+    old.set_modified(long_ago).expect("an old file");
     drop(old);
     assert_eq!(storage.clean_unfinished(Duration::from_secs(86_400)).expect("it cleans"), 1);
     let left = folder.join("tmp").read_dir().expect("a folder");
@@ -112,7 +113,7 @@ pub(crate) fn writes_survive_a_restart(
     kill_and_restart: impl FnOnce() + Send,
 ) {
     const OBJECTS: usize = 120;
-    let bytes = |at: usize| vec![at as u8; if at % 10 == 0 { 6 << 20 } else { 3000 + at }];
+    let bytes = |at: usize| vec![at as u8; if at.is_multiple_of(10) { 6 << 20 } else { 3000 + at }];
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..4)
             .map(|writer| {

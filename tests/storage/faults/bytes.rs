@@ -24,7 +24,8 @@ fn faults_of_connections(
             let what = format!("{trouble:?} in round {round}");
             let mut client = Client::new(&location(&format!("pass/{round}/{number}")), patient());
             for phase in Phase::ALL {
-                let way = if (phase as u64 + round) % 2 == 0 { Way::Up } else { Way::Down };
+                let way =
+                    if (phase as u64 + round).is_multiple_of(2) { Way::Up } else { Way::Down };
                 let after = 700 + 2300 * ((phase as u64 * 5 + round * 7) % 6);
                 proxy.inject(Rule::bytes(way, after, trouble));
                 let ran = client.run(phase);

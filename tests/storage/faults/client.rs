@@ -56,7 +56,7 @@ pub(crate) fn impatient(connection: Connection, give_up_after: Duration) -> Conn
         ..RetryPolicy::default()
     };
     let second = Duration::from_secs(1);
-    let timeouts = Timeouts { connect: second, idle: second, ..Timeouts::default() };
+    let timeouts = Timeouts { connect: second, idle: second };
     Connection { policy, timeouts, ..connection }
 }
 
