@@ -69,7 +69,7 @@ impl<'a> Authority<'a> {
             None => (None, text),
         };
         let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, rest)) if rest.is_empty() || rest.starts_with(':') => (host, &rest[..]),
+            Some((host, rest)) if rest.is_empty() || rest.starts_with(':') => (host, rest),
             Some(_) => return wrong("has something between its address and its port"),
             None => place.split_at(place.find(':').unwrap_or(place.len())),
         };

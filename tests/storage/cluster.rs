@@ -147,6 +147,7 @@ fn wait_for_packs(cluster: &Cluster, bytes: u64) {
 }
 
 /// A failure names what went wrong and leaves no snapshot; the next run does it.
+#[allow(clippy::print_stdout)]
 fn after_a_failure(client: &mut Client, run: Run) -> Run {
     assert!(run.code == 1 && run.stderr.contains("\"message_type\":\"error\""), "{run:?}");
     let known = client.machine.snapshots();

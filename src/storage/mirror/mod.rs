@@ -231,7 +231,9 @@ impl MirrorStorage {
             for link in links.iter().skip(1) {
                 scope.spawn(move || on_link(link));
             }
-            links.first().map(|link| on_link(link));
+            if let Some(link) = links.first() {
+                on_link(link);
+            }
         });
     }
 

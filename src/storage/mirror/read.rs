@@ -37,7 +37,7 @@ impl MirrorStorage {
             return self.primary.get(name, len_max);
         }
         let of_mirrors = |why: &str| {
-            self.from_mirrors(name, why, |storage| {
+            self.on_a_mirror(name, why, |storage| {
                 storage.get(name, len_max).ok().filter(|bytes| is_good(name, bytes))
             })
         };
@@ -86,7 +86,7 @@ impl MirrorStorage {
 
     fn range_of_mirrors(&self, name: &str, offset: u64, buf: &mut [u8], why: &str) -> bool {
         let read = |storage: &SharedStorage| storage.get_range(name, offset, buf).ok();
-        self.from_mirrors(name, why, read).is_some()
+        self.on_a_mirror(name, why, read).is_some()
     }
 
     /// Part of one copy: 0 is the primary's.
@@ -111,7 +111,7 @@ impl MirrorStorage {
     }
 
     /// Asks one mirror after the other.
-    fn from_mirrors<T>(
+    fn on_a_mirror<T>(
         &self,
         name: &str,
         why: &str,

@@ -89,7 +89,8 @@ impl NfsStorage {
             let is_stale = answer.as_ref().is_err_and(Refusal::is_stale);
             // In a folder that was removed, some servers find nothing instead.
             let is_missing = answer.as_ref().is_err_and(Refusal::is_missing);
-            if !is_stale && !(is_missing && attempt == 1 && self.folders.forget()) {
+            let may_be_stale = is_stale || is_missing && attempt == 1 && self.folders.forget();
+            if !may_be_stale {
                 break;
             }
             self.folders.forget();

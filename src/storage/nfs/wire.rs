@@ -140,7 +140,7 @@ async fn from_privileged_port(address: SocketAddr) -> io::Result<Option<TcpStrea
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let all = PRIVILEGED.end() - PRIVILEGED.start() + 1;
     for step in 0..all {
-        let number = (u16::from_ne_bytes(random) % all + step) % all;
+        let number = (u16::from_le_bytes(random) % all + step) % all;
         let port = PRIVILEGED.start() + number;
         let (socket, any) = match address {
             SocketAddr::V4(_) => (TcpSocket::new_v4()?, "0.0.0.0"),

@@ -178,7 +178,7 @@ impl Storage for SmbStorage {
             // Paid for below, in pieces.
             Some(_) => 0,
         };
-        let bytes = self.call("read", name, async |session| {
+        self.call("read", name, async |session| {
             let opened = read::read_once(session, &path, 0, first).await?;
             if opened.len > len_max {
                 return Ok(Err(too_long(&self.location, name, opened.len, len_max)));
@@ -198,8 +198,7 @@ impl Storage for SmbStorage {
                 true => Ok(Ok(bytes)),
                 false => Ok(Err(too_short(&self.location, name, opened.len))),
             }
-        })?;
-        bytes
+        })?
     }
 
     fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {

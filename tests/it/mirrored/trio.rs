@@ -252,8 +252,8 @@ impl Trio {
     pub(super) fn assert_all_sound(&self, what: &str) {
         let all: BTreeSet<String> =
             self.lab.all_remembered().map(|(name, _, _)| name.to_owned()).collect();
-        for number in 0..3 {
-            assert_eq!(self.assert_sound(number, what), all, "{what}: {}", PLACES[number]);
+        for (number, place) in PLACES.iter().enumerate() {
+            assert_eq!(self.assert_sound(number, what), all, "{what}: {place}");
         }
     }
 
