@@ -137,6 +137,7 @@ fn run_leased(
     survey.lease = Some(lease);
     let mut report = PruneReport::default();
     refuse_sessions(&survey)?;
+    complete_split(repository, runtime)?;
     for judged in &survey.marks {
         fence(&survey, &judged.mark, judged)?;
     }
@@ -179,7 +180,6 @@ fn run_leased(
     describe(&survey, &mut decision);
     report.plan = decision.plan;
     clean::clean(&survey, is_whole, &mut report)?;
-    repository.complete_split()?;
     // The prune is done; a merge that fails, as somebody else merges, is tried again by the next run.
     if let Err(error) = repository.compact_index(runtime) {
         tracing::warn!("the index could not be merged: {error}");
@@ -190,6 +190,31 @@ fn run_leased(
 fn warn(runtime: &Runtime, message: &str) {
     let message = message.to_string();
     runtime.progress.issue(&Issue { kind: IssueKind::Warning, path: Vec::new(), message });
+}
+
+/// Makes the place of the data whole by itself. What the other place has lost decides what lives
+/// if it is a record or a part of the index.
+fn complete_split(repository: &Repository, runtime: &Runtime) -> Result<()> {
+    let lost = repository.complete_split()?.lost;
+    let Some(cold) = repository.split().map(|split| split.cold().location()) else {
+        return Ok(());
+    };
+    let hint = format!(
+        "copy them from there to `{}`; if they were removed on purpose, remove them there too",
+        repository.location()
+    );
+    let decides = |name: &&String| name.starts_with("index/") || name.starts_with("snapshots/");
+    if let Some(name) = lost.iter().find(decides) {
+        let count = lost.len();
+        return Err(Error::Refused {
+            what: format!("objects ({count}, among them `{name}`) are only at `{cold}`: lost here"),
+            hint,
+        });
+    }
+    for name in &lost {
+        warn(runtime, &format!("`{name}` is only at `{cold}`: lost here; {hint}"));
+    }
+    Ok(())
 }
 
 /// Doing everything at once is for a repository that nobody writes to.

@@ -7,7 +7,7 @@ use super::{OpenOptions, Repository};
 use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::config::Config;
 use crate::model::{Place, PlaceRole};
-use crate::storage::{SharedStorage, SplitStorage};
+use crate::storage::{Completed, SharedStorage, SplitStorage};
 
 /// Storage, and the same as what it is if its data is elsewhere.
 type Attached = (SharedStorage, Option<Arc<SplitStorage>>);
@@ -102,11 +102,11 @@ impl Repository {
     }
 
     /// Copies to the place of its data what a crash kept from it, so that it is a full repository
-    /// by itself. Returns how many objects were copied.
+    /// by itself. Says what its own location has lost.
     ///
     /// # Errors
     /// The storage's.
-    pub fn complete_split(&self) -> Result<u64> {
-        self.split().map_or(Ok(0), |split| Ok(split.complete()?))
+    pub fn complete_split(&self) -> Result<Completed> {
+        self.split().map_or_else(|| Ok(Completed::default()), |split| Ok(split.complete()?))
     }
 }

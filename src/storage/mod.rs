@@ -75,7 +75,7 @@ pub use read_only::ReadOnlyStorage;
 pub use record::RecordStorage;
 pub use retry::{GaveUp, Notify, RetryAfter, RetryPolicy, RetryStorage, ServiceNotice};
 pub use size_check::SizeCheckStorage;
-pub use split::SplitStorage;
+pub use split::{Completed, SplitStorage};
 pub use throttle::{BandwidthPlan, ThrottleHandle, ThrottleStorage};
 
 /// One object found by a listing.

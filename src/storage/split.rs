@@ -36,6 +36,16 @@ pub struct SplitStorage {
     cold: SharedStorage,
 }
 
+/// What [`SplitStorage::complete`] did and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completed {
+    /// Objects that were copied to the cold place.
+    pub copied: u64,
+    /// What the cold place has and the hot one does not, by name: no writer leaves such a state, so
+    /// the hot place has lost it.
+    pub lost: Vec<String>,
+}
+
 /// Where an object belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
@@ -73,27 +83,25 @@ impl SplitStorage {
         if side(name) == Side::Cold { &self.cold } else { &self.hot }
     }
 
-    /// Copies to the cold place what it lacks, in the order in which a repository is written, and
-    /// takes away what the hot one does not have any more. Returns how many objects were copied.
+    /// Copies to the cold place what it lacks, in the order in which a repository is written.
+    /// Deletes nothing: of what the hot place lacks, the cold one has the last copy.
     ///
     /// # Errors
     /// The storage's; what was copied until then stays.
-    pub fn complete(&self) -> Result<u64, StorageError> {
-        let mut copied = 0;
+    pub fn complete(&self) -> Result<Completed, StorageError> {
+        let mut completed = Completed::default();
         for folder in ["keys/", "keyring/", "config/", "meta/", "index/", "snapshots/", "repo"] {
-            copied += self.complete_folder(folder)?;
+            self.complete_folder(folder, &mut completed)?;
         }
-        Ok(copied)
+        Ok(completed)
     }
 
-    fn complete_folder(&self, folder: &str) -> Result<u64, StorageError> {
+    fn complete_folder(&self, folder: &str, completed: &mut Completed) -> Result<(), StorageError> {
         let names = |storage: &SharedStorage| -> Result<HashSet<String>, StorageError> {
             let mut names = HashSet::new();
             if !folder.ends_with('/') {
-                match storage.head(folder) {
-                    Ok(_) => _ = names.insert(folder.to_owned()),
-                    Err(error) if error.kind == StorageErrorKind::Missing => {}
-                    Err(error) => return Err(error),
+                if has(storage, folder)? {
+                    names.insert(folder.to_owned());
                 }
                 return Ok(names);
             }
@@ -106,20 +114,18 @@ impl SplitStorage {
         let mut missing: Vec<&String> = hot.difference(&cold).collect();
         missing.sort_unstable();
         let copies = in_parallel(&*self.cold, &missing, |name| self.copy(name));
-        let mut copied = 0;
         for copy in copies {
-            copied += u64::from(copy?);
+            completed.copied += u64::from(copy?);
         }
         let mut spare: Vec<&String> = cold.difference(&hot).collect();
         spare.sort_unstable();
         for name in spare {
-            match self.cold.delete(name) {
-                // Storage that refuses deletes keeps it: it does no harm.
-                Err(error) if error.kind == StorageErrorKind::Denied => break,
-                deleted => deleted?,
+            // In this order: what is deleted meanwhile goes from the cold place first.
+            if !has(&self.hot, name)? && has(&self.cold, name)? {
+                completed.lost.push(name.clone());
             }
         }
-        Ok(copied)
+        Ok(())
     }
 
     fn copy(&self, name: &str) -> Result<bool, StorageError> {
@@ -129,6 +135,14 @@ impl SplitStorage {
             bytes => bytes?,
         };
         self.cold.put(name, &[&bytes], PutMode::Content).map(|()| true)
+    }
+}
+
+fn has(storage: &SharedStorage, name: &str) -> Result<bool, StorageError> {
+    match storage.head(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == StorageErrorKind::Missing => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -231,7 +245,7 @@ impl SplitStorage {
     }
 }
 
-/// What is on both places is kept as long as the one that lets go of it first.
+/// What is on both places is kept as long, and as strictly, as the one that lets go of it first.
 impl ObjectLock for SplitStorage {
     fn settings(&self) -> Result<LockSettings, StorageError> {
         let mut all = LockSettings::default();
@@ -245,18 +259,22 @@ impl ObjectLock for SplitStorage {
     }
 
     fn retention(&self, name: &str) -> Result<Option<Retention>, StorageError> {
-        let mut shortest: Option<Option<Retention>> = None;
+        let mut weakest: Option<Option<Retention>> = None;
         for lock in self.locks(name) {
             if !lock.settings()?.object_lock {
                 continue;
             }
             let kept = lock.retention(name)?;
-            let until = |kept: Option<Retention>| kept.map(|kept| kept.until_ms);
-            if shortest.is_none_or(|shortest| until(kept) < until(shortest)) {
-                shortest = Some(kept);
-            }
+            weakest = Some(match (weakest, kept) {
+                (None, kept) => kept,
+                (Some(Some(weakest)), Some(kept)) => Some(Retention {
+                    mode: weakest.mode.min(kept.mode),
+                    until_ms: weakest.until_ms.min(kept.until_ms),
+                }),
+                _ => None,
+            });
         }
-        Ok(shortest.flatten())
+        Ok(weakest.flatten())
     }
 
     fn retain(&self, name: &str, retention: &Retention) -> Result<(), StorageError> {
@@ -265,8 +283,12 @@ impl ObjectLock for SplitStorage {
                 continue;
             }
             let kept = lock.retention(name)?;
-            if kept.is_none_or(|kept| kept.until_ms < retention.until_ms) {
-                lock.retain(name, retention)?;
+            let wanted = kept.map_or(*retention, |kept| Retention {
+                mode: kept.mode.max(retention.mode),
+                until_ms: kept.until_ms.max(retention.until_ms),
+            });
+            if kept != Some(wanted) {
+                lock.retain(name, &wanted)?;
             }
         }
         Ok(())
@@ -353,7 +375,7 @@ mod tests {
 
             let whole = SplitStorage::new(hot.clone(), cold.clone());
             whole.complete().expect("copies");
-            assert_eq!(whole.complete().expect("looks"), 0);
+            assert_eq!(whole.complete().expect("looks"), Completed::default());
             let shared = |names: Vec<String>| -> Vec<String> {
                 names.into_iter().filter(|name| side(name) == Side::Both).collect()
             };
@@ -361,6 +383,23 @@ mod tests {
         }
         assert_eq!(stops, 12 + 10, "every write and delete of either side was the last one once");
     }
+
+    /// The last copy of what the hot side lost is not deleted, and is told of.
+    #[test]
+    fn what_the_hot_side_lost_stays_on_the_cold_one() {
+        let (hot, cold) = (Arc::new(MemoryStorage::new()), Arc::new(MemoryStorage::new()));
+        let split = SplitStorage::new(hot.clone(), cold.clone());
+        ALL.iter().for_each(|name| put(&split, name).expect("writes"));
+        for name in LOST {
+            hot.delete(name).expect("it is lost");
+        }
+        cold.delete("meta/bb/1").expect("it was never copied");
+        let completed = split.complete().expect("completes");
+        assert_eq!((completed.copied, &completed.lost[..]), (1, &LOST[..]));
+        assert_eq!(names(&*cold), ["data/aa/1", "index/1", "keys/1", "meta/bb/1", "repo"]);
+    }
+
+    const LOST: [&str; 3] = ["keys/1", "index/1", "repo"];
 
     #[test]
     fn creating_once_is_decided_on_the_hot_side() {
