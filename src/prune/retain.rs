@@ -174,7 +174,11 @@ fn extend(
         Err(error) if missing(&error) => return Ok(Done::Gone),
         kept => kept?,
     };
-    if kept.is_some_and(|kept| kept.until_ms >= how.enough_ms.min(how.until_ms)) {
+    let is_enough = |kept: Retention| {
+        kept.until_ms >= how.enough_ms.min(how.until_ms)
+            && how.mode.is_none_or(|mode| kept.mode >= mode)
+    };
+    if kept.is_some_and(is_enough) {
         return Ok(Done::Enough);
     }
     // What is kept strictly stays so, whatever is asked for.
@@ -183,7 +187,8 @@ fn extend(
     if how.dry_run {
         return Ok(Done::Extended);
     }
-    match lock.retain(name, &Retention { mode, until_ms: how.until_ms }) {
+    let until_ms = kept.map_or(how.until_ms, |kept| kept.until_ms.max(how.until_ms));
+    match lock.retain(name, &Retention { mode, until_ms }) {
         Err(error) if missing(&error) => Ok(Done::Gone),
         retained => retained.map(|()| Done::Extended),
     }

@@ -77,6 +77,16 @@ fn what_is_needed_is_kept_for_longer_and_garbage_is_not() {
     assert_eq!(vault.take_log(), [""; 0]);
     let strict = RetainOptions { mode: Some(LockMode::Compliance), ..more };
     assert_eq!(kept(&lab, &vault, &strict).extended, report.extended);
+    // What is kept for long enough is made strict, and for no shorter time.
+    let lab_2 = lab.fork();
+    let vault_2 = Arc::new(self::vault(&lab_2, 50));
+    let strict = RetainOptions { mode: Some(LockMode::Compliance), ..for_days(&lab_2, 20) };
+    let before_ms = until(&vault_2, "repo");
+    assert!(before_ms > strict.until_ms);
+    assert_eq!(kept(&lab_2, &vault_2, &strict).enough, 0);
+    let repo = vault_2.retention("repo").expect("tells").expect("kept");
+    assert_eq!((repo.mode, repo.until_ms), (LockMode::Compliance, before_ms));
+    assert_eq!(kept(&lab_2, &vault_2, &strict).extended, 0);
     // What is strict stays strict.
     let loose = RetainOptions { mode: Some(LockMode::Governance), ..for_days(&lab, 40) };
     kept(&lab, &vault, &loose);
