@@ -21,7 +21,7 @@ use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
 use crate::model::RepoId;
 use crate::runtime::{Phase, Runtime};
-use crate::storage::{PutMode, SharedStorage, Storage, list_sorted};
+use crate::storage::{Heads, PutMode, SharedStorage, Storage, list_sorted};
 
 /// How often a sync begins anew because objects vanished before they were copied.
 const ROUNDS_MAX: usize = 5;
@@ -43,6 +43,8 @@ pub struct SyncOptions {
     /// Names of objects that were deleted at the source on purpose, in the order in which they may
     /// go: the target lets go of those that the source does not list.
     pub deletes: Vec<String>,
+    /// Records that the source's records know. Without them, only those that it has are known.
+    pub heads: Vec<String>,
 }
 
 /// What a sync found and did.
@@ -108,9 +110,10 @@ pub fn sync(
     let budget = Budget::default();
     let fetcher = Fetcher { source, others: &options.others, repo_id, budget };
     let threads = threads([source, target]);
+    let heads = &options.heads[..];
     let report = Mutex::new(report);
     let mut copier =
-        Copier { fetcher, target, threads, runtime, report, vanished: Mutex::default() };
+        Copier { fetcher, target, threads, runtime, heads, report, vanished: Mutex::default() };
     for round in 1.. {
         runtime.progress.phase(Phase::Comparing);
         let there = Contents::list(target)?;
@@ -143,7 +146,7 @@ pub fn sync_keys(source: &dyn Storage, target: &dyn Storage, runtime: &Runtime) 
     let plan = Plan::of_keys(source, &there)?;
     let fetcher = Fetcher { source, others: &[], repo_id, budget };
     let (report, vanished) = (Mutex::default(), Mutex::default());
-    let copier = Copier { fetcher, target, threads: 1, runtime, report, vanished };
+    let copier = Copier { fetcher, target, threads: 1, runtime, heads: &[], report, vanished };
     copier.all(&plan.keys, |lack| copier.one(lack))?;
     let listed = list_sorted(source, CONFIG_FOLDER)?;
     // The generation comes first in their names.
@@ -163,6 +166,7 @@ struct Copier<'a> {
     target: &'a dyn Storage,
     threads: usize,
     runtime: &'a Runtime,
+    heads: &'a [String],
     report: Mutex<SyncReport>,
     /// Objects that the source listed and does not have any more.
     vanished: Mutex<Vec<String>>,
@@ -208,7 +212,11 @@ impl Copier<'_> {
             // Nobody opens it yet.
             false => self.all(&plan.records, |lack| self.one(lack))?,
         }
-        self.all(&drop_lists.into_inner(), |lack| self.one(lack))?;
+        let drop_lists = drop_lists.into_inner();
+        if !drop_lists.is_empty() {
+            self.check_not_newer(there)?;
+        }
+        self.all(&drop_lists, |lack| self.one(lack))?;
         if !self.is_all_there(is_last) {
             return Ok(false);
         }
@@ -325,10 +333,36 @@ impl Copier<'_> {
     fn delete(&self, names: &[String], there: &Contents) -> Result<()> {
         let is_pack = |name: &String| matches!(Kind::of(name), Kind::Pack(..));
         let names: Vec<&String> = names.iter().filter(|n| there.len_of(n).is_some()).collect();
+        if !names.is_empty() {
+            self.check_not_newer(there)?;
+        }
         for alike in names.chunk_by(|a, b| is_pack(a) && is_pack(b)) {
             for_each(alike, self.threads, &self.runtime.cancel, |name| self.delete_one(name))?;
         }
         Ok(())
+    }
+
+    /// Refuses a target with records that the source knows nothing of: it was written to while
+    /// the source was not, and would lose what only these need.
+    fn check_not_newer(&self, there: &Contents) -> Result<()> {
+        let source = self.fetcher.source;
+        let listed = list_sorted(source, "snapshots/")?;
+        let mut heads = Heads::default();
+        heads.extend(listed.iter().map(|meta| &meta.name));
+        heads.extend(self.heads);
+        let is_listed =
+            |name: &str| listed.binary_search_by(|meta| meta.name.as_str().cmp(name)).is_ok();
+        if !there.others.keys().any(|name| !is_listed(name) && heads.is_newer(name)) {
+            return Ok(());
+        }
+        let (to, from) = (self.target.location(), source.location());
+        Err(Error::usage_hint(
+            format!("`{to}` has newer snapshots than `{from}`"),
+            format!(
+                "nothing is deleted there; bring them here first: \
+                 `larder mirror sync --from {to} --to {from}`"
+            ),
+        ))
     }
 
     fn delete_one(&self, name: &str) -> Result<()> {

@@ -119,13 +119,14 @@ impl<'a> Mirrors<'a> {
                 targets.iter().filter_map(|target| target.as_ref().ok()).collect();
             self.keep_times(&reached, runtime);
         }
+        let heads = self.repository.head_names()?;
         let mut synced = Vec::new();
         for (place, target) in chosen.into_iter().zip(targets) {
             let others = self.all().into_iter().filter(|other| other.name != place.name);
             let others = others.filter_map(|other| self.connect(&other).ok()).collect();
             let own: Vec<&Debt> = debts.iter().filter(|debt| debt.mirror == place.name).collect();
             let deletes = own.iter().flat_map(|debt| debt.deletes.iter().cloned()).collect();
-            let options = SyncOptions { dry_run, others, deletes };
+            let options = SyncOptions { dry_run, others, deletes, heads: heads.clone() };
             let outcome =
                 target.and_then(|target| sync(&*self.primary, &*target, &options, runtime));
             match &outcome {

@@ -130,6 +130,19 @@ impl Repository {
         self.snapshots_of(CachedRecords::default())
     }
 
+    /// The names of the newest records of all clients that the listed records know: newer ones are
+    /// of a time that this place missed.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn head_names(&self) -> Result<Vec<String>> {
+        let list = self.snapshots()?;
+        let listed = list_sorted(&*self.storage, "snapshots/")?;
+        let listed: HashSet<_> =
+            listed.iter().filter_map(|meta| hash_in_name(&meta.name)).collect();
+        Ok(head_names(list.records().iter().filter(|record| listed.contains(&record.hash))))
+    }
+
     fn snapshots_of(&self, cached: CachedRecords) -> Result<SnapshotList> {
         let mut loaded = Loaded { cached, ..Loaded::default() };
         let mut listed = HashSet::new();
@@ -143,6 +156,10 @@ impl Repository {
         }
         let hashes = listed.iter().filter_map(|name| hash_in_name(name)).collect();
         std::mem::take(&mut loaded.cached).save(&hashes);
+        if let Some(mirrors) = self.mirrors() {
+            // Of those that are listed alone: what is only on a mirror is read from there below.
+            mirrors.note_heads(&head_names(loaded.records.iter()));
+        }
         // After the records: a session is fenced before its snapshot is committed, or in vain.
         let fenced = self.fenced_sessions()?;
         // After the records too: whatever another process of this machine wrote by now is known.
@@ -250,6 +267,12 @@ impl Repository {
         })?;
         Ok(fenced)
     }
+}
+
+/// The names of the newest records of all clients that these records know.
+fn head_names<'l>(records: impl Iterator<Item = &'l Record>) -> Vec<String> {
+    let heads = super::standing::heads(records);
+    heads.iter().map(|head| super::name_of(head.client_id, head.seq, head.record)).collect()
 }
 
 /// A record that was not listed, as a listing would have it.

@@ -133,7 +133,7 @@ pub(super) fn evaluate(
 ) -> SnapshotList {
     let mut records = loaded.records;
     records.sort_by_key(|record| (record.client_id(), record.seq(), record.hash));
-    let mut list = SnapshotList { heads: heads(&records), ..SnapshotList::default() };
+    let mut list = SnapshotList { heads: heads(records.iter()), ..SnapshotList::default() };
     let bodies: Vec<_> = records.iter_mut().map(take_body).collect();
     let said = Said::new(&records);
     for (record, body) in records.iter().zip(bodies) {
@@ -178,8 +178,7 @@ fn take_body(record: &mut Record) -> Option<Box<SnapshotBody>> {
 }
 
 /// The newest record of every client, and what checkpoints say of clients that have none left.
-/// `records` are sorted.
-fn heads(records: &[Record]) -> Vec<Head> {
+pub(super) fn heads<'l>(records: impl IntoIterator<Item = &'l Record>) -> Vec<Head> {
     let mut heads: HashMap<ClientId, Head> = HashMap::new();
     for record in records {
         raise(&mut heads, &record.head());

@@ -1,6 +1,8 @@
 //! Whether a mirror has everything that the next write rests on; and copying a little that it
 //! lacks.
 
+use std::collections::BTreeSet;
+
 use super::kind::{Kind, Level, is_good};
 use super::link::{Link, in_full};
 use super::seen::{Lack, Seen};
@@ -11,6 +13,9 @@ use crate::storage::{ObjectMeta, PutMode, SharedStorage};
 
 /// Up to as many objects that others wrote are asked for one by one; for more the mirror is listed.
 const ASKED_MAX: usize = 16;
+
+/// What comes after an object that is gone may rest on others that were never listed.
+const CHANGED: &str = "the primary was pruned or merged while it was compared";
 
 /// Where the type of an object stands in its header, and the type of a drop list.
 const TYPE_AT: usize = 10;
@@ -24,6 +29,7 @@ impl MirrorStorage {
         found: &mut dyn FnMut(ObjectMeta),
     ) -> Result<(), StorageError> {
         let mut new = Vec::new();
+        let again = self.seen.lock().has_listed(prefix);
         let listed = self.primary.list(prefix, &mut |meta| {
             {
                 let mut seen = self.seen.lock();
@@ -40,8 +46,12 @@ impl MirrorStorage {
                 state.unsure.extend(new);
             }
         }
+        let mut seen = self.seen.lock();
         if listed.is_ok() {
-            self.seen.lock().listed(prefix);
+            seen.listed(prefix);
+        }
+        if again && !new.is_empty() {
+            seen.doubt_what_is_below(Kind::of(prefix));
         }
         listed
     }
@@ -58,7 +68,7 @@ impl MirrorStorage {
     }
 
     fn check(&self, link: &Link, level: Level) -> Result<(), String> {
-        let (complete, unsure) = {
+        let (complete, mut unsure) = {
             let mut state = link.state.lock();
             state.is_used = true;
             if state.complete >= Some(level) && state.unsure.is_empty() {
@@ -73,6 +83,16 @@ impl MirrorStorage {
                     format!("the primary cannot be compared with it: {}", in_full(error))
                 })?;
             }
+        }
+        {
+            // What was listed right now is what the unsure rest on. Records that were listed
+            // meanwhile wait for the next comparison.
+            let mut state = link.state.lock();
+            let (records, others) = std::mem::take(&mut state.unsure)
+                .into_iter()
+                .partition(|name| Kind::of(name) == Kind::Records);
+            state.unsure = records;
+            unsure.extend::<BTreeSet<String>>(others);
         }
         {
             // From here on, what others put is noted: it may or may not be in the comparison.
@@ -92,7 +112,7 @@ impl MirrorStorage {
     fn asked_for(
         &self,
         storage: &SharedStorage,
-        names: &std::collections::BTreeSet<String>,
+        names: &BTreeSet<String>,
     ) -> Result<Vec<Lack>, String> {
         let mut there = Seen::default();
         for name in names {
@@ -119,7 +139,30 @@ impl MirrorStorage {
             });
             listed.map_err(in_full)?;
         }
+        if level == Level::All {
+            self.check_not_newer(&there)?;
+        }
         Ok(self.seen.lock().missing_in(&there, |kind| level.covers(kind)))
+    }
+
+    /// Refuses a mirror with records that the primary knows nothing of: it was written to while
+    /// this primary was not, and what they need would be deleted.
+    fn check_not_newer(&self, there: &Seen) -> Result<(), String> {
+        let is_newer = || {
+            let seen = self.seen.lock();
+            let mut heads = self.heads.lock().clone();
+            heads.extend(seen.records());
+            there.records().any(|name| !seen.has(name) && heads.is_newer(name))
+        };
+        if !is_newer() {
+            return Ok(());
+        }
+        // Others may have put them at both meanwhile.
+        self.list_primary("snapshots/", &mut |_| {}).map_err(in_full)?;
+        match is_newer() {
+            true => Err("it has newer snapshots than this place; sync from it first".into()),
+            false => Ok(()),
+        }
     }
 
     /// Copies what a mirror lacks, in an order that leaves it whole at every moment. Returns how
@@ -143,7 +186,12 @@ impl MirrorStorage {
         });
         let (mut copied, mut drop_lists) = (0, Vec::new());
         for lack in lacks {
-            let Some(bytes) = self.original(link, &lack)? else { continue };
+            let Some(bytes) = self.original(link, &lack)? else {
+                match Kind::of(&lack.name) {
+                    Kind::Packs | Kind::Index => return Err(CHANGED.into()),
+                    _ => continue,
+                }
+            };
             let is_drop_list =
                 Kind::of(&lack.name) == Kind::Index && bytes.get(TYPE_AT) == Some(&DROP_LIST);
             if is_drop_list {

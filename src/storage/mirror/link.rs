@@ -20,7 +20,9 @@ pub(super) struct Link {
     /// What people call it.
     pub(super) name: String,
     pub(super) location: String,
-    storage: OnceLock<Result<SharedStorage, String>>,
+    storage: OnceLock<SharedStorage>,
+    /// Why it could not be reached in this run.
+    failure: Mutex<Option<String>>,
     pub(super) state: Mutex<LinkState>,
 }
 
@@ -49,6 +51,7 @@ impl Link {
             name: name.into(),
             location: location.into(),
             storage: OnceLock::new(),
+            failure: Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -59,27 +62,47 @@ impl Link {
         connector: &Connector,
         is_ours: &IsOurs,
     ) -> Result<&SharedStorage, String> {
-        let connected = self.storage.get_or_init(|| {
-            let storage = match connector.connect(&self.location) {
-                Some(opened) => opened.map_err(|error| match error {
-                    Error::RepositoryMissing { .. } => never_complete(),
-                    error => error.in_full(),
-                })?,
-                None => return Err("mirrors are not used in this run".into()),
-            };
-            match storage.get("repo", REPO_LEN_MAX) {
-                Ok(bytes) if is_ours(&bytes) => Ok(storage),
-                Ok(_) => Err("another repository is there".into()),
-                Err(error) if error.kind == StorageErrorKind::Missing => Err(never_complete()),
-                Err(error) => Err(in_full(error)),
-            }
-        });
-        connected.as_ref().map_err(Clone::clone)
+        if let Some(storage) = self.storage.get() {
+            return Ok(storage);
+        }
+        // Held while it is tried: others wait for the outcome.
+        let mut failure = self.failure.lock();
+        if let Some(why) = &*failure {
+            return Err(why.clone());
+        }
+        if let Some(storage) = self.storage.get() {
+            return Ok(storage);
+        }
+        match self.reach(connector, is_ours) {
+            Ok(storage) => Ok(self.storage.get_or_init(|| storage)),
+            Err(why) => Err(failure.insert(why).clone()),
+        }
+    }
+
+    fn reach(&self, connector: &Connector, is_ours: &IsOurs) -> Result<SharedStorage, String> {
+        let storage = match connector.connect(&self.location) {
+            Some(opened) => opened.map_err(|error| match error {
+                Error::RepositoryMissing { .. } => never_complete(),
+                error => error.in_full(),
+            })?,
+            None => return Err("mirrors are not used in this run".into()),
+        };
+        match storage.get("repo", REPO_LEN_MAX) {
+            Ok(bytes) if is_ours(&bytes) => Ok(storage),
+            Ok(_) => Err("another repository is there".into()),
+            Err(error) if error.kind == StorageErrorKind::Missing => Err(never_complete()),
+            Err(error) => Err(in_full(error)),
+        }
+    }
+
+    /// It may be reached again.
+    pub(super) fn forget_failure(&self) {
+        *self.failure.lock() = None;
     }
 
     /// Its storage, if it is connected already.
     pub(super) fn connected(&self) -> Option<&SharedStorage> {
-        self.storage.get()?.as_ref().ok()
+        self.storage.get()
     }
 
     pub(super) fn is_left(&self) -> bool {

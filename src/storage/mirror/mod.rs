@@ -9,12 +9,14 @@
 //! (`sessions/`, `gc/`). Reads fall back on mirrors, object by object.
 //!
 //! * `gate`: whether a mirror is complete, before something is written that rests on other things.
+//! * `heads`: whether a mirror has records that the primary knows nothing of.
 //! * `read`: reading from wherever the bytes are good.
 //! * `seen`: what the primary has; `link`: one mirror; `kind`: what depends on what.
 //!
 //! Not here: bringing a mirror up to date that is far behind, and repairing copies (`mirror`).
 
 mod gate;
+mod heads;
 mod kind;
 mod link;
 mod read;
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+pub use heads::Heads;
 pub use report::{MirrorReport, MirrorState, ReadElsewhere};
 
 use self::kind::{Kind, Level};
@@ -51,6 +54,8 @@ pub struct MirrorStorage {
     connector: Connector,
     is_ours: Box<IsOurs>,
     seen: Mutex<Seen>,
+    /// Records that the primary's records know.
+    heads: Mutex<Heads>,
     /// Held while mirrors are compared.
     gating: Mutex<()>,
     elsewhere: Mutex<Elsewhere>,
@@ -79,6 +84,7 @@ impl MirrorStorage {
             connector,
             is_ours: Box::new(is_ours),
             seen: Mutex::default(),
+            heads: Mutex::default(),
             gating: Mutex::default(),
             elsewhere: Mutex::default(),
             missed_runs: Mutex::default(),
@@ -152,6 +158,12 @@ impl MirrorStorage {
         }
     }
 
+    /// Notes names of records that the primary's records know. A mirror with a record that came
+    /// after them gets nothing: what it alone needs would be deleted there.
+    pub fn note_heads(&self, names: &[String]) {
+        self.heads.lock().extend(names);
+    }
+
     /// The mirrors that missed a run which is over, each once.
     pub fn missed_runs(&self) -> Vec<MirrorState> {
         self.missed_runs.lock().clone()
@@ -179,6 +191,7 @@ impl MirrorStorage {
         *self.seen.lock() = Seen::default();
         for link in &self.links {
             *link.state.lock() = Default::default();
+            link.forget_failure();
         }
     }
 

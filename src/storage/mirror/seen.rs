@@ -77,6 +77,14 @@ impl Seen {
         self.objects.remove(&Key::of(name));
     }
 
+    /// The names of log records.
+    pub(super) fn records(&self) -> impl Iterator<Item = &str> {
+        self.objects.keys().filter_map(|key| match key {
+            Key::Other(name) if Kind::of(name) == Kind::Records => Some(&**name),
+            _ => None,
+        })
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.objects.contains_key(&Key::of(name))
     }
@@ -89,6 +97,17 @@ impl Seen {
             is_in && (is_writing || Kind::of(folder) == Kind::Keys)
         };
         self.folders.extend(FOLDERS.iter().filter(is_covered));
+    }
+
+    /// Something new is there that rests on what others put before: where that would be is to be
+    /// listed again.
+    pub(super) fn doubt_what_is_below(&mut self, kind: Kind) {
+        if matches!(kind, Kind::Index | Kind::Records) {
+            self.folders.retain(|folder| {
+                let below = Kind::of(folder);
+                below == Kind::Keys || below >= kind
+            });
+        }
     }
 
     /// Whether all of a folder was listed.

@@ -15,7 +15,7 @@ fn author() -> Author {
     Author { host: "lab".into(), user: "tester".into() }
 }
 
-fn forget(trio: &Trio, name: &str) -> Result<()> {
+pub(super) fn forget(trio: &Trio, name: &str) -> Result<()> {
     let repository = trio.try_open()?;
     let list = repository.snapshots()?;
     list.check_history(false)?;
@@ -26,7 +26,7 @@ fn forget(trio: &Trio, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn prune(trio: &Trio) -> Result<()> {
+pub(super) fn prune(trio: &Trio) -> Result<()> {
     let repository = trio.try_open()?;
     let options = PruneOptions {
         grace_ms: 0,

@@ -213,6 +213,39 @@ fn a_mirror_that_is_behind_says_so() {
     assert!(list.notices.iter().any(|n| n.contains("the mirror `m1`")), "{:?}", list.notices);
 }
 
+/// Whoever goes on with a mirror that was behind harms no mirror that has more.
+#[test]
+fn a_mirror_with_newer_snapshots_loses_nothing() {
+    let mut before = Trio::new(9, Suite::None);
+    before.backup_named("one");
+    before.faults[1].fail_times(On::Any, 1, u64::MAX, StorageErrorKind::Denied);
+    before.lab.tree().edit(4);
+    before.backup_named("two");
+    for name in before.names(0) {
+        before.memory.remove(&format!("primary/{name}"));
+    }
+    for name in before.names(1) {
+        let bytes = before.memory.bytes(&format!("m1/{name}")).expect("is there");
+        before.memory.replace(&format!("primary/{name}"), &bytes);
+    }
+    // Another machine, which knows nothing of the second snapshot.
+    let trio = before.fork();
+    trio.lab.tree().edit(4);
+    let newer = trio.names(2);
+    let report = trio.backup();
+    let left = report.mirrors.mirrors[1].left.as_deref().unwrap_or_default();
+    assert!(left.contains("newer snapshots"), "{:?}", report.mirrors);
+    crash::forget(&trio, "one").expect("forgets");
+    crash::prune(&trio).expect("prunes");
+    assert!(newer.is_subset(&trio.names(2)), "nothing is deleted there");
+    assert!(trio.assert_sound(2, "pruned elsewhere").contains("two"));
+    let (primary, mirror) = (trio.place(0), trio.place(2));
+    let options = larder::mirror::SyncOptions::default();
+    let error = larder::mirror::sync(&*primary, &*mirror, &options, &trio.lab.runtime());
+    assert!(error.expect_err("is refused").to_string().contains("newer snapshots"));
+    assert!(trio.assert_sound(2, "after a sync").contains("two"));
+}
+
 /// Deletes that a mirror missed are written down, and made up for when it is back.
 #[test]
 fn deletes_that_a_mirror_missed_are_debts() {
