@@ -72,6 +72,9 @@ pub struct SyncReport {
     pub bad: Vec<BadObject>,
     /// What was deleted, because it was deleted at the source.
     pub deleted: u64,
+    /// What was deleted at the source and stays at the target, because the target refuses to delete
+    /// it.
+    pub retained: u64,
     /// What the target has and the source does not, before anything was deleted.
     pub extra: Count,
     /// Key slots among them: they still open the target.
@@ -83,7 +86,7 @@ pub struct SyncReport {
 impl SyncReport {
     /// Whether the target has all that the source has.
     pub fn is_complete(&self) -> bool {
-        self.bad.is_empty() && (!self.dry_run || self.missing.objects == 0)
+        self.bad.is_empty() && (!self.dry_run || (self.missing.objects == 0 && !self.is_new))
     }
 }
 
@@ -372,8 +375,15 @@ impl Copier<'_> {
             Err(error) if error.kind == StorageErrorKind::Missing => {}
             Err(error) => return Err(error.into()),
         }
-        self.target.delete(name)?;
-        self.report.lock().deleted += 1;
+        match self.target.delete(name) {
+            Ok(()) => self.report.lock().deleted += 1,
+            // It may never be allowed: what stays is no reason to fail each time.
+            Err(error) if error.kind == StorageErrorKind::Denied => {
+                self.report.lock().retained += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
         self.runtime.progress.detail("deleted", name.as_bytes());
         Ok(())
     }

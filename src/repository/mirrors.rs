@@ -107,12 +107,16 @@ impl Repository {
         report
     }
 
-    /// Deletes what a mirror that is complete now has too much, and then the debts.
+    /// Deletes what a mirror that is complete now has too much, and then the debts. What it refuses
+    /// to delete stays there.
     fn strike_out<'d>(&self, debts: impl Iterator<Item = &'d Debt>) -> Result<()> {
         let Some(mirrors) = self.mirrors() else { return Ok(()) };
         for debt in debts {
             for name in debt.deletes.iter().filter(|name| !mirrors.is_listed(name)) {
-                mirrors.delete_on(&debt.mirror, name)?;
+                match mirrors.delete_on(&debt.mirror, name) {
+                    Err(error) if error.kind == StorageErrorKind::Denied => {}
+                    deleted => deleted?,
+                }
             }
             self.storage.delete(&debt.object)?;
         }

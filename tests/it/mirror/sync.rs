@@ -343,3 +343,20 @@ fn a_mirror_lets_go_of_nothing_unasked() {
     assert_eq!(report.deleted, 1);
     assert!(mirror.bytes(&pack).is_none() && mirror.bytes(&record).is_some());
 }
+
+/// One that never deletes is complete nevertheless.
+#[test]
+fn what_a_mirror_refuses_to_delete_stays() {
+    let lab = lab(12);
+    let mirror = memory();
+    synced(&*lab.memory, &*mirror, &lab);
+    let names = lasting(&lab.memory);
+    let pack = names.iter().find(|name| name.starts_with("data/")).expect("one").clone();
+    lab.memory.remove(&pack);
+    let strict = FaultStorage::new(mirror.clone());
+    strict.fail_times(On::Delete, 1, u64::MAX, StorageErrorKind::Denied);
+    let options = SyncOptions { deletes: vec![pack.clone()], ..SyncOptions::default() };
+    let report = sync(&*lab.memory, &strict, &options, &lab.runtime()).expect("syncs");
+    assert_eq!((report.deleted, report.retained, report.is_complete()), (0, 1, true));
+    assert!(mirror.bytes(&pack).is_some());
+}

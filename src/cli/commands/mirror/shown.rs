@@ -127,6 +127,7 @@ pub(super) fn tell_sync(report: &SyncReport, context: &Context) -> Result<()> {
         (report.replaced, "had another length and were replaced"),
         (report.from_others, "came from another copy, because they are damaged here"),
         (report.deleted, "were deleted, as they were in the repository"),
+        (report.retained, "were deleted in the repository and stay: this place does not delete"),
     ] {
         if number > 0 {
             out.note(format!("  {} {what}", plural(number, "object")))?;
