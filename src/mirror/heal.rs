@@ -6,7 +6,8 @@
 //! nothing that could be read before cannot be read after.
 //!
 //! What the primary lacks comes back only if it is known to be needed: packs that the index names,
-//! records that others name, and whole folders of which nothing at all is left (there is always a
+//! index objects that name packs which its own index does not, records that others name (once the
+//! roots of their snapshots are there), and whole folders of which nothing at all is left (there is always a
 //! key slot, a keyring, a configuration, a record). Anything else that a mirror has too much may
 //! have been deleted on purpose. Mirrors are then made complete by [`sync()`](super::sync()).
 
@@ -163,7 +164,10 @@ impl Healer<'_> {
             for bad in examined.bad {
                 self.note(bad.name, number, bad.what);
             }
-            if let Some(what) = repo_flaw(&*storage, self.repo_id)? {
+            // A mirror without one was never complete: it is the last that a sync puts there.
+            let has_one = number == 0 || self.places[number].contents.has_repo();
+            let flaw = if has_one { repo_flaw(&*storage, self.repo_id)? } else { None };
+            if let Some(what) = flaw {
                 self.note("repo".into(), number, what);
             }
         }
@@ -202,8 +206,10 @@ impl Healer<'_> {
         for place in &self.places[1..] {
             for name in place.contents.others.keys() {
                 let comes_back = empty.iter().any(|folder| name.starts_with(folder))
-                    || self.options.needed.has_record(name);
-                if comes_back && primary.len_of(name).is_none() {
+                    || self.options.needed.has_record(name)
+                    || self.options.needed.has_index_object(name);
+                let is_held = self.options.needed.holds(name);
+                if comes_back && !is_held && primary.len_of(name).is_none() {
                     missing.insert(name.clone());
                 }
             }

@@ -5,6 +5,7 @@ use super::object::hash_in_name;
 use crate::error::Result;
 use crate::format::pack::PackType;
 use crate::model::ObjectHash;
+use crate::storage::Storage;
 
 /// Set in a length for packs of pages; no pack is so long.
 const META: u64 = 1 << 63;
@@ -63,10 +64,20 @@ impl Repository {
     /// # Errors
     /// The storage's.
     pub fn list_packs(&self) -> Result<ListedPacks> {
+        ListedPacks::of(&*self.storage)
+    }
+}
+
+impl ListedPacks {
+    /// All packs at a place.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn of(storage: &dyn Storage) -> Result<Self> {
         let mut listed = Vec::new();
         for (pack_type, flag) in [(PackType::Data, 0), (PackType::Meta, META)] {
             let prefix = format!("{}/", pack_type.folder());
-            self.storage.list(&prefix, &mut |meta| {
+            storage.list(&prefix, &mut |meta| {
                 if let Some(hash) = hash_in_name(&meta.name) {
                     listed.push((hash, meta.len & !META | flag));
                 }
@@ -74,6 +85,6 @@ impl Repository {
         }
         listed.sort_unstable();
         listed.dedup_by_key(|(hash, _)| *hash);
-        Ok(ListedPacks(listed))
+        Ok(Self(listed))
     }
 }

@@ -24,6 +24,7 @@ mod keys;
 mod like;
 mod listed;
 mod log;
+mod lost_index;
 mod mirrors;
 mod object;
 mod open;
@@ -57,6 +58,7 @@ pub use log::{
     Author, Breach, Forgotten, HeadCode, NewSnapshot, Record, RemovedRecords, Says, Snapshot,
     SnapshotList,
 };
+pub use lost_index::LostIndex;
 pub use mirrors::Debt;
 pub(crate) use object::{check_hash, hash_in_name};
 pub use open::OpenOptions;

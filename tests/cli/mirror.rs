@@ -127,6 +127,43 @@ fn damage_is_healed_from_mirrors_and_proved() {
     failed(&person.run("-r repo heal"), 1, "no place has it whole");
 }
 
+/// What the index lacks comes back, and a record never without what it names.
+#[test]
+fn an_older_state_and_a_lost_index_object_are_healed() {
+    let person = person_with_snapshot();
+    person.ok("-r repo mirror add attic ./one");
+    let copied = std::process::Command::new("cp")
+        .args(["-a", "repo", "old"])
+        .current_dir(person.path("."))
+        .status();
+    assert!(copied.expect("copies").success());
+    person.write("data/new.txt", "more\n".repeat(1000));
+    person.ok("-r repo snapshot data --host web");
+    let index = person.files("repo/index");
+    std::fs::remove_file(index.first().expect("an index object")).expect("removes");
+    let said = person.ok("-r repo heal");
+    assert!(said.contains("healed index/"), "{said}");
+    assert_eq!(person.files("repo/index"), index);
+    assert!(person.ok("-r repo check --read-data").contains("no damage found"));
+    // An older state in its place: the newer snapshot comes back with all that it needs.
+    for (from, to) in [("repo", "gone"), ("old", "repo")] {
+        std::fs::rename(person.path(from), person.path(to)).expect("renames");
+    }
+    let said = person.ok("-r repo heal");
+    assert!(said.contains("healed index/") && said.contains("healed snapshots/"), "{said}");
+    assert!(person.ok("-r repo check --read-data").contains("no damage found"));
+    person.ok("-r repo restore latest --target back --verify");
+    // With neither index nor packs anywhere, the record stays away.
+    let records = person.files("repo/snapshots");
+    std::fs::remove_file(records.last().expect("a record")).expect("removes");
+    std::fs::remove_dir_all(person.path("repo/index")).expect("removes");
+    std::fs::remove_dir_all(person.path("one/index")).expect("removes");
+    let said = person.run("-r repo heal");
+    failed(&said, 1, "the index does not name the root");
+    failed(&said, 1, "it is not put back alone");
+    assert_eq!(person.files("repo/snapshots").len(), records.len() - 1);
+}
+
 /// A mirror that is used alone does not take itself for its own mirror, by whatever name.
 #[test]
 fn a_mirror_that_is_used_alone_is_not_its_own_mirror() {

@@ -9,6 +9,10 @@ use crate::mirror::{HealOptions, HealReport, Needed, heal, is_whole};
 use crate::model::BackupId;
 use crate::repository::pack_name;
 use crate::runtime::Runtime;
+use crate::storage::SharedStorage;
+
+/// How often a heal looks again for what is missing: records name others.
+const ROUNDS_MAX: usize = 8;
 
 /// How a repository is healed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,13 +56,32 @@ impl Mirrors<'_> {
             }
         }
         let HealingOptions { dry_run, quick, .. } = *options;
-        let mut report =
-            heal(&places, &HealOptions { dry_run, quick, needed: self.needed()? }, runtime)?;
-        let tells_more = |name: &str| name.starts_with("index/") || name.starts_with("snapshots/");
-        if !dry_run && report.healed.iter().any(|healed| tells_more(&healed.name)) {
+        let mut needed = self.needed(&places[1..])?;
+        let options = HealOptions { dry_run, quick, needed: needed.clone() };
+        let mut report = heal(&places, &options, runtime)?;
+        let tells_more = |report: &HealReport| {
+            let mut names = report.healed.iter().map(|healed| &healed.name);
+            !dry_run && names.any(|n| n.starts_with("index/") || n.starts_with("snapshots/"))
+        };
+        let mut has_told = tells_more(&report);
+        for _ in 0..ROUNDS_MAX {
+            if !has_told {
+                break;
+            }
             // What came back may name what is missing too.
-            let options = HealOptions { dry_run, quick: true, needed: self.needed()? };
-            add(&mut report, heal(&places, &options, runtime)?);
+            needed = self.needed(&places[1..])?;
+            let options = HealOptions { dry_run, quick: true, needed: needed.clone() };
+            let more = heal(&places, &options, runtime)?;
+            has_told = tells_more(&more);
+            add(&mut report, more);
+        }
+        // What packs came back for is there now; a dry run cannot tell what index objects bring.
+        if !dry_run {
+            needed = self.needed(&places[1..])?;
+        }
+        if !dry_run || !needed.has_index() {
+            report.left.extend(needed.rootless(self.primary.location()));
+            report.left.sort_unstable();
         }
         report.unreachable.extend(unreachable);
         let trusted_again = if dry_run { 0 } else { self.trust_again(runtime)? };
@@ -68,11 +91,11 @@ impl Mirrors<'_> {
         Ok(Healing { report, trusted_again, quarantined })
     }
 
-    fn needed(&self) -> Result<Needed> {
+    fn needed(&self, copies: &[SharedStorage]) -> Result<Needed> {
         for error in self.repository.load_index()? {
             tracing::warn!("a part of the index cannot be used: {error}");
         }
-        Needed::of(self.repository)
+        Needed::with_copies(self.repository, copies)
     }
 
     /// Takes packs that are whole again off the damage lists.

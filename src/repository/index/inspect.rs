@@ -6,13 +6,59 @@ use super::run::Shard;
 use crate::error::{Error, Result};
 use crate::format::header::HEADER_LEN;
 use crate::format::index::{IndexRecord, RECORD_LEN};
-use crate::model::ObjectHash;
+use crate::format::pack::PackType;
+use crate::format::record::names32;
+use crate::model::{BackupId, ObjectHash};
 use crate::storage::Storage;
 
 /// Bytes that are read at once, and at least a block.
 const PIECE_LEN: u64 = 1 << 20;
 
+/// What an index object is about.
+pub(crate) enum Outline {
+    /// A delta: its packs.
+    Delta(Vec<(ObjectHash, (u64, PackType))>),
+    /// A pack table: its run and packs.
+    Table(BackupId, Vec<(ObjectHash, (u64, PackType))>),
+    /// A shard: its run, and the tables of that.
+    Shard(BackupId, Vec<ObjectHash>),
+    /// A drop list: packs that do not count any more.
+    Drops(Vec<ObjectHash>),
+}
+
 impl Index {
+    /// What an index object of any copy of this repository is about.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], naming the object, and the storage's.
+    pub(crate) fn outline(&self, storage: &dyn Storage, hash: ObjectHash) -> Result<Outline> {
+        let name = format!("index/{hash}");
+        let of_type = |number| {
+            let unknown = || Error::damaged(&name, "a pack's type is unknown");
+            PackType::from_number(number).ok_or_else(unknown)
+        };
+        let len = storage.head(&name)?.len;
+        Ok(match open_index_object(storage, &self.keys, self.repo_id, hash, len)? {
+            IndexObject::Drops(packs) => Outline::Drops(packs),
+            IndexObject::Delta(delta) => {
+                let packs = delta.packs.iter();
+                let packs = packs
+                    .map(|pack| Ok((pack.pack, (pack.len, of_type(pack.directory.pack_type)?))));
+                Outline::Delta(packs.collect::<Result<_>>()?)
+            }
+            IndexObject::Table(table) => {
+                let packs = table.packs.iter();
+                let packs = packs.map(|pack| Ok((pack.pack, (pack.len, of_type(pack.pack_type)?))));
+                Outline::Table(table.run_id, packs.collect::<Result<_>>()?)
+            }
+            IndexObject::Shard(shard) => {
+                let malformed = || Error::damaged(&name, "its list of tables is malformed");
+                let tables = names32(&shard.directory.tables.0, ObjectHash);
+                Outline::Shard(shard.directory.run_id, tables.ok_or_else(malformed)?)
+            }
+        })
+    }
+
     /// Reads one index object and checks all of it. Returns the packs that it drops.
     ///
     /// # Errors

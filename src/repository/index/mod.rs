@@ -29,6 +29,7 @@ use super::keys::Keys;
 use crate::format::pack::PackType;
 use crate::model::{EpochId, ObjectHash, RepoId};
 pub(crate) use build::LevelBuilder;
+pub(crate) use inspect::Outline;
 use level::Covered;
 use level::Level;
 pub(crate) use merge::{MergeError, Merged};

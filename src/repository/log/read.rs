@@ -223,7 +223,7 @@ impl Repository {
         self.open_log_record(meta, hash, &object).map(Some)
     }
 
-    fn open_log_record(
+    pub(in crate::repository) fn open_log_record(
         &self,
         meta: &ObjectMeta,
         hash: ObjectHash,

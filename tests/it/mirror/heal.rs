@@ -136,6 +136,22 @@ fn a_quick_heal_compares_lengths_alone() {
     assert_eq!((report.healed.len(), &report.healed[0].name), (1, &names[4]));
 }
 
+/// A mirror is a repository when it is complete, and not before.
+#[test]
+fn a_mirror_that_was_never_complete_gets_its_repo_last() {
+    let lab = lab(38);
+    let mirror = memory();
+    let record = Arc::new(RecordStorage::keeping_writes(mirror.clone()));
+    let places: [SharedStorage; 2] = [lab.memory.clone(), record.clone()];
+    let report = heal(&places, &HealOptions::default(), &lab.runtime()).expect("heals");
+    assert!(report.is_whole() && report.healed.is_empty(), "{report:?}");
+    let writes = record.writes();
+    let early = Arc::new(MemoryStorage::new());
+    writes[..writes.len() - 1].iter().for_each(|write| apply(write, &early));
+    assert!(early.bytes("repo").is_none() && mirror.bytes("repo").is_some());
+    assert_same(&lab.memory, &mirror);
+}
+
 /// Bytes that nobody has whole stay as they are: something of them may still be read.
 #[test]
 fn what_nobody_has_whole_is_left_alone() {
