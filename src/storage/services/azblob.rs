@@ -7,12 +7,12 @@ use reqsign_azure_storage::{Credential, DefaultCredentialProvider, StaticCredent
 use reqsign_core::ProvideCredentialChain;
 use zeroize::Zeroizing;
 
-use super::ServiceLocation;
+use super::{ServiceLocation, readable};
 use crate::error::{Error, Result};
 use crate::storage::http::Http;
 use crate::storage::{Access, Connection, OpendalStorage, SharedStorage};
 
-const OPTIONS: &[&str] = &["account", "endpoint", "anonymous", "part_size"];
+const OPTIONS: &[&str] = &["account", "endpoint", "anonymous", "part_size", readable::OPTION];
 
 /// How many requests at once make sense: each waits for a network.
 const CONCURRENCY: usize = 12;
@@ -74,19 +74,19 @@ impl Account {
         let endpoint = endpoint.unwrap_or_else(|| format!("https://{name}.blob.core.windows.net"));
         let credentials = match location.flag("anonymous")? {
             Some(true) => None,
-            _ => Some(credentials(location, access, &parts, &name)?),
+            _ => Some(credentials(location, access, &parts, (&name, &endpoint))?),
         };
         Ok(Self { name, endpoint: endpoint.trim_end_matches('/').into(), credentials })
     }
 }
 
 /// A key, a SAS token, or what the machine has by itself: variables of Azure's own tools, the
-/// identity of a workload, the managed identity of the machine.
+/// identity of a workload, the managed identity of the machine. All but the key travel.
 fn credentials(
     location: &ServiceLocation,
     access: &Access,
     parts: &Parts<'_>,
-    account: &str,
+    (account, endpoint): (&str, &str),
 ) -> Result<ProvideCredentialChain<Credential>> {
     let chain = ProvideCredentialChain::new();
     let secret =
@@ -95,6 +95,7 @@ fn credentials(
         return Ok(chain.push(StaticCredentialProvider::new_shared_key(account, key.trim())));
     }
     if let Some(token) = secret("AZURE_STORAGE_SAS_TOKEN", "SharedAccessSignature") {
+        readable::refuse(location, endpoint, "token")?;
         let token = token.trim().trim_start_matches('?');
         return Ok(chain.push(StaticCredentialProvider::new_sas_token(token)));
     }
@@ -109,6 +110,7 @@ fn credentials(
             ),
         ));
     }
+    readable::refuse(location, endpoint, "token")?;
     Ok(chain.push(DefaultCredentialProvider::new()))
 }
 
@@ -197,6 +199,17 @@ mod tests {
         assert_eq!(parts.get("accountkey").as_deref(), Some("a2V5=="), "padding belongs to it");
         let parts = Parts::read(sas);
         assert_eq!(parts.get("SharedAccessSignature").as_deref(), Some("sv=1&x"));
+    }
+
+    #[test]
+    fn tokens_do_not_travel_readable() {
+        let token = [("AZURE_STORAGE_SAS_TOKEN", "sv=1&sig=hunter2")];
+        let there = "box?account=dev&endpoint=http://10.0.0.1:10000/dev";
+        let error = account(there, &token).err().expect("is refused");
+        assert!(error.to_string().contains("readable") && !error.to_string().contains("hunter2"));
+        account(&format!("{there}&insecure=true"), &token).unwrap();
+        account("box?account=dev&endpoint=http://[::1]:10000/dev", &token).unwrap();
+        account(there, &[("AZURE_STORAGE_KEY", "a2V5")]).unwrap();
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use opendal::{Operator, services};
 
-use super::ServiceLocation;
+use super::{ServiceLocation, readable};
 use crate::error::{Error, Result};
 use crate::storage::http::Http;
 use crate::storage::{Access, Connection, OpendalStorage, SharedStorage};
 
-const OPTIONS: &[&str] = &["endpoint", "unsigned", "credential_path", "storage_class", "part_size"];
+const OPTIONS: &[&str] =
+    &["endpoint", "unsigned", "credential_path", "storage_class", "part_size", readable::OPTION];
 
 /// How many requests at once make sense: each waits for a network.
 const CONCURRENCY: usize = 12;
@@ -67,6 +68,9 @@ impl Credentials {
         if location.flag("unsigned")? == Some(true) {
             return Ok(Self::None);
         }
+        // Whatever lets us in, requests carry a token for it.
+        let endpoint = location.option("endpoint").unwrap_or_default();
+        readable::refuse(location, endpoint, "token")?;
         let file = location
             .option("credential_path")
             .map(str::to_owned)
@@ -119,6 +123,12 @@ mod tests {
         assert_eq!(credentials("b?unsigned=true", &named).unwrap(), Credentials::None);
         let token = [("GOOGLE_OAUTH_ACCESS_TOKEN", "ya29")];
         assert_eq!(credentials("b", &token).unwrap(), Credentials::Token("ya29".into()));
+
+        let error = credentials("b?endpoint=http://10.0.0.1:4443", &token).unwrap_err();
+        assert!(error.to_string().contains("readable"), "{error}");
+        for option in ["endpoint=http://127.0.0.1:4443", "endpoint=http://h&insecure=true"] {
+            credentials(&format!("b?{option}"), &token).unwrap();
+        }
 
         let error = credentials("b", &[]).unwrap_err();
         assert!(error.hint().unwrap().contains("LARDER_TEST_GOOGLE_APPLICATION_CREDENTIALS"));

@@ -10,6 +10,7 @@ mod gcs;
 mod memory;
 mod more;
 mod options;
+mod readable;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "sftp")]

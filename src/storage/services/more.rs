@@ -9,13 +9,16 @@ use opendal::Operator;
 use zeroize::Zeroize;
 
 use super::super::wrap::Puts;
-use super::{Service, ServiceLocation};
+use super::{Service, ServiceLocation, readable};
 use crate::error::{Error, Result};
 use crate::storage::http::Http;
 use crate::storage::{Access, Connection, OpendalStorage, SharedStorage};
 
 /// How many requests at once make sense: many of these services answer more with "too many".
 const CONCURRENCY: usize = 4;
+
+/// Secrets that requests hold as they are; others sign, or are exchanged for such a token.
+const TRAVELLING: [&str; 5] = ["sas_token", "client_secret", "password", "token", "delegation"];
 
 /// One of them.
 #[derive(Debug)]
@@ -212,7 +215,7 @@ pub(super) static KINDS: [Kind; 15] = [
     ),
     Kind {
         scheme: "webhdfs",
-        example: "webhdfs://namenode:9870/path?user=me",
+        example: "webhdfs://namenode:9871/path?user=me&tls=yes",
         place: Place::Server("endpoint", ["http://", "https://"]),
         options: &[("user", "user_name")],
         secrets: &[("HADOOP_DELEGATION_TOKEN", "delegation")],
@@ -274,7 +277,10 @@ fn settings(
 ) -> Result<Vec<(&'static str, String)>> {
     let names: Vec<&str> = kind.options.iter().map(|(ours, _)| *ours).collect();
     let with_tls = matches!(kind.place, Place::Server(_, [plain, tls]) if plain != tls);
-    let known = if with_tls { [names.as_slice(), &["tls"]].concat() } else { names };
+    let mut known = names;
+    known.extend(with_tls.then_some("tls"));
+    let has_endpoint = with_tls || kind.options.contains(&ENDPOINT);
+    known.extend(has_endpoint.then_some(readable::OPTION));
     location.check_options(&known)?;
 
     let mut settings = Vec::new();
@@ -314,6 +320,11 @@ fn settings(
     for (name, value) in kind.fixed {
         if settings.iter().all(|(known, _)| known != name) {
             settings.push((name, (*value).to_owned()));
+        }
+    }
+    if settings.iter().any(|(name, _)| TRAVELLING.contains(name)) {
+        for (_, url) in settings.iter().filter(|(name, _)| *name == "endpoint") {
+            readable::refuse(location, url, "password or token")?;
         }
     }
     Ok(settings)
@@ -365,6 +376,12 @@ mod tests {
         let node = told("hdfs-native://node:8020/a", &[]).unwrap();
         assert_eq!(pairs(&node), [("name_node", "hdfs://node:8020"), ("root", "/a/")]);
 
+        for place in ["swift://box?endpoint=http://10.0.0.1/v1", "webhdfs://node:9870/a?user=me"] {
+            let given = [("OS_AUTH_TOKEN", "x"), ("HADOOP_DELEGATION_TOKEN", "x")];
+            let error = told(place, &given).unwrap_err();
+            assert!(error.to_string().contains("readable"), "{error}");
+            told(&format!("{place}&insecure=true"), &given).unwrap();
+        }
         assert!(told("oss://box?endpoint=https://x", &[]).is_err(), "a set without secrets");
         assert!(told("oss://box?endpont=https://x", &[]).is_err(), "a misspelled option");
     }

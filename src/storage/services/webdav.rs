@@ -1,6 +1,5 @@
 //! `webdav://host/path` over TLS, `webdav+http://host/path` without.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -8,7 +7,7 @@ use opendal::{Operator, services};
 use reqsign_core::hash::base64_encode;
 use zeroize::Zeroizing;
 
-use super::ServiceLocation;
+use super::{ServiceLocation, readable};
 use crate::error::{Error, Result};
 use crate::storage::http::Http;
 use crate::storage::webdav::{Requests, WebdavStorage};
@@ -28,15 +27,10 @@ pub(super) fn connect(
     let login = Login::of(location, &connection.access)?;
     let host = location.authority.rsplit('@').next().unwrap_or_default();
     let tls = location.scheme != PLAIN && location.flag("tls")? != Some(false);
-    let may_be_heard = location.flag("insecure")? == Some(true);
-    if !tls && !may_be_heard && login != Login::None && !is_loopback(host) {
-        return Err(Error::usage_hint(
-            format!("`{location}` would send its password readable over the network"),
-            "use `webdav://` with TLS; or add `insecure=true`, if the network itself is secure (a \
-             tunnel, say)",
-        ));
-    }
     let server = format!("{}://{}", if tls { "https" } else { "http" }, host);
+    if login != Login::None {
+        readable::refuse(location, &server, "password")?;
+    }
     let mut service = services::Webdav::default()
         .endpoint(&server)
         .root(&format!("/{}", location.path))
@@ -94,15 +88,6 @@ impl Login {
         value.set_sensitive(true);
         Ok(Some(value))
     }
-}
-
-/// Whether `host:port` is this machine.
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
