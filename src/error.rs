@@ -22,6 +22,14 @@ pub enum Error {
         /// The location as the user gave it, without secrets.
         location: String,
     },
+    /// A mirror that the repository names is not where it should be.
+    #[error("nothing is at `{location}`{}", is_it_mounted(location))]
+    MirrorAway {
+        /// The name of the mirror.
+        name: String,
+        /// Its location, without secrets.
+        location: String,
+    },
     /// `init` found something that is already there.
     #[error("there is already a repository at `{location}`")]
     RepositoryExists {
@@ -283,6 +291,11 @@ impl Error {
                     crate::model::quoted(location)
                 )
             }
+            Self::MirrorAway { name, location } => format!(
+                "make it reachable again (mount it); if it is lost: `larder mirror sync {name} \
+                 --anew` fills the empty place, or `larder mirror remove {name}` and `larder \
+                 mirror add {name} {location}`"
+            ),
             Self::RepositoryExists { .. } => {
                 "use it as it is, or choose an empty folder for a new one".into()
             }
@@ -368,7 +381,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } => 2,
-            Self::RepositoryMissing { .. } => 10,
+            Self::RepositoryMissing { .. } | Self::MirrorAway { .. } => 10,
             Self::Busy { .. } => 11,
             Self::WrongKey { .. } | Self::KeyNeeded { .. } | Self::KeyRemoved { .. } => 12,
             Self::RolledBack { source } | Self::MirrorsLeft { source, .. } => source.exit_code(),
@@ -376,4 +389,9 @@ impl Error {
             _ => 1,
         }
     }
+}
+
+/// What to ask about an empty folder. Services are not mounted.
+fn is_it_mounted(location: &str) -> &'static str {
+    if location.contains("://") { "" } else { ": is the disk mounted?" }
 }

@@ -47,6 +47,12 @@ pub(super) fn tell(context: &Context, mut finish: Finish) -> Finish {
                  brings it up to date",
                 missed.name
             ));
+            if missed.missed_deletes.iter().any(|name| name.starts_with("keys/")) {
+                out.warn(&format!(
+                    "what is no key of the repository any more still opens the copy at {}",
+                    missed.location
+                ));
+            }
             if mirrors.policy() != MirrorPolicy::Async && finish == Finish::Done {
                 finish = Finish::Incomplete;
             }

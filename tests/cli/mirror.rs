@@ -42,13 +42,53 @@ fn a_mirror_is_added_filled_listed_and_removed() {
     let said = list();
     assert!(said.contains("unreachable") && said.contains("complete"), "{said}");
     failed(&person.run("-r repo mirror sync"), 3, "attic");
-    failed(&person.run("-r repo mirror sync attic"), 10, "no repository");
+    failed(&person.run("-r repo mirror sync attic"), 10, "is the disk mounted?");
+    failed(&person.run("-r repo mirror scrub attic"), 10, "`larder mirror remove attic`");
     let said = person.ok("-r repo mirror remove attic");
     assert!(said.contains("stays"), "{said}");
     assert!(!list().contains("attic") && person.path("away/repo").exists());
-    failed(&person.run("-r repo mirror remove attic"), 1, "attic");
+    failed(&person.run("-r repo mirror remove attic"), 2, "there are: cellar");
     person.ok("-r repo mirror policy async");
     failed(&person.run("-r repo mirror policy some"), 2, "some");
+}
+
+/// The folder below a disk that is not mounted.
+#[test]
+fn an_empty_place_is_not_filled_without_being_asked() {
+    let person = person_with_snapshot();
+    person.ok("-r repo mirror add attic ./one");
+    std::fs::rename(person.path("one"), person.path("away")).expect("renames");
+    for is_there in [false, true] {
+        if is_there {
+            std::fs::create_dir(person.path("one")).expect("makes");
+        }
+        failed(&person.run("-r repo mirror sync attic"), 10, "is the disk mounted?");
+        failed(&person.run("-r repo mirror scrub attic"), 10, "is the disk mounted?");
+        failed(&person.run("-r repo snapshot data --host web"), 3, "is the disk mounted?");
+        person.run("-r repo heal");
+        person.ok("-r repo mirror policy quorum");
+        person.ok("-r repo mirror policy all");
+    }
+    assert!(person.files("one").is_empty());
+    failed(&person.run("-r repo mirror sync nosuch"), 2, "there are: attic");
+    person.ok("-r repo mirror sync attic --anew");
+    assert!(person.ok("-r one check --read-data").contains("no damage found"));
+}
+
+/// Keys that are removed are still at a mirror that is left out.
+#[test]
+fn a_mirror_that_keeps_a_removed_key_is_named() {
+    let person = person_with_snapshot();
+    person.write("password", "a good secret\n");
+    person.write("next", "another secret\n");
+    for name in ["password", "next"] {
+        private(&person.path(name));
+    }
+    person.ok("-r safe repo init --password-file password --json");
+    person.ok("-r safe mirror add attic ./one --password-file password");
+    std::fs::rename(person.path("one"), person.path("away")).expect("renames");
+    let line = "-r safe key passwd --password-file password --new-password-file next";
+    failed(&person.run(line), 3, "still opens the copy at");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Mirrors;
 use crate::error::{Error, Result};
-use crate::mirror::{SyncOptions, SyncReport, sync};
+use crate::mirror::{SyncOptions, SyncReport, sync, sync_keys};
 use crate::model::Place;
 use crate::repository::{LAYOUT, Repository};
 use crate::runtime::{Runtime, SystemClock};
@@ -71,6 +71,8 @@ impl Mirrors<'_> {
             }
         };
         self.repository.add_place(&place, runtime)?;
+        // From now on it is told from a place where nothing is, filled or not.
+        sync_keys(&*self.primary, &*target, runtime)?;
         // The configuration that names it is to be everywhere.
         self.spread_keys(runtime);
         let Place { name, location, .. } = place;

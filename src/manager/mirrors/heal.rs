@@ -43,14 +43,14 @@ impl Mirrors<'_> {
     /// has it whole.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound) for a name that no mirror has; the
+    /// [`Error::Usage`](crate::error::Error::Usage) for a name that no mirror has; the
     /// storage's, of the repository itself, and [`Error::Cancelled`](crate::error::Error::Cancelled).
     /// Damage that is left is no error: it is in the report.
     pub fn heal(&self, options: &HealingOptions, runtime: &Runtime) -> Result<Healing> {
         let mut places = vec![self.primary.clone()];
         let mut unreachable = Vec::new();
         for place in self.chosen(&options.from)? {
-            match self.connect(&place) {
+            match self.connect_to_write(&place) {
                 Ok(storage) => places.push(storage),
                 Err(error) => unreachable.push((place.location, error.in_full())),
             }

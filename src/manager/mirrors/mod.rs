@@ -19,7 +19,7 @@ use crate::mirror::{
 use crate::model::{MirrorPolicy, Place, Places};
 use crate::repository::{Debt, Repository};
 use crate::runtime::Runtime;
-use crate::storage::{Connector, SharedStorage};
+use crate::storage::{Connector, SharedStorage, is_begun};
 
 /// The mirrors of an open repository.
 pub struct Mirrors<'a> {
@@ -27,6 +27,7 @@ pub struct Mirrors<'a> {
     /// The repository's own place: mirrors are compared with it and with nothing else.
     primary: SharedStorage,
     connector: Connector,
+    fills_empty: bool,
 }
 
 /// A mirror, and how it stands.
@@ -70,7 +71,15 @@ impl<'a> Mirrors<'a> {
             Some(mirrors) => Arc::clone(mirrors.primary()),
             None => Arc::clone(repository.storage()),
         };
-        Self { repository, primary, connector }
+        Self { repository, primary, connector, fills_empty: false }
+    }
+
+    /// Fills mirrors at whose places nothing is. Else they are refused: it may be the folder below
+    /// a disk that is not mounted.
+    #[must_use]
+    pub fn filling_empty(mut self, fills_empty: bool) -> Self {
+        self.fills_empty = fills_empty;
+        self
     }
 
     /// Every mirror, compared with the repository by names and lengths.
@@ -103,7 +112,8 @@ impl<'a> Mirrors<'a> {
     /// keep the others from theirs.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a name that no mirror has, and [`Error::Cancelled`].
+    /// [`Error::Usage`] for a name that no mirror has, and [`Error::Cancelled`]. In its outcome,
+    /// [`Error::MirrorAway`] for a mirror at whose place nothing is.
     pub fn sync(
         &self,
         names: &[String],
@@ -113,7 +123,7 @@ impl<'a> Mirrors<'a> {
         let chosen = self.chosen(names)?;
         // Before anything is compared: what is noted later may be about later runs.
         let debts = self.repository.debts()?;
-        let targets: Vec<_> = chosen.iter().map(|place| self.connect(place)).collect();
+        let targets: Vec<_> = chosen.iter().map(|place| self.connect_to_write(place)).collect();
         if !dry_run {
             let reached: Vec<_> =
                 targets.iter().filter_map(|target| target.as_ref().ok()).collect();
@@ -146,7 +156,7 @@ impl<'a> Mirrors<'a> {
     /// Reads the objects of a mirror, or a part of them, and compares each with its name.
     ///
     /// # Errors
-    /// [`Error::NotFound`], the mirror's, and [`Error::Cancelled`].
+    /// [`Error::Usage`] for a name that no mirror has, the mirror's, and [`Error::Cancelled`].
     pub fn scrub(
         &self,
         name: &str,
@@ -154,13 +164,13 @@ impl<'a> Mirrors<'a> {
         runtime: &Runtime,
     ) -> Result<ScrubReport> {
         let place = self.find(name)?;
-        scrub(&*self.connect(&place)?, options, runtime)
+        scrub(&*self.connect_begun(&place)?, options, runtime)
     }
 
     /// Takes a mirror out of the list. What is there stays as it is, and is a full repository.
     ///
     /// # Errors
-    /// [`Error::NotFound`], and those of [`Repository::set_places`].
+    /// [`Error::Usage`] for a name that no mirror has, and those of [`Repository::set_places`].
     pub fn remove(&self, name: &str, runtime: &Runtime) -> Result<Place> {
         let place = self.find(name)?;
         self.repository.remove_place(name, runtime)?;
@@ -187,7 +197,7 @@ impl<'a> Mirrors<'a> {
     fn spread_keys(&self, runtime: &Runtime) {
         for place in self.all() {
             let spread = self
-                .connect(&place)
+                .connect_to_write(&place)
                 .and_then(|target| sync_keys(&*self.primary, &*target, runtime));
             if let Err(error) = spread {
                 tracing::warn!(mirror = place.name, "the configuration is not there yet: {error}");
@@ -201,9 +211,15 @@ impl<'a> Mirrors<'a> {
     }
 
     fn find(&self, name: &str) -> Result<Place> {
-        let missing = || Error::NotFound { what: "mirror", name: name.to_owned() };
         let places = self.repository.places();
-        places.mirrors().find(|place| place.name == name).cloned().ok_or_else(missing)
+        places.mirrors().find(|place| place.name == name).cloned().ok_or_else(|| {
+            let names: Vec<&str> = places.mirrors().map(|place| place.name.as_str()).collect();
+            let hint = match names.is_empty() {
+                true => "there are none: `larder mirror add NAME LOCATION`".to_owned(),
+                false => format!("there are: {}", names.join(", ")),
+            };
+            Error::usage_hint(format!("no mirror is called `{name}`"), hint)
+        })
     }
 
     /// One that is not the place where the repository is open.
@@ -228,8 +244,30 @@ impl<'a> Mirrors<'a> {
     }
 
     fn connect(&self, place: &Place) -> Result<SharedStorage> {
-        self.connector.connect(&place.location).unwrap_or_else(|| {
+        let connected = self.connector.connect(&place.location).unwrap_or_else(|| {
             Err(Error::usage(format!("`{}` cannot be reached without a connector", place.name)))
+        });
+        connected.map_err(|error| match error {
+            Error::RepositoryMissing { .. } => away(place),
+            error => error,
         })
     }
+
+    /// Refuses a place where nothing is.
+    fn connect_begun(&self, place: &Place) -> Result<SharedStorage> {
+        let storage = self.connect(place)?;
+        match is_begun(&*storage)? {
+            true => Ok(storage),
+            false => Err(away(place)),
+        }
+    }
+
+    /// As [`Self::connect_begun`], unless empty places are to be filled.
+    fn connect_to_write(&self, place: &Place) -> Result<SharedStorage> {
+        if self.fills_empty { self.connect(place) } else { self.connect_begun(place) }
+    }
+}
+
+fn away(place: &Place) -> Error {
+    Error::MirrorAway { name: place.name.clone(), location: place.location.clone() }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::kind::Level;
 use crate::error::{Error, StorageError, StorageErrorKind};
-use crate::storage::{Connector, SharedStorage};
+use crate::storage::{Connector, SharedStorage, Storage};
 
 /// Tells by the object `repo` whether a place holds this repository.
 pub(super) type IsOurs = dyn Fn(&[u8]) -> bool + Send + Sync;
@@ -82,7 +82,7 @@ impl Link {
     fn reach(&self, connector: &Connector, is_ours: &IsOurs) -> Result<SharedStorage, String> {
         let storage = match connector.connect(&self.location) {
             Some(opened) => opened.map_err(|error| match error {
-                Error::RepositoryMissing { .. } => never_complete(),
+                Error::RepositoryMissing { .. } => self.away(),
                 error => error.in_full(),
             })?,
             None => return Err("mirrors are not used in this run".into()),
@@ -90,7 +90,9 @@ impl Link {
         match storage.get("repo", REPO_LEN_MAX) {
             Ok(bytes) if is_ours(&bytes) => Ok(storage),
             Ok(_) => Err("another repository is there".into()),
-            Err(error) if error.kind == StorageErrorKind::Missing => Err(never_complete()),
+            Err(error) if error.kind == StorageErrorKind::Missing => {
+                Err(self.without_repo(&*storage))
+            }
             Err(error) => Err(in_full(error)),
         }
     }
@@ -98,6 +100,21 @@ impl Link {
     /// It may be reached again.
     pub(super) fn forget_failure(&self) {
         *self.failure.lock() = None;
+    }
+
+    fn away(&self) -> String {
+        let (name, location) = (self.name.clone(), self.location.clone());
+        Error::MirrorAway { name, location }.to_string()
+    }
+
+    /// Why there is no `repo`: copies begin with keys and configurations, so without either
+    /// nothing was ever copied there, or it is the folder below a disk that is not mounted.
+    fn without_repo(&self, storage: &dyn Storage) -> String {
+        match is_begun(storage) {
+            Ok(true) => "it has never been complete".into(),
+            Ok(false) => self.away(),
+            Err(error) => in_full(error),
+        }
     }
 
     /// Its storage, if it is connected already.
@@ -120,8 +137,24 @@ impl Link {
     }
 }
 
-fn never_complete() -> String {
-    "it has never been complete".into()
+/// Whether anything of a repository was ever copied to this place.
+///
+/// # Errors
+/// The storage's.
+pub fn is_begun(storage: &dyn Storage) -> Result<bool, StorageError> {
+    match storage.head("repo") {
+        Ok(_) => return Ok(true),
+        Err(error) if error.kind == StorageErrorKind::Missing => {}
+        Err(error) => return Err(error),
+    }
+    let mut found = false;
+    for folder in ["config/", "keys/", "keyring/"] {
+        storage.list(folder, &mut |_| found = true)?;
+        if found {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// An error of storage with its reasons on one line.

@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub use heads::Heads;
+pub use link::is_begun;
 pub use report::{MirrorReport, MirrorState, ReadElsewhere};
 
 use self::kind::{Kind, Level};

@@ -51,6 +51,7 @@ const SYNC_EXAMPLES: &str = "\
 Examples:
   larder mirror sync                         all mirrors
   larder mirror sync attic --dry-run
+  larder mirror sync attic --anew            it lost everything, or is on a new disk
   larder mirror sync --from /mnt/disk/backup --to /mnt/attic/backup
 
 Only what is missing is copied, each object compared with its name on the way. Broken off, it goes
@@ -127,6 +128,10 @@ struct SyncArgs {
     #[arg(long, value_name = "LOCATION", requires = "from")]
     to: Option<OsString>,
 
+    /// Fill a mirror at whose place nothing is; else it is refused, as its disk may not be mounted
+    #[arg(long, conflicts_with = "to")]
+    anew: bool,
+
     /// Only say what would be copied
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -194,7 +199,7 @@ fn run_sync(args: &SyncArgs, context: &Context) -> Result<Finish> {
         return sync_places(from, to, args.dry_run, context);
     }
     let repository = context.open_alone()?;
-    let mirrors = Mirrors::of(&repository, context.wire.connector());
+    let mirrors = Mirrors::of(&repository, context.wire.connector()).filling_empty(args.anew);
     let synced = shown(context, |runtime| mirrors.sync(&args.names, args.dry_run, runtime))?;
     tell_synced(&synced, context)?;
     let failed = synced.iter().filter(|one| one.outcome.is_err()).count();
