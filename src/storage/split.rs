@@ -395,7 +395,10 @@ mod tests {
         }
         cold.delete("meta/bb/1").expect("it was never copied");
         let completed = split.complete().expect("completes");
-        assert_eq!((completed.copied, completed.lost.clone()), (1, LOST.map(String::from).to_vec()));
+        assert_eq!(
+            (completed.copied, completed.lost.clone()),
+            (1, LOST.map(String::from).to_vec())
+        );
         assert_eq!(names(&*cold), ["data/aa/1", "index/1", "keys/1", "meta/bb/1", "repo"]);
     }
 
