@@ -8,7 +8,7 @@
 //!
 //! - [`target`]: what a location says; [`mounts`]: the way to the export, connections;
 //! - [`wire`], [`replies`], [`client`]: requests and answers; [`explain`]: failures;
-//! - [`read`], [`write`]: how objects are read and written.
+//! - [`read`], [`mod@write`]: how objects are read and written.
 //!
 //! The server believes the numbers of user and groups that it is told, and nothing is encrypted:
 //! NFS is for networks whose machines trust each other.
