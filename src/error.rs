@@ -97,6 +97,8 @@ pub enum Error {
         what: String,
         /// How many others there are.
         others: usize,
+        /// A mirror that has some of what is missing.
+        mirror: Option<String>,
     },
     /// Stored bytes fail verification: damaged, truncated, forged, or of another repository.
     #[error("`{object}` is damaged: {what}")]
@@ -320,6 +322,10 @@ impl Error {
                 "somebody may have replaced the repository: compare it with a mirror before use"
                     .into()
             }
+            Self::History { mirror: Some(mirror), .. } => format!(
+                "`larder heal --from {mirror}` brings back what the mirror has; \
+                 `--accept-history` goes on without it, and it stays lost"
+            ),
             Self::History { .. } => {
                 "compare it with a mirror or a head code; `--accept-history` goes on with what is \
                  there, and whatever is missing stays lost"

@@ -74,6 +74,11 @@ impl Repository {
         self.mirrors.clone()
     }
 
+    /// Its own place, without the mirrors.
+    pub fn own_storage(&self) -> &SharedStorage {
+        self.mirrors().map_or(&self.storage, MirrorStorage::primary)
+    }
+
     /// The same repository with its own place alone: mirrors get nothing of what is written by it.
     pub fn without_mirrors(&self) -> Self {
         let mut alone = self.apart();

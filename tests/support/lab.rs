@@ -194,6 +194,11 @@ impl Lab {
         files.map(|path| (path.clone(), std::fs::read(path).expect("reads"))).collect()
     }
 
+    /// From now on this is another machine, which knows nothing of the repository.
+    pub(crate) fn lose_memory(&self) {
+        std::fs::remove_dir_all(&self.state).expect("removes the state");
+    }
+
     /// Lets every user reach the tree and change what this client keeps.
     pub(crate) fn allow_everybody(&self) {
         std::fs::create_dir_all(&self.state).expect("makes a folder");

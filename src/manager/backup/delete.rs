@@ -139,7 +139,8 @@ pub fn check_history(list: &SnapshotList, accept: bool) -> Result<()> {
     list.check_history(accept)?;
     match list.bad.first() {
         Some(first) if !accept => {
-            Err(Error::History { what: first.to_string(), others: list.bad.len() - 1 })
+            let (what, others) = (first.to_string(), list.bad.len() - 1);
+            Err(Error::History { what, others, mirror: None })
         }
         _ => Ok(()),
     }

@@ -67,10 +67,7 @@ impl BackupManager {
 impl<'a> Mirrors<'a> {
     /// Those of `repository`, reached by `connector`.
     pub fn of(repository: &'a Repository, connector: Connector) -> Self {
-        let primary = match repository.mirrors() {
-            Some(mirrors) => Arc::clone(mirrors.primary()),
-            None => Arc::clone(repository.storage()),
-        };
+        let primary = Arc::clone(repository.own_storage());
         Self { repository, primary, connector, fills_empty: false }
     }
 

@@ -30,6 +30,8 @@ pub enum Breach {
         last: u64,
         /// Whether this machine has seen one of them itself.
         seen_here: bool,
+        /// A mirror that has one of them.
+        mirror: Option<String>,
     },
     /// A record is there, and others name another one with its number.
     Replaced {
@@ -53,6 +55,16 @@ pub enum Breach {
     },
 }
 
+impl Breach {
+    /// A mirror that has what is missing.
+    pub fn mirror(&self) -> Option<&str> {
+        match self {
+            Self::Missing { mirror, .. } => mirror.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let client = |client_id: &ClientId, host: &Option<String>| match host {
@@ -62,7 +74,7 @@ impl fmt::Display for Breach {
             None => format!("client {}", client_id.short()),
         };
         match self {
-            Self::Missing { client_id, host, first, last, seen_here } => {
+            Self::Missing { client_id, host, first, last, seen_here, mirror } => {
                 let client = client(client_id, host);
                 match first == last {
                     true => write!(f, "record {first} of {client} is missing")?,
@@ -73,7 +85,11 @@ impl fmt::Display for Breach {
                         " and was seen here: the repository was rolled back, or hides snapshots"
                     }
                     false => ": snapshots may be hidden or lost",
-                })
+                })?;
+                match mirror {
+                    Some(mirror) => write!(f, "; the mirror `{mirror}` has them"),
+                    None => Ok(()),
+                }
             }
             Self::Replaced { client_id, host, seq, seen_here } => {
                 let who = if *seen_here { "was seen here" } else { "others name" };
@@ -295,6 +311,7 @@ impl<'l> Chains<'l> {
             first,
             last,
             seen_here,
+            mirror: None,
         }));
         let forks = chain.range(covered.saturating_add(1)..).filter(|(_, hashes)| hashes.len() > 1);
         breaches.extend(forks.map(|(seq, _)| Breach::Fork {

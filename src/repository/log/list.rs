@@ -144,7 +144,9 @@ impl SnapshotList {
     pub fn check_history(&self, accept: bool) -> Result<()> {
         match self.rollback.first() {
             Some(first) if !accept => {
-                Err(Error::History { what: first.to_string(), others: self.rollback.len() - 1 })
+                let mirror = self.rollback.iter().find_map(Breach::mirror).map(str::to_owned);
+                let (what, others) = (first.to_string(), self.rollback.len() - 1);
+                Err(Error::History { what, others, mirror })
             }
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::cached::CachedRecords;
-use super::chains::Chains;
+use super::chains::{Breach, Chains};
 use super::list::SnapshotList;
 use super::{name_of, record_name, standing};
 use crate::crypto::Class;
@@ -16,7 +16,7 @@ use crate::repository::Repository;
 use crate::repository::object::{
     OBJECT_LEN_MAX, check_hash, check_header, hash_in_name, open_record, seal_kind,
 };
-use crate::storage::{ObjectMeta, in_parallel, list_sorted};
+use crate::storage::{ObjectMeta, Storage, in_parallel, list_sorted};
 
 /// How often records are fetched that only others name: each round finds what those of the round
 /// before name.
@@ -24,6 +24,9 @@ const ROUNDS_MAX: usize = 64;
 
 /// How often the log is listed because records vanished since they were listed.
 const LISTINGS_MAX: usize = 4;
+
+/// For so many missing records in a row, mirrors are asked whether they have them.
+const ASKED_MAX: usize = 16;
 
 /// One record of the log.
 #[derive(Clone, Debug)]
@@ -150,31 +153,32 @@ impl Repository {
             let mut names = list_sorted(&*self.storage, "snapshots/")?;
             names.retain(|meta| listed.insert(meta.name.clone()));
             // What is gone since it was listed was let go by a checkpoint that was not there yet.
-            if self.load_records(&names, &mut loaded)? == names.len() {
+            if self.load_records(&*self.storage, &names, &mut loaded)? == names.len() {
                 break;
             }
         }
         let hashes = listed.iter().filter_map(|name| hash_in_name(name)).collect();
         std::mem::take(&mut loaded.cached).save(&hashes);
         if let Some(mirrors) = self.mirrors() {
-            // Of those that are listed alone: what is only on a mirror is read from there below.
             mirrors.note_heads(&head_names(loaded.records.iter()));
         }
         // After the records: a session is fenced before its snapshot is committed, or in vain.
         let fenced = self.fenced_sessions()?;
         // After the records too: whatever another process of this machine wrote by now is known.
         let memory = self.recall();
-        let mut rounds = 0;
+        let (own, mut rounds) = (self.own_storage(), 0);
         let (missing, breaches) = loop {
             let chains = Chains::new(&loaded, memory.heads());
             let (missing, breaches) = (chains.missing(), chains.breaches());
-            // Named by others and not listed: a listing may be behind, reading by name is not.
+            // Named by others and not listed: a listing may be behind, reading by name is not. Not
+            // from a mirror, which may be alone in having what such a record rests on.
             let names: Vec<ObjectMeta> = missing.iter().map(unlisted).collect();
             rounds += 1;
-            if rounds > ROUNDS_MAX || self.load_records(&names, &mut loaded)? == 0 {
+            if rounds > ROUNDS_MAX || self.load_records(&**own, &names, &mut loaded)? == 0 {
                 break (missing, breaches);
             }
         };
+        let breaches = breaches.into_iter().map(|breach| self.found_at(breach, &missing)).collect();
         let mut list = standing::evaluate(loaded, &fenced, memory.client_id());
         (list.missing, list.rollback) = (missing, breaches);
         list.own = memory.own_head();
@@ -182,11 +186,29 @@ impl Repository {
         Ok(list)
     }
 
+    /// Names a mirror that has what is missing.
+    fn found_at(&self, mut breach: Breach, missing: &[Head]) -> Breach {
+        if let (Some(mirrors), Breach::Missing { client_id, first, last, mirror, .. }) =
+            (self.mirrors(), &mut breach)
+        {
+            let is_in =
+                |head: &&Head| head.client_id == *client_id && (*first..=*last).contains(&head.seq);
+            let names = missing.iter().filter(is_in).map(|head| unlisted(head).name);
+            *mirror = mirrors.mirror_with(names.take(ASKED_MAX));
+        }
+        breach
+    }
+
     /// Adds records to `loaded`; returns how many of them were there.
-    pub(super) fn load_records(&self, metas: &[ObjectMeta], loaded: &mut Loaded) -> Result<usize> {
+    pub(super) fn load_records(
+        &self,
+        storage: &dyn Storage,
+        metas: &[ObjectMeta],
+        loaded: &mut Loaded,
+    ) -> Result<usize> {
         let mut found = 0;
         let cached = &loaded.cached;
-        let results = in_parallel(&*self.storage, metas, |meta| self.load_record(meta, cached));
+        let results = in_parallel(storage, metas, |meta| self.load_record(storage, meta, cached));
         for (meta, result) in metas.iter().zip(results) {
             found += usize::from(!matches!(result, Ok(None)));
             match (result, hash_in_name(&meta.name)) {
@@ -203,14 +225,19 @@ impl Repository {
     }
 
     /// `None` if it was removed since it was listed.
-    fn load_record(&self, meta: &ObjectMeta, cached: &CachedRecords) -> Result<Option<Record>> {
+    fn load_record(
+        &self,
+        storage: &dyn Storage,
+        meta: &ObjectMeta,
+        cached: &CachedRecords,
+    ) -> Result<Option<Record>> {
         let name = &meta.name;
         let hash = hash_in_name(name).ok_or_else(|| Error::damaged(name, "foreign name"))?;
         let known = cached.get(&hash, meta.len);
         if let Some(object) = known.filter(|object| check_hash(object, hash, name).is_ok()) {
             return self.open_log_record(meta, hash, object).map(Some);
         }
-        let object = match self.storage.get(name, OBJECT_LEN_MAX) {
+        let object = match storage.get(name, OBJECT_LEN_MAX) {
             Ok(object) => object,
             Err(error) if error.kind == StorageErrorKind::Missing => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -279,7 +279,7 @@ impl Repository {
         let mut listed = list_sorted(&*self.storage, "snapshots/")?;
         listed.retain(|meta| !names.contains(meta.name.as_str()));
         let mut newer = Loaded::default();
-        self.load_records(&listed, &mut newer)?;
+        self.load_records(&*self.storage, &listed, &mut newer)?;
         let own = newer.records.iter().find(|record| record.hash == head.record);
         let covers = Covers::new(&newer.records);
         Ok(own.is_some_and(|record| !covers.dropping_record(record).is_empty()))

@@ -30,10 +30,11 @@ impl Kind {
         }
     }
 
-    /// Whether an object that the primary lists and does not have may be taken from a mirror. Not
-    /// keys: one that is gone was taken away from somebody.
+    /// Whether an object that the primary does not have may be taken from a mirror. Not keys: one
+    /// that is gone was taken away from somebody. Not records: one that is gone was let go of, or
+    /// the primary may lack what it rests on, too.
     pub(super) fn is_read_if_missing(self) -> bool {
-        matches!(self, Self::Packs | Self::Index | Self::Records)
+        matches!(self, Self::Packs | Self::Index)
     }
 }
 

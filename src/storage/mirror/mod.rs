@@ -147,6 +147,16 @@ impl MirrorStorage {
         self.seen.lock().has(name)
     }
 
+    /// The name of a mirror that has one of these objects, which the primary lacks.
+    pub fn mirror_with(&self, names: impl Iterator<Item = String>) -> Option<String> {
+        let names: Vec<String> = names.collect();
+        let has = |link: &&Link| {
+            let reached = link.connect(&self.connector, &self.is_ours);
+            reached.is_ok_and(|storage| names.iter().any(|name| storage.head(name).is_ok()))
+        };
+        self.links.iter().filter(|_| !names.is_empty()).find(has).map(|link| link.name.clone())
+    }
+
     /// Deletes an object from one mirror that is complete, and from nowhere else.
     ///
     /// # Errors

@@ -213,38 +213,87 @@ fn a_mirror_that_is_behind_says_so() {
     assert!(list.notices.iter().any(|n| n.contains("the mirror `m1`")), "{:?}", list.notices);
 }
 
-/// Whoever goes on with a mirror that was behind harms no mirror that has more.
+/// `m1` was behind, and is the repository from now on: the second snapshot is at `m2` alone.
+fn set_back(seed: u64) -> Trio {
+    let mut trio = Trio::new(seed, Suite::None);
+    trio.lab.tree().add_noise("of both", 200_000);
+    trio.backup_named("one");
+    trio.faults[1].fail_times(On::Any, 1, u64::MAX, StorageErrorKind::Denied);
+    trio.lab.tree().edit(4);
+    trio.backup_named("two");
+    trio.faults[1].heal();
+    std::fs::remove_file(trio.lab.tree().path("of both")).expect("removes a file");
+    for name in trio.names(0) {
+        trio.memory.remove(&format!("primary/{name}"));
+    }
+    for name in trio.names(1) {
+        let bytes = trio.memory.bytes(&format!("m1/{name}")).expect("is there");
+        trio.memory.replace(&format!("primary/{name}"), &bytes);
+    }
+    trio.lab.tree().edit(4);
+    trio
+}
+
+/// A machine that knew nothing of the newer snapshots prunes: they are left as they are.
 #[test]
 fn a_mirror_with_newer_snapshots_loses_nothing() {
-    let mut before = Trio::new(9, Suite::None);
-    before.backup_named("one");
-    before.faults[1].fail_times(On::Any, 1, u64::MAX, StorageErrorKind::Denied);
-    before.lab.tree().edit(4);
-    before.backup_named("two");
-    for name in before.names(0) {
-        before.memory.remove(&format!("primary/{name}"));
-    }
-    for name in before.names(1) {
-        let bytes = before.memory.bytes(&format!("m1/{name}")).expect("is there");
-        before.memory.replace(&format!("primary/{name}"), &bytes);
-    }
-    // The machine still knows of the second snapshot, and finds its record at the mirror.
-    let trio = before.fork();
-    trio.lab.tree().edit(4);
+    let trio = set_back(9);
+    trio.lab.lose_memory();
     let newer = trio.names(2);
     let report = trio.backup();
     let left = report.mirrors.mirrors[1].left.as_deref().unwrap_or_default();
     assert!(left.contains("newer snapshots"), "{:?}", report.mirrors);
     crash::forget(&trio, "one").expect("forgets");
-    // So it does not prune, as it cannot read the tree of that; one that knew nothing would.
-    assert!(crash::prune(&trio).is_err_and(|error| error.to_string().contains("cannot be read")));
+    crash::prune(&trio).expect("prunes");
+    let gone: Vec<_> = newer.iter().filter(|name| !trio.names(0).contains(*name)).collect();
+    assert!(gone.iter().any(|name| name.starts_with("data/")), "what `two` needs: {gone:?}");
+    trio.assert_sound(0, "pruned");
+    assert_eq!(trio.names(1), trio.names(0), "the other mirror is as the primary");
+    let there = trio.names(2);
+    assert!(newer.is_subset(&there), "nothing is deleted there");
+    let is_pack = |name: &&String| name.starts_with("data/") || name.starts_with("meta/");
+    assert!(there.difference(&newer).all(|name| is_pack(&name)), "nothing that rests on others");
+    assert_eq!(trio.assert_sound(2, "pruned elsewhere").len(), 2);
+
+    // What is owed to it stays so.
+    let debts = |trio: &Trio| trio.open().debts().expect("lists");
+    assert!(debts(&trio).iter().any(|debt| debt.mirror == "m2" && !debt.deletes.is_empty()));
+    let repository = trio.open();
+    let mirrors = larder::manager::Mirrors::of(&repository, trio.connector());
+    let synced = mirrors.sync(&["m2".into()], false, &trio.lab.runtime()).expect("compares");
+    let refused = synced[0].outcome.as_ref().expect_err("it is newer");
+    assert!(refused.to_string().contains("newer snapshots"), "{refused}");
     assert!(newer.is_subset(&trio.names(2)), "nothing is deleted there");
-    assert!(trio.assert_sound(2, "pruned elsewhere").contains("two"));
-    let (primary, mirror) = (trio.place(0), trio.place(2));
-    let options = larder::mirror::SyncOptions::default();
-    let synced = larder::mirror::sync(&*primary, &*mirror, &options, &trio.lab.runtime());
-    assert_eq!(synced.expect("there is nothing to copy and nothing to delete").deleted, 0);
     assert!(trio.assert_sound(2, "after a sync").contains("two"));
+    assert!(!debts(&trio).is_empty());
+}
+
+/// A machine that has seen the newer snapshots is told where they are, removes nothing, and brings
+/// them back.
+#[test]
+fn what_the_repository_lost_is_named_and_healed() {
+    let trio = set_back(10);
+    let report = trio.backup();
+    let left = report.mirrors.mirrors[1].left.as_deref().unwrap_or_default();
+    assert!(left.contains("newer snapshots"), "{:?}", report.mirrors);
+    let list = trio.open().snapshots().expect("lists");
+    assert_eq!(list.snapshots.len(), 2, "none that rests on what is not there");
+    for removed in [crash::forget(&trio, "one"), crash::prune(&trio)] {
+        let error = removed.expect_err("snapshots are missing");
+        assert!(error.to_string().contains("the mirror `m2` has"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("larder heal --from m2")));
+    }
+    let repository = trio.open();
+    let mirrors = larder::manager::Mirrors::of(&repository, trio.connector());
+    let options = larder::manager::HealingOptions::default();
+    let healing = mirrors.heal(&options, &trio.lab.runtime()).expect("heals");
+    assert!(healing.report.is_whole(), "{:?}", healing.report);
+    drop(repository);
+    trio.assert_all_sound("healed");
+    crash::forget(&trio, "one").expect("forgets");
+    crash::prune(&trio).expect("prunes");
+    trio.assert_equal("pruned");
+    assert!(trio.assert_sound(2, "pruned").contains("two"));
 }
 
 /// Deletes that a mirror missed are written down, and made up for when it is back.

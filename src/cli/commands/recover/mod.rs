@@ -81,7 +81,7 @@ fn check_head(args: &RecoverArgs, kit: &KitPaper, list: &SnapshotList) -> Result
     };
     match list.check_head(&head) {
         Ok(()) => Ok(Some(head)),
-        Err(what) => Err(Error::History { what, others: 0 }),
+        Err(what) => Err(Error::History { what, others: 0, mirror: None }),
     }
 }
 

@@ -190,6 +190,7 @@ fn whoever_takes_out_a_record_is_found_out_by_those_that_know_it() {
         first,
         last,
         seen_here: false,
+        mirror: None,
     };
     let without = |hashes: &[ObjectHash]| {
         let mut world = world.clone();
