@@ -38,6 +38,7 @@ mod reindex;
 mod rekey;
 mod ring;
 mod run_writer;
+mod segments;
 mod session;
 mod sessions;
 mod slots;
@@ -63,10 +64,11 @@ pub use mirrors::Debt;
 pub(crate) use object::{check_hash, hash_in_name};
 pub use open::OpenOptions;
 pub use pack::{Added, PackWriter, SegmentUse, SegmentWriter, WriterOptions};
-pub use reader::{Reader, SegmentKey};
+pub use reader::Reader;
 pub use rekey::{EpochInfo, NewRecovery, RekeyOptions, RekeyPlan, RekeyReport};
 #[doc(hidden)]
 pub use run_writer::RunWriter;
+pub use segments::SegmentKey;
 pub use session::{Findings, LISTING_LAG_MS, Session};
 pub use sessions::SeenSession;
 pub use slots::{KdfCost, SlotInfo, Standing};
@@ -83,8 +85,8 @@ use crate::runtime::Random;
 use crate::storage::{MirrorStorage, SharedStorage, SplitStorage};
 use keys::Keys;
 use parking_lot::Mutex;
-use reader::SegmentCache;
 use recover::Recovery;
+use segments::SegmentCache;
 use state::StateFolder;
 
 /// The names at the top of a repository (SPEC.md, section 3).

@@ -9,7 +9,7 @@ use super::generations::load_config;
 use super::index::Index;
 use super::inspect::REPO_LEN_MAX;
 use super::keys::{Keys, unless_changed};
-use super::reader::SegmentCache;
+use super::segments::SegmentCache;
 use super::state::{KeyMemory, LocalState, StateFolder};
 use super::unlock::{Unlock, load_slots, unlock_slots};
 use super::{Repository, data_place, mirrors};

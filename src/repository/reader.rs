@@ -1,68 +1,15 @@
 //! Reading chunks and pages: locate, fetch, open, decompress, check the id.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::index::{Location, PackInfo, PackRef, SegmentInfo};
+use super::index::{Location, PackInfo, SegmentInfo};
+use super::segments::SegmentKey;
 use super::{Index, Repository};
 use crate::codec::{Codec, Decompressor};
 use crate::crypto::{Class, SealKind, Unit, open_in_place};
 use crate::error::{Error, Result};
 use crate::format::pack::{PackType, SEGMENT_PLAIN_MAX};
 use crate::model::{ChunkId, PageId};
-
-/// Names a segment in the index of this process.
-pub type SegmentKey = (PackRef, u32);
-
-/// Bytes of decoded segments that are kept.
-const CACHE_BYTES: usize = 32 << 20;
-
-/// Keeps the segments that were decoded last, bounded in bytes.
-pub(super) struct SegmentCache(Mutex<CacheState>);
-
-#[derive(Default)]
-struct CacheState {
-    segments: HashMap<SegmentKey, (Arc<Vec<u8>>, u64)>,
-    bytes: usize,
-    tick: u64,
-}
-
-impl SegmentCache {
-    pub(super) fn new() -> Self {
-        Self(Mutex::default())
-    }
-
-    fn get(&self, key: SegmentKey) -> Option<Arc<Vec<u8>>> {
-        let mut state = self.0.lock();
-        state.tick += 1;
-        let tick = state.tick;
-        let (segment, used) = state.segments.get_mut(&key)?;
-        *used = tick;
-        Some(Arc::clone(segment))
-    }
-
-    fn clear(&self) {
-        *self.0.lock() = CacheState::default();
-    }
-
-    fn put(&self, key: SegmentKey, segment: &Arc<Vec<u8>>) {
-        let mut state = self.0.lock();
-        state.tick += 1;
-        let tick = state.tick;
-        if state.segments.insert(key, (Arc::clone(segment), tick)).is_none() {
-            state.bytes += segment.len();
-        }
-        while state.bytes > CACHE_BYTES && state.segments.len() > 1 {
-            let oldest = state.segments.iter().min_by_key(|(_, (_, used))| *used);
-            let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
-            if let Some((segment, _)) = state.segments.remove(&oldest) {
-                state.bytes -= segment.len();
-            }
-        }
-    }
-}
 
 /// Reads for one thread, with buffers of its own.
 pub struct Reader<'r> {
@@ -89,6 +36,12 @@ impl Repository {
     /// is there now.
     pub fn forget_read(&self) {
         self.segments.clear();
+    }
+
+    /// Keeps at most `bytes` of decoded segments for those who read next to each other; 32 MiB if
+    /// nobody says otherwise.
+    pub fn keep_read(&self, bytes: u64) {
+        self.segments.set_limit(bytes);
     }
 
     /// A private folder for temporary files, if this machine keeps an index of the repository.
@@ -171,14 +124,11 @@ impl Reader<'_> {
     /// # Errors
     /// [`Error::Damaged`], naming the pack, and the storage's.
     pub fn segment(&mut self, key: SegmentKey) -> Result<Arc<Vec<u8>>> {
-        if let Some(segment) = self.repository.segments.get(key) {
-            return Ok(segment);
-        }
-        let mut plain = Vec::new();
-        self.segment_into(key, &mut plain)?;
-        let plain = Arc::new(plain);
-        self.repository.segments.put(key, &plain);
-        Ok(plain)
+        self.repository.segments.get_or_read(key, || {
+            let mut plain = Vec::new();
+            self.segment_into(key, &mut plain)?;
+            Ok(plain)
+        })
     }
 
     /// Decodes a segment into `plain`, past the cache. The caller checks the ids of what it uses.

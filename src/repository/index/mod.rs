@@ -43,6 +43,14 @@ pub struct PackRef {
     pack_no: u32,
 }
 
+#[cfg(test)]
+impl PackRef {
+    /// A pack in the level that was loaded first.
+    pub(super) fn in_first_level(pack_no: u32) -> Self {
+        Self { level: 0, pack_no }
+    }
+}
+
 /// Where a chunk or page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
