@@ -10,7 +10,7 @@ use opendal::Buffer;
 use serde_json::Value;
 
 /// The most that is read of such an answer.
-pub(super) const BODY_MAX: usize = 64 << 10;
+pub(in crate::storage) const BODY_MAX: usize = 64 << 10;
 
 /// The most of a service's own words that is kept.
 const MESSAGE_MAX: usize = 200;
@@ -38,7 +38,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(
+    pub(in crate::storage) fn new(
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
@@ -62,7 +62,7 @@ impl Answer {
             sends_to: header(header::LOCATION.as_str())
                 .filter(|_| status.is_redirection())
                 .map(|location| target(&location)),
-            clock_ahead: header(header::DATE.as_str()).and_then(|date| clock_ahead(&date)),
+            clock_ahead: clock_ahead(headers),
             retry_after: header(header::RETRY_AFTER.as_str())
                 .and_then(|seconds| seconds.trim().parse().ok().map(Duration::from_secs)),
         }
@@ -111,16 +111,21 @@ fn target(location: &str) -> String {
     }
 }
 
-fn clock_ahead(date: &str) -> Option<i64> {
-    let theirs = DateTimeParser::new().parse_timestamp(date).ok()?;
-    Some(Timestamp::now().as_second() - theirs.as_second())
+/// What time it was at the service when it answered.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    DateTimeParser::new().parse_timestamp(date).ok()
+}
+
+fn clock_ahead(headers: &HeaderMap) -> Option<i64> {
+    Some(Timestamp::now().as_second() - date(headers)?.as_second())
 }
 
 /// What of a request nobody else may read, should the service repeat it.
-pub(super) struct Secrets(Vec<String>);
+pub(in crate::storage) struct Secrets(Vec<String>);
 
 impl Secrets {
-    pub(super) fn of(request: &Request<Buffer>) -> Self {
+    pub(in crate::storage) fn of(request: &Request<Buffer>) -> Self {
         const HEADERS: [&str; 4] =
             ["authorization", "proxy-authorization", "cookie", "x-amz-security-token"];
         const PUBLIC: [&str; 8] = [

@@ -30,7 +30,8 @@ use crate::error::{Error, Result};
 
 use client::Redirects;
 
-pub use answer::Answer;
+pub use answer::{Answer, date};
+pub(super) use answer::{BODY_MAX, Secrets};
 pub use patience::Patience;
 pub use trouble::Trouble;
 

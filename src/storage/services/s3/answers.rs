@@ -9,25 +9,12 @@ use crate::storage::object_lock::{DefaultRetention, LockMode, LockSettings, Rete
 struct ErrorAnswer {
     #[serde(default)]
     code: String,
-    #[serde(default)]
-    message: String,
 }
 
 /// The code of an error, such as `NoSuchKey`.
 pub(super) fn error_code(body: &str) -> Option<String> {
     let error: ErrorAnswer = quick_xml::de::from_str(body).ok()?;
     (!error.code.is_empty()).then_some(error.code)
-}
-
-/// Code and message of an error.
-pub(super) fn error_words(body: &str) -> Option<String> {
-    let error: ErrorAnswer = quick_xml::de::from_str(body).ok()?;
-    match (error.code.as_str(), error.message.as_str()) {
-        ("", "") => None,
-        (code, "") => Some(code.into()),
-        ("", message) => Some(message.into()),
-        (code, message) => Some(format!("{code}: {message}")),
-    }
 }
 
 #[derive(Deserialize)]
@@ -123,8 +110,7 @@ mod tests {
         let head = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
         let error = format!("{head}<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>");
         assert_eq!(error_code(&error).as_deref(), Some("NoSuchKey"));
-        assert_eq!(error_words(&error).as_deref(), Some("NoSuchKey: gone"));
-        assert_eq!(error_words("no xml"), None);
+        assert_eq!(error_code("no xml"), None);
         let lock = format!(
             "{head}<ObjectLockConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
              <ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\

@@ -1,5 +1,6 @@
 //! What S3 can do beside keeping objects: locks, archives, and the list of unfinished uploads.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -10,7 +11,29 @@ use super::signed::{Answer, Ask, Requests, encoded};
 use crate::error::{StorageError, StorageErrorKind};
 use crate::storage::archive::{Archive, ArchiveState, WarmUpRequest, is_archive_class};
 use crate::storage::failure::failure;
+use crate::storage::http::date;
+use crate::storage::name::check_name;
 use crate::storage::object_lock::{LockMode, LockSettings, ObjectLock, Retention};
+
+/// Where a repository keeps objects. Without a prefix, others may keep theirs beside them.
+const FOLDERS: [&str; 10] = [
+    "data/",
+    "meta/",
+    "index/",
+    "snapshots/",
+    "keys/",
+    "keyring/",
+    "config/",
+    "sessions/",
+    "gc/",
+    "mirrors/",
+];
+
+/// Whether an object of this name may be one of a repository.
+fn is_ours(name: &str) -> bool {
+    check_name(name).is_ok()
+        && (name == "repo" || FOLDERS.iter().any(|folder| name.starts_with(folder)))
+}
 
 /// Locks, archives and unfinished uploads of one bucket.
 #[derive(Clone)]
@@ -53,16 +76,17 @@ impl Extras {
         }
     }
 
-    /// Gives up uploads that were begun more than `age` ago. Returns how many.
+    /// Gives up uploads of a repository's objects that were begun more than `age` ago, by the
+    /// service's clock. Returns how many.
     ///
     /// # Errors
-    /// The service's; what was given up until then stays so.
+    /// The service's, also if its list has no end; what was given up until then stays so.
     pub(super) fn clean_uploads(&self, age: Duration) -> Result<u64, StorageError> {
         let mut given_up = 0;
         let age_s = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
-        let begun_before = Timestamp::now().as_second().saturating_sub(age_s);
         let prefix = self.requests.key("");
         let mut marker = String::new();
+        let mut markers = HashSet::new();
         loop {
             let query = format!("uploads=&prefix={}{marker}", encoded(&prefix, false));
             let ask = ask("list the unfinished uploads of", Method::GET, None, &query, "");
@@ -74,10 +98,13 @@ impl Extras {
             }
             let page = answers::uploads(&answer.body)
                 .ok_or_else(|| self.not_understood(ask.action, ""))?;
+            let now = date(&answer.headers).unwrap_or_else(Timestamp::now);
+            let begun_before = now.as_second().saturating_sub(age_s);
             for upload in &page.uploads {
                 let begun: Option<Timestamp> = upload.initiated.parse().ok();
                 if begun.is_some_and(|begun| begun.as_second() <= begun_before)
                     && let Some(name) = upload.key.strip_prefix(&prefix)
+                    && is_ours(name)
                 {
                     given_up += u64::from(self.give_up(name, &upload.upload_id)?);
                 }
@@ -90,6 +117,11 @@ impl Extras {
                 encoded(&page.next_key_marker, false),
                 encoded(&page.next_upload_id_marker, false)
             );
+            if !markers.insert(marker.clone()) {
+                let what = "the service sends the same part of its list again and again";
+                let kind = StorageErrorKind::Permanent;
+                return Err(failure(&self.location, ask.action, "", kind, what));
+            }
         }
     }
 
@@ -216,6 +248,21 @@ impl Archive for Extras {
             status if status.is_success() => Ok(()),
             StatusCode::CONFLICT if answer.code() == "RestoreAlreadyInProgress" => Ok(()),
             _ => Err(self.requests.refusal(&ask, &answer)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn uploads_of_others_are_told_apart() {
+        for ours in ["data/0f/abc", "meta/0f/abc", "index/1", "repo"] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for other in ["photos/1.jpg", "data", "data/Photo.JPG", "database/1", "repo/1", ""] {
+            assert!(!is_ours(other), "{other}");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{answers, credentials};
 use crate::error::{StorageError, StorageErrorKind};
 use crate::storage::asynchronous::block_on;
 use crate::storage::failure::failure;
-use crate::storage::http::Http;
+use crate::storage::http::{self as said, BODY_MAX, Http, Secrets};
 
 /// Attempts in all at a request that fails for a reason that passes.
 const ATTEMPTS: u32 = 5;
@@ -52,9 +52,23 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
+    /// What it says against the request, as people may see it.
+    words: Option<String>,
 }
 
 impl Answer {
+    fn new(head: &http::response::Parts, body: &[u8], secrets: &Secrets) -> Self {
+        let body = match head.status.is_success() {
+            true => body,
+            false => &body[..body.len().min(BODY_MAX)],
+        };
+        let said = said::Answer::new(head.status, &head.headers, body, secrets);
+        let words: Vec<String> = [said.code, said.message].into_iter().flatten().collect();
+        let (status, headers) = (head.status, head.headers.clone());
+        let body = String::from_utf8_lossy(body).into_owned();
+        Self { status, headers, body, words: Some(words.join(": ")).filter(|w| !w.is_empty()) }
+    }
+
     /// A header as text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -120,17 +134,18 @@ impl Requests {
             // A missing or expired credential is no network failure: repeating does not help.
             let signed = self.signer.sign(&mut parts, None).await;
             signed.map_err(|error| (StorageErrorKind::Denied, error.to_string()))?;
-            let sent = self.http.send(Request::from_parts(parts, body)).await;
+            let request = Request::from_parts(parts, body);
+            let secrets = Secrets::of(&request);
+            let sent = self.http.send(request).await.map(|response| (response, secrets));
             sent.map_err(|error| match error.is_temporary() {
                 true => (StorageErrorKind::Temporary, error.to_string()),
                 false => (StorageErrorKind::Permanent, error.to_string()),
             })
         });
-        let response: Response<Buffer> =
+        let (response, secrets): (Response<Buffer>, Secrets) =
             sent.map_err(refused)?.map_err(|(kind, what)| self.error(ask, kind, what))?;
         let (head, body) = response.into_parts();
-        let body = String::from_utf8_lossy(&body.to_vec()).into_owned();
-        let answer = Answer { status: head.status, headers: head.headers, body };
+        let answer = Answer::new(&head, &body.to_vec(), &secrets);
         let passes = head.status == StatusCode::TOO_MANY_REQUESTS
             || head.status.is_server_error() && head.status != StatusCode::NOT_IMPLEMENTED;
         match passes {
@@ -185,8 +200,10 @@ impl Requests {
             }
             _ => StorageErrorKind::Permanent,
         };
-        let words = answers::error_words(&answer.body);
-        let what = words.unwrap_or_else(|| format!("the service answered {}", answer.status));
+        let what = answer
+            .words
+            .clone()
+            .unwrap_or_else(|| format!("the service answered {}", answer.status));
         self.error(ask, kind, what)
     }
 
@@ -219,6 +236,22 @@ fn from_hex(hex: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_service_says_holds_no_secret() {
+        let request = Request::get("http://h/b?X-Amz-Signature=very-secret-thing");
+        let request = request.header("x-amz-security-token", "token-of-a-session");
+        let secrets = Secrets::of(&request.body(Buffer::new()).unwrap());
+        let (head, ()) = Response::builder().status(403).body(()).unwrap().into_parts();
+        let long = "x".repeat(BODY_MAX);
+        let body = format!(
+            "<Error><Code>Bad</Code><Message>token-of-a-session, very-secret-thing</Message>\
+             <More>{long}</More></Error>"
+        );
+        let answer = Answer::new(&head, body.as_bytes(), &secrets);
+        assert_eq!(answer.words.as_deref(), Some("Bad: ..., ..."));
+        assert_eq!(answer.body.len(), BODY_MAX);
+    }
 
     #[test]
     fn names_are_encoded_once() {

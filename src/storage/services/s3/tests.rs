@@ -1,6 +1,15 @@
-//! What a location says about a bucket, without a server.
+//! What a location says about a bucket, and what becomes of odd answers, without a server.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::*;
+use crate::error::StorageErrorKind;
 use crate::storage::Access;
 use crate::storage::services::find;
 
@@ -90,4 +99,68 @@ fn what_cannot_work_is_refused_in_words() {
     assert!(refused(there, &KEYS[..1]).contains("AWS_SECRET_ACCESS_KEY"));
     assert!(refused("b2://b/x", &[]).contains("us-west-004"));
     assert!(refused("b2://b/x?region=z", &[]).contains("B2_APPLICATION_KEY_ID"));
+}
+
+/// A server that gives every list this answer. It keeps the first lines of what it is asked.
+fn lister(headers: &'static str, body: &'static str) -> (SharedStorage, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let location = format!("s3://b/r?endpoint=http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let asked_there = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut first, mut line) = (String::new(), String::new());
+            stream.read_line(&mut first).unwrap();
+            while stream.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let (status, body) = match first.starts_with("DELETE") {
+                true => ("204 No Content", ""),
+                false => ("200 OK", body),
+            };
+            asked_there.lock().push(first);
+            let len = body.len();
+            write!(
+                stream.get_mut(),
+                "HTTP/1.1 {status}\r\n{headers}content-length: {len}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    (connect(&parse(&location), &connection(KEYS)).unwrap(), asked)
+}
+
+/// An hour is over when it is over at the service, whatever the time is here; what others are
+/// about to upload is theirs.
+#[test]
+fn only_old_uploads_of_a_repository_are_given_up() {
+    const DATE: &str = "date: Wed, 01 Jan 2020 12:00:00 GMT\r\n";
+    const UPLOADS: &str = "<ListMultipartUploadsResult>\
+        <Upload><Key>r/data/aa/old</Key><UploadId>1</UploadId>\
+        <Initiated>2020-01-01T10:59:59.000Z</Initiated></Upload>\
+        <Upload><Key>r/data/aa/young</Key><UploadId>2</UploadId>\
+        <Initiated>2020-01-01T11:00:01.000Z</Initiated></Upload>\
+        <Upload><Key>r/photos/1.jpg</Key><UploadId>3</UploadId>\
+        <Initiated>2019-01-01T00:00:00.000Z</Initiated></Upload>\
+        <Upload><Key>data/aa/elsewhere</Key><UploadId>4</UploadId>\
+        <Initiated>2019-01-01T00:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>";
+    let (storage, asked) = lister(DATE, UPLOADS);
+    assert_eq!(storage.clean_unfinished(Duration::from_secs(3600)).unwrap(), 1);
+    let asked = asked.lock();
+    let given_up: Vec<_> = asked.iter().filter(|line| line.starts_with("DELETE")).collect();
+    assert!(given_up.len() == 1 && given_up[0].contains("/r/data/aa/old?"), "{given_up:?}");
+}
+
+#[test]
+fn a_list_of_uploads_without_end_is_an_error() {
+    const UPLOADS: &str = "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>\
+        <NextKeyMarker>r/data/aa/x</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker>\
+        </ListMultipartUploadsResult>";
+    let (storage, asked) = lister("", UPLOADS);
+    let error = storage.clean_unfinished(Duration::ZERO).unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::Permanent);
+    let text = Error::from(error).in_full();
+    assert!(text.contains("again and again"), "{text}");
+    assert_eq!(asked.lock().len(), 2);
 }
