@@ -35,6 +35,7 @@ mod sftp;
 mod shares;
 #[cfg(feature = "smb")]
 mod smb;
+mod spellings;
 mod suite;
 #[allow(dead_code, unused_imports)]
 #[path = "../support/mod.rs"]

@@ -8,8 +8,8 @@ use crate::mirror::{SyncOptions, SyncReport, sync, sync_keys};
 use crate::model::Place;
 use crate::repository::{LAYOUT, Repository};
 use crate::runtime::{Runtime, SystemClock};
-use crate::storage::probe::{Probe, Verdict, probe};
-use crate::storage::{self, Location, SharedStorage};
+use crate::storage::probe::{PROBE_FOLDER, Probe, Verdict, probe};
+use crate::storage::{self, Location, PutMode, SharedStorage, Storage};
 
 /// A mirror to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ impl Mirrors<'_> {
         // What it holds is looked at before anything is written there.
         let compared = SyncOptions { dry_run: true, ..SyncOptions::default() };
         let planned = sync(&*self.primary, &*target, &compared, runtime)?;
+        self.check_apart(&*target, &location, runtime)?;
         let found = probe(&*target, &SystemClock, &runtime.random, &runtime.cancel)?;
         runtime.cancel.check()?;
         if found.verdict() == Verdict::Fails {
@@ -79,6 +80,26 @@ impl Mirrors<'_> {
         Ok(AddedMirror { name, location, probe: found, sync: synced })
     }
 
+    /// Refuses a place that is one of the known ones in another spelling: what is written there
+    /// can be read at the other. What cannot be written is the probe's to tell.
+    fn check_apart(
+        &self,
+        target: &dyn Storage,
+        location: &Location,
+        runtime: &Runtime,
+    ) -> Result<()> {
+        let name = format!("{PROBE_FOLDER}/{:016x}-apart", runtime.random.next_u64());
+        if target.put(&name, &[name.as_bytes()], PutMode::Content).is_err() {
+            return Ok(());
+        }
+        let others = self.all().into_iter().filter_map(|other| self.connect(&other).ok());
+        let is_known =
+            self.primary.head(&name).is_ok() || others.into_iter().any(|o| o.head(&name).is_ok());
+        // A place that refuses deletes keeps it, as it keeps what the probe writes.
+        let _ = target.delete(&name);
+        if is_known { Err(is_taken(&location.to_string())) } else { Ok(()) }
+    }
+
     /// The storage of a place that may be new.
     fn open_new(&self, place: &Place, location: &Location) -> Result<SharedStorage> {
         if location.as_path().is_some() {
@@ -93,10 +114,14 @@ fn check_elsewhere(repository: &Repository, location: &Location) -> Result<()> {
     let shown = location.to_string();
     let is_around = |path| repository.contains_path(path) || repository.is_below(path);
     if shown == repository.location() || location.as_path().is_some_and(is_around) {
-        return Err(Error::usage_hint(
-            format!("`{shown}` is where the repository or a mirror of it is"),
-            "a mirror is a place of its own, at best in another building",
-        ));
+        return Err(is_taken(&shown));
     }
     Ok(())
+}
+
+fn is_taken(shown: &str) -> Error {
+    Error::usage_hint(
+        format!("`{shown}` is where the repository or a mirror of it is"),
+        "a mirror is a place of its own, at best in another building",
+    )
 }
