@@ -1,6 +1,7 @@
 //! rclone as a server: S3 that takes no notice of conditions, WebDAV, and NFS.
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +50,10 @@ impl Served {
 
 /// `rclone serve s3`: a PUT with `If-None-Match` replaces what is there.
 #[derive(Debug)]
-pub(crate) struct RcloneS3(Served);
+pub(crate) struct RcloneS3 {
+    served: Served,
+    is_tls: bool,
+}
 
 impl RcloneS3 {
     /// The bucket that is there from the start.
@@ -59,7 +63,21 @@ impl RcloneS3 {
     pub(crate) fn start() -> Option<Self> {
         let key = Self::key();
         let pair = format!("--auth-key={},{}", key.id, key.secret);
-        ready(NAME, Self(Served::start("s3", &[&pair])?))
+        ready(NAME, Self { served: Served::start("s3", &[&pair])?, is_tls: false })
+    }
+
+    /// The same by TLS, with this certificate and its key (PEM).
+    pub(crate) fn start_with_tls(certificate: &str, key: &str) -> Option<Self> {
+        let pair = Self::key();
+        let pair = format!("--auth-key={},{}", pair.id, pair.secret);
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).expect("writes it");
+            format!("--{name}={}", folder.path().join(name).display())
+        };
+        let (certificate, key) = (file("cert", certificate), file("key", key));
+        let served = Served::start("s3", &[&pair, &certificate, &key])?;
+        ready(NAME, Self { served, is_tls: true })
     }
 
     fn key() -> S3Key {
@@ -68,14 +86,15 @@ impl RcloneS3 {
 
     /// The folder on disk that is its bucket.
     pub(crate) fn data(&self) -> PathBuf {
-        self.0.data().join(Self::BUCKET)
+        self.served.data().join(Self::BUCKET)
     }
 }
 
 impl Server for RcloneS3 {
     fn location(&self, path: &str) -> String {
-        let port = self.0.ports.get(0);
-        format!("s3://{}/{path}?endpoint=http://127.0.0.1:{port}&region=us-east-1", Self::BUCKET)
+        let port = self.served.ports.get(0);
+        let (bucket, scheme) = (Self::BUCKET, if self.is_tls { "https" } else { "http" });
+        format!("s3://{bucket}/{path}?endpoint={scheme}://127.0.0.1:{port}&region=us-east-1")
     }
 
     fn secrets(&self) -> Vec<(String, String)> {
@@ -83,13 +102,18 @@ impl Server for RcloneS3 {
     }
 
     fn daemon(&mut self) -> &mut Daemon {
-        &mut self.0.daemon
+        &mut self.served.daemon
     }
 
     fn wait(&mut self) -> Result<(), String> {
-        let port = self.0.ports.get(0);
+        let port = self.served.ports.get(0);
         let patience = Duration::from_secs(30);
-        self.0.daemon.wait_for(patience, || s3_works(port, &Self::key(), Self::BUCKET))
+        let is_tls = self.is_tls;
+        self.served.daemon.wait_for(patience, || match is_tls {
+            // Whether its certificate is any good is what the test is about.
+            true => TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|e| e.to_string()),
+            false => s3_works(port, &Self::key(), Self::BUCKET),
+        })
     }
 }
 

@@ -40,5 +40,7 @@ mod suite;
 #[allow(dead_code, unused_imports)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "s3")]
+mod tls;
 #[cfg(feature = "webdav")]
 mod webdav;
