@@ -78,6 +78,10 @@ impl Apache {
         ready(NAME, Self { daemon, ports, folder })
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.ports.get(0)
+    }
+
     /// The folder on disk that it serves.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")

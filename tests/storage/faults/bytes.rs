@@ -6,7 +6,7 @@ use larder::storage::Connection;
 
 use super::client::{Client, Phase, impatient};
 use super::is_long;
-use crate::servers::{Server, Sshd};
+use crate::servers::{self, Server, Sshd};
 use crate::support::proxy::{Proxy, Rule, Trouble, Way};
 
 /// Cuts, stalls and delays in every phase, then an outage in each. `location` names a folder on
@@ -68,4 +68,34 @@ fn sftp_faults_of_connections_pass_or_end_cleanly() {
             known.display()
         )
     });
+}
+
+#[cfg(feature = "smb")]
+#[test]
+fn smb_faults_of_connections_pass_or_end_cleanly() {
+    let Some(server) = servers::Samba::start() else { return };
+    let proxy = Proxy::tcp(server.port());
+    let (user, port) = (server.user(), proxy.port());
+    let location = |path: &str| format!("smb://{user}@127.0.0.1:{port}/share/{path}");
+    faults_of_connections(&proxy, &server.connection(), location);
+}
+
+#[cfg(feature = "nfs")]
+#[test]
+fn nfs_faults_of_connections_pass_or_end_cleanly() {
+    let Some(server) = servers::NfsServer::start() else { return };
+    let proxy = Proxy::tcp(server.port());
+    let (direct, port) = (server.port().to_string(), proxy.port().to_string());
+    let location = |path: &str| server.location(path).replacen(&direct, &port, 1);
+    faults_of_connections(&proxy, &server.connection(), location);
+}
+
+#[cfg(feature = "webdav")]
+#[test]
+fn webdav_faults_of_connections_pass_or_end_cleanly() {
+    let Some(server) = servers::Apache::start() else { return };
+    let proxy = Proxy::tcp(server.port());
+    let port = proxy.port();
+    let location = |path: &str| format!("webdav+http://127.0.0.1:{port}/{path}");
+    faults_of_connections(&proxy, &server.connection(), location);
 }

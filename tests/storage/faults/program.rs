@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::requests::through;
-use crate::servers::{Seaweed, Server};
-use crate::support::proxy::{Proxy, Rule, Trouble};
+use crate::servers::{self, Seaweed, Server};
+use crate::support::proxy::{Proxy, Rule, Trouble, Way};
 use crate::support::{LiveTree, TreeCopy};
 
 /// Longer than anything takes; shorter than a hang.
@@ -35,12 +35,12 @@ struct Said {
 }
 
 impl Person {
-    fn new(server: &Seaweed, proxy: &Proxy, path: &str) -> Self {
+    /// `location` goes by way of a proxy.
+    fn new(server: &dyn Server, location: String) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let mut tree = LiveTree::new(home.path().join("tree"), 3);
         tree.grow(5);
         tree.add_noise("first", 3 << 20);
-        let location = through(server, proxy, path);
         Self { home, tree, location, secrets: server.secrets() }
     }
 
@@ -135,7 +135,7 @@ fn stored(said: &Said) -> u64 {
 fn s3_server_killed_in_mid_backup() {
     let Some(mut server) = Seaweed::start() else { return };
     let proxy = Proxy::http(server.port());
-    let mut person = Person::new(&server, &proxy, "program/killed");
+    let mut person = Person::new(&server, through(&server, &proxy, "program/killed"));
     person.ok("repo init --encryption none");
 
     proxy.inject(Rule::request(1, Trouble::Stall).of(&["PUT ", "/data/"]));
@@ -174,7 +174,7 @@ fn s3_server_killed_in_mid_backup() {
 fn s3_server_hangs_or_stays_away() {
     let Some(mut server) = Seaweed::start() else { return };
     let proxy = Proxy::http(server.port());
-    let person = Person::new(&server, &proxy, "program/hangs");
+    let person = Person::new(&server, through(&server, &proxy, "program/hangs"));
     person.ok("repo init --encryption none");
 
     proxy.inject(Rule::request(1, Trouble::Stall).of(&["PUT ", "/data/"]));
@@ -201,4 +201,69 @@ fn s3_server_hangs_or_stays_away() {
     proxy.heal();
     person.ok("snapshot tree");
     person.assert_restores();
+}
+
+/// The same with services that have connections of their own: a server dies with a pack half on
+/// its way, all of its connections with it, and comes back.
+fn killed_in_mid_backup(mut server: impl Server, proxy: &Proxy, location: String) {
+    let mut person = Person::new(&server, location);
+    person.ok("repo init --encryption none");
+    person.tree.add_noise("more", 20 << 20);
+
+    proxy.inject(Rule::bytes(Way::Up, 2 << 20, Trouble::Stall));
+    let run = person.start("--json snapshot tree");
+    wait_for_a_hit(proxy, 0);
+    server.kill();
+    proxy.cut();
+    proxy.heal();
+    person.wait_until_said("does not answer");
+    server.restart();
+    let said = person.end(run);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stderr.contains("answers again after"), "{said:?}");
+    person.assert_restores();
+    person.ok("check --read-data");
+}
+
+#[cfg(feature = "sftp")]
+#[test]
+fn sftp_server_killed_in_mid_backup() {
+    let Some(server) = servers::Sshd::start() else { return };
+    let proxy = Proxy::tcp(server.port());
+    let (user, port, data) = (server.user(), proxy.port(), server.data());
+    let known = server.data().with_file_name("known_by_proxy");
+    let location = format!(
+        "sftp://{user}@127.0.0.1:{port}{}/killed?known_hosts=accept-new&known_hosts_file={}",
+        data.display(),
+        known.display()
+    );
+    killed_in_mid_backup(server, &proxy, location);
+}
+
+#[cfg(feature = "smb")]
+#[test]
+fn smb_server_killed_in_mid_backup() {
+    let Some(server) = servers::Samba::start() else { return };
+    let proxy = Proxy::tcp(server.port());
+    let location = format!("smb://{}@127.0.0.1:{}/share/killed", server.user(), proxy.port());
+    killed_in_mid_backup(server, &proxy, location);
+}
+
+#[cfg(feature = "nfs")]
+#[test]
+fn nfs_server_killed_in_mid_backup() {
+    let Some(server) = servers::NfsServer::start() else { return };
+    let proxy = Proxy::tcp(server.port());
+    let (direct, port) = (server.port().to_string(), proxy.port().to_string());
+    let location = server.location("killed").replacen(&direct, &port, 1);
+    killed_in_mid_backup(server, &proxy, location);
+}
+
+#[cfg(feature = "webdav")]
+#[test]
+fn webdav_server_killed_in_mid_backup() {
+    let Some(server) = servers::Apache::start() else { return };
+    let proxy = Proxy::tcp(server.port());
+    let location = format!("webdav+http://127.0.0.1:{}/killed", proxy.port());
+    killed_in_mid_backup(server, &proxy, location);
 }
