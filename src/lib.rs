@@ -55,7 +55,7 @@
 //!   and files, without an idea of repositories;
 //! - [`repository`]: keys, packs, index, snapshots;
 //! - [`tree`], [`source`]: a snapshot, a live folder;
-//! - [`archive`], [`restore`], [`retention`], [`verify`], [`repair`], [`mirror`]: one
+//! - [`archive`], [`restore`], [`retention`], [`verify`], [`repair`], [`mirror`], [`view`]: one
 //!   operation each;
 //! - [`manager`]: the front door ([`manager::BackupManager`], [`manager::RecoveryManager`]) with an
 //!   example for each method, and what combines operations;
@@ -85,3 +85,4 @@ pub mod source;
 pub mod storage;
 pub mod tree;
 pub mod verify;
+pub mod view;

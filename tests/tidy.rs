@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
 
 /// One operation each; they are strangers to each other.
 const OPERATIONS: &[&str] =
-    &["archive", "restore", "retention", "prune", "verify", "repair", "mirror"];
+    &["archive", "restore", "retention", "prune", "verify", "repair", "mirror", "view"];
 
 /// Most lines of a file.
 const LINES_MAX: usize = 450;

@@ -36,8 +36,8 @@ pub use create::{
     remove_file_at, rename_at, rename_new_at, set_len,
 };
 pub use disk::{
-    Space, allocate, forget_cached, is_own, is_root, mount_of, space, sync_file_system, try_lock,
-    unlock,
+    Space, allocate, forget_cached, is_own, is_root, mount_of, own_ids, space, sync_file_system,
+    try_lock, unlock,
 };
 pub use flags::{FLAGS_KEPT, read_flags};
 pub use here::{host_name, user_name};

@@ -5,6 +5,8 @@ use std::fs;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use crate::model::Owner;
+
 /// Names by number and numbers by name, as `/etc/passwd` and `/etc/group` give them.
 ///
 /// Owners known only to a directory service (LDAP, NIS, ...) have no name here and are kept by
@@ -53,6 +55,15 @@ impl OwnerNames {
     /// The number of a group.
     pub fn gid(&self, name: &str) -> Option<u32> {
         self.groups.ids.get(name).copied()
+    }
+
+    /// User and group of an owner on this machine: by name, where the name is known here, else by
+    /// number.
+    pub fn resolve(&self, owner: &Owner) -> (u32, u32) {
+        let text = |name| std::str::from_utf8(name).ok().filter(|name| !name.is_empty());
+        let uid = text(&owner.user).and_then(|name| self.uid(name));
+        let gid = text(&owner.group).and_then(|name| self.gid(name));
+        (uid.unwrap_or(owner.uid), gid.unwrap_or(owner.gid))
     }
 }
 

@@ -56,8 +56,8 @@ pub use inspect::Inspected;
 pub use like::Likeness;
 pub use listed::ListedPacks;
 pub use log::{
-    Author, Breach, Forgotten, HeadCode, NewSnapshot, Record, RemovedRecords, Says, Snapshot,
-    SnapshotList,
+    Author, Breach, Forgotten, HeadCode, LogWatch, NewSnapshot, Record, RemovedRecords, Says,
+    Snapshot, SnapshotList,
 };
 pub use lost_index::LostIndex;
 pub use mirrors::Debt;

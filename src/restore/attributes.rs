@@ -135,10 +135,7 @@ impl Owners {
         let (uid, gid) = match known.get(owner) {
             Some(found) => *found,
             None => {
-                let text = |name| std::str::from_utf8(name).ok().filter(|name| !name.is_empty());
-                let uid = text(&owner.user).and_then(|name| self.names.uid(name));
-                let gid = text(&owner.group).and_then(|name| self.names.gid(name));
-                let found = (uid.unwrap_or(owner.uid), gid.unwrap_or(owner.gid));
+                let found = self.names.resolve(owner);
                 // Hostile manifests may have an owner for every entry.
                 if known.len() < OWNERS_KEPT {
                     known.insert(Arc::clone(owner), found);

@@ -12,6 +12,8 @@ mod history;
 mod ids;
 mod layout;
 mod manifest;
+mod numbered;
+mod pages;
 mod reader;
 mod roots;
 mod select;
@@ -31,6 +33,8 @@ pub use history::{
 pub use ids::{IdKind, SeenPages, each_id};
 pub use layout::Gap;
 pub use manifest::{Counts, Manifest};
+pub use numbered::{NumberedEntries, NumberedEntry, PageSource};
+pub use pages::PageCache;
 pub use reader::{FileReader, Part};
 pub use roots::{roots, shown_path, shown_root, shown_roots};
 pub use select::{SnapshotFilter, SnapshotName, clean_path, parse_path};

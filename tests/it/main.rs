@@ -29,6 +29,7 @@ mod split;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
+mod view;
 mod writers;
 
 /// How many rounds of something random are run: few in the test command, many when asked to.

@@ -7,7 +7,7 @@
 //!
 //! [`read`] fetches records, [`chains`] says what is missing, [`standing`] what holds of each
 //! snapshot, [`memory`] compares with what this machine saw before, [`mod@write`] appends,
-//! [`remove`] lets go,
+//! [`remove`] lets go, [`watch`] sees whether it was changed,
 //! [`code`] makes the words that a person writes down.
 //!
 //! Not here: which snapshots to keep (`retention`), and what they are made of (`tree`).
@@ -20,6 +20,7 @@ mod memory;
 mod read;
 mod remove;
 mod standing;
+mod watch;
 mod write;
 
 pub use chains::Breach;
@@ -28,6 +29,7 @@ pub use list::{Author, Forgotten, NewSnapshot, Snapshot, SnapshotList};
 pub(super) use read::decode_body;
 pub use read::{Record, Says};
 pub use remove::RemovedRecords;
+pub use watch::LogWatch;
 
 use crate::format::log::LogRecord;
 use crate::model::{ClientId, ObjectHash};

@@ -1,0 +1,162 @@
+//! The snapshots that are shown, by time, id, host and tag.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::names::{folder_name, time_name, time_of_ms};
+use crate::model::{BackupId, Time};
+use crate::repository::Snapshot;
+use crate::tree::{Manifest, roots};
+
+/// Bits of the number of a host or tag.
+pub(super) const KEY_BITS: u32 = 32;
+/// Cursors of snapshots are greater.
+const FIRST_CURSOR: u64 = 1;
+
+/// What folders need to know of a snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) id: BackupId,
+    pub(super) time: Time,
+    /// The name of its folder in all folders but `ids`.
+    pub(super) name: String,
+    pub(super) manifest: Manifest,
+    /// Whether its manifest may have an entry for the root: whether that is one of its sources.
+    pub(super) has_root: bool,
+    /// Where listings by time go on after it: the same in every list, unless snapshots of the same
+    /// second come or go.
+    pub(super) cursor: u64,
+}
+
+/// The snapshots of one host or with one tag.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// The name of its folder.
+    pub(super) name: String,
+    /// What it is numbered by.
+    pub(super) key: u64,
+    /// Positions in [`Listing::all`], the oldest first; never empty.
+    pub(super) members: Vec<u32>,
+}
+
+/// Hosts or tags.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// Sorted by key.
+    all: Vec<Group>,
+    by_name: HashMap<String, u32>,
+}
+
+/// A list of snapshots, made once and never changed.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// By time, the oldest first.
+    pub(super) all: Vec<Listed>,
+    by_name: HashMap<String, u32>,
+    /// Positions in `all`, by id.
+    pub(super) by_id: Vec<u32>,
+    pub(super) hosts: Groups,
+    pub(super) tags: Groups,
+}
+
+impl Listing {
+    pub(super) fn new<'l>(snapshots: impl Iterator<Item = &'l Snapshot>) -> Self {
+        let mut snapshots: Vec<&Snapshot> = snapshots.collect();
+        snapshots.sort_by_key(|s| (s.time_ms(), s.id));
+        // An undeleted snapshot may have two records for a while.
+        snapshots.dedup_by_key(|s| (s.time_ms(), s.id));
+        let mut listing = Self::default();
+        let (mut hosts, mut tags) = (BTreeMap::new(), BTreeMap::new());
+        let mut seconds: HashMap<i64, u32> = HashMap::new();
+        for (number, snapshot) in (0..).zip(snapshots) {
+            let time = time_of_ms(snapshot.time_ms());
+            let same = seconds.entry(time.secs).or_default();
+            let name = match *same {
+                0 => time_name(time),
+                more => format!("{}-{more}", time_name(time)),
+            };
+            *same += 1;
+            let take = |groups: &mut BTreeMap<String, Vec<u32>>, text: &str| {
+                let members = groups.entry(folder_name(text).into_owned()).or_default();
+                if members.last() != Some(&number) {
+                    members.push(number);
+                }
+            };
+            take(&mut hosts, &snapshot.host);
+            snapshot.body.tags.iter().for_each(|tag| take(&mut tags, tag));
+            listing.by_name.insert(name.clone(), number);
+            let before = listing.all.last().map_or(FIRST_CURSOR, |shown| shown.cursor);
+            listing.all.push(Listed {
+                id: snapshot.id,
+                time,
+                name,
+                manifest: Manifest::of(snapshot),
+                has_root: roots(snapshot).iter().any(Vec::is_empty),
+                cursor: cursor_of(time, *same).max(before + 1),
+            });
+        }
+        listing.by_id = (0..listing.all.len() as u32).collect();
+        listing.by_id.sort_by_key(|number| listing.all[*number as usize].id);
+        listing.hosts = Groups::new(hosts);
+        listing.tags = Groups::new(tags);
+        listing
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<&Listed> {
+        self.all.get(number as usize)
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn with_id(&self, id: BackupId) -> Option<u32> {
+        let at = self.by_id.binary_search_by_key(&id, |number| self.all[*number as usize].id);
+        Some(self.by_id[at.ok()?])
+    }
+
+    pub(super) fn newest(&self) -> Option<&Listed> {
+        self.all.last()
+    }
+}
+
+impl Groups {
+    fn new(groups: BTreeMap<String, Vec<u32>>) -> Self {
+        let mut by_key: BTreeMap<u64, Group> = BTreeMap::new();
+        for (name, members) in groups {
+            let mut key = key_of(&name);
+            while by_key.contains_key(&key) {
+                key = (key + 1) % (1 << KEY_BITS);
+            }
+            by_key.insert(key, Group { name, key, members });
+        }
+        let all: Vec<Group> = by_key.into_values().collect();
+        let by_name = (0..).zip(&all).map(|(at, group)| (group.name.clone(), at)).collect();
+        Self { all, by_name }
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<&Group> {
+        self.by_name.get(name).and_then(|at| self.all.get(*at as usize))
+    }
+
+    pub(super) fn with_key(&self, key: u64) -> Option<&Group> {
+        let at = self.all.binary_search_by_key(&key, |group| group.key).ok()?;
+        self.all.get(at)
+    }
+
+    /// The first whose key is this or greater.
+    pub(super) fn from_key(&self, key: u64) -> Option<&Group> {
+        self.all.get(self.all.partition_point(|group| group.key < key))
+    }
+}
+
+/// In the order of seconds, then of the snapshots of one second, which `place` counts from 1.
+fn cursor_of(time: Time, place: u32) -> u64 {
+    let second = time.secs.saturating_add(1 << 39).clamp(0, 1 << 40);
+    (second.unsigned_abs() << 20) + FIRST_CURSOR + u64::from(place.min((1 << 20) - 1))
+}
+
+/// A number that a name has in every list, unless another has it.
+fn key_of(name: &str) -> u64 {
+    let [a, b, c, d, ..] = *blake3::hash(name.as_bytes()).as_bytes();
+    u64::from(u32::from_le_bytes([a, b, c, d]))
+}
