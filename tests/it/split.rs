@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use larder::archive::{BackupOptions, backup};
 use larder::crypto::Suite;
+use larder::error::StorageErrorKind::Denied;
 use larder::error::{Error, Result};
 use larder::format::log::LogKind;
 use larder::model::{BackupId, Place, PlaceRole};
 use larder::prune::{MaxUnused, PruneOptions, run};
 use larder::repository::{Author, InitOptions, OpenOptions, Repository};
+use larder::storage::fault::{Fault, On, Rule};
 use larder::storage::record::Operation;
 use larder::storage::{Connector, FaultStorage, MemoryStorage, RecordStorage, SharedStorage};
 use larder::verify::{CheckOptions, ReadData, check};
@@ -220,6 +222,36 @@ fn writers_may_stop_anywhere() {
         }
     }
     assert!(stops > 5, "{stops}");
+}
+
+/// The record is on the hot side and not on the cold one: the run says that it failed, the snapshot
+/// counts all the same, and the next prune brings it to the cold side.
+#[test]
+fn a_record_that_only_the_hot_side_has_is_copied_later() {
+    let mut halves = Halves::new(505, 1);
+    halves.edit();
+    let (on, prefix, fault) = (On::Put, "snapshots/".to_owned(), Fault::Fail(Denied));
+    halves.cold_faults.inject(Rule { on, prefix, nth: 1, times: 1, fault });
+    let error = halves.backup().expect_err("the cold side refuses");
+    assert!(error.in_full().contains("it was told to fail"), "{}", error.in_full());
+    let records =
+        |halves: &Halves| [&halves.hot, &halves.cold].map(|side| Halves::names(side, "snapshots/"));
+    assert_eq!(records(&halves), [2, 1]);
+    let both = halves.try_open().expect("opens");
+    assert_eq!(halves.assert_whole(&both, "both"), 2, "it is there");
+    assert_eq!(halves.assert_whole(&halves.open_cold(), "the cold side"), 1);
+
+    halves.edit();
+    halves.backup().expect("goes on");
+    assert_eq!(records(&halves), [3, 2]);
+    // The run that failed counts as over.
+    halves.lab.clock.advance_ms(13 * 3_600_000);
+    run(&halves.try_open().expect("opens"), &at_once(), &halves.lab.runtime()).expect("prunes");
+    assert_eq!(records(&halves), [3, 3]);
+    let both = halves.try_open().expect("opens");
+    assert!(both.snapshots().expect("lists").rollback.is_empty());
+    assert_eq!(halves.assert_whole(&both, "completed"), 3);
+    assert_eq!(halves.assert_whole(&halves.open_cold(), "completed, the cold side"), 3);
 }
 
 #[test]

@@ -94,14 +94,6 @@ impl MirrorStorage {
         }
     }
 
-    /// Copies up to this many bytes to a mirror before a commit, and leaves it alone if it lacks
-    /// more.
-    #[must_use]
-    pub fn catching_up(mut self, bytes_max: u64) -> Self {
-        self.catch_up_bytes = bytes_max;
-        self
-    }
-
     /// The primary alone.
     pub fn primary(&self) -> &SharedStorage {
         &self.primary

@@ -74,6 +74,37 @@ fn a_quorum_that_is_missed_commits_nothing() {
     trio.assert_sound(0, "all");
 }
 
+/// Everything before the record is at all places. The record itself is committed with the primary's
+/// put, whatever mirrors do then: nobody can take it back.
+#[test]
+fn mirrors_that_fail_with_the_record_itself_make_the_commit_degraded() {
+    let mut trio = Trio::new(31, Suite::None);
+    trio.policy = Some(MirrorPolicy::Quorum);
+    trio.backup_named("one");
+    for faults in &trio.faults[1..] {
+        let (on, prefix) = (On::Put, "snapshots/".to_owned());
+        let fault = larder::storage::fault::Fault::Fail(StorageErrorKind::Denied);
+        faults.inject(larder::storage::fault::Rule { on, prefix, nth: 1, times: 1, fault });
+    }
+    trio.lab.tree().edit(3);
+    let report = trio.backup_named("two");
+    assert!(report.is_degraded());
+    assert_eq!(report.mirrors.missed().count(), 2, "{:?}", report.mirrors);
+    let id = trio.lab.id_of("two");
+    let debts = trio.open().debts().expect("lists");
+    assert!(debts.len() == 2 && debts.iter().all(|debt| debt.snapshot == Some(id)), "{debts:?}");
+    assert_eq!(trio.assert_sound(0, "the primary").len(), 2);
+    for mirror in [1, 2] {
+        assert_eq!(trio.assert_sound(mirror, "without the record").len(), 1);
+        let lacks: Vec<_> = trio.names(0).difference(&trio.names(mirror)).cloned().collect();
+        assert!(lacks.len() == 1 && lacks[0].starts_with("snapshots/"), "{lacks:?}");
+    }
+    trio.lab.tree().edit(3);
+    assert!(!trio.backup_named("three").is_degraded());
+    trio.assert_equal("made up for");
+    trio.assert_all_sound("made up for");
+}
+
 #[test]
 fn asynchronous_mirrors_are_not_written_in_the_run() {
     let mut trio = Trio::new(4, Suite::None);

@@ -19,8 +19,9 @@ use larder::verify::{CheckOptions, ReadData, check};
 
 use crate::support::{CrashState, Lab, LabOptions};
 
-/// The folders of the primary and of its mirrors in the memory.
-pub(super) const PLACES: [&str; 3] = ["primary/", "m1/", "m2/"];
+/// The folders of the primary and of its mirrors in the memory, and one of a place that may become
+/// a mirror.
+pub(super) const PLACES: [&str; 4] = ["primary/", "m1/", "m2/", "m3/"];
 
 /// A folder of some storage as a storage of its own.
 struct Folder {
@@ -71,7 +72,7 @@ pub(super) struct Trio {
     pub(super) record: Arc<RecordStorage>,
     disk: Arc<FaultStorage>,
     /// Faults of each place.
-    pub(super) faults: [Arc<FaultStorage>; 3],
+    pub(super) faults: [Arc<FaultStorage>; 4],
     pub(super) policy: Option<MirrorPolicy>,
 }
 
@@ -157,10 +158,11 @@ impl Trio {
 
     /// Reaches the mirrors.
     pub(super) fn connector(&self) -> Connector {
-        let mirrors = [self.place(1), self.place(2)];
-        let connect =
-            move |location: &str| Ok(Arc::clone(&mirrors[usize::from(location.ends_with("m2"))]));
-        Connector::new(connect)
+        let places: Vec<SharedStorage> = (0..PLACES.len()).map(|n| self.place(n)).collect();
+        Connector::new(move |location| {
+            let is_it = |place: &&SharedStorage| place.location() == location;
+            Ok(Arc::clone(places.iter().find(is_it).expect("one of the places")))
+        })
     }
 
     pub(super) fn try_open(&self) -> Result<Repository> {
@@ -203,6 +205,16 @@ impl Trio {
         let names = self.memory.names().into_iter();
         let own = names.filter_map(|name| Some(name.strip_prefix(PLACES[number])?.to_owned()));
         own.filter(is_shared).collect()
+    }
+
+    /// The numbers of the places that the repository says it is at.
+    pub(super) fn members(&self) -> Vec<usize> {
+        let places = self.open().places();
+        let is_in = |number: &usize| {
+            let name = PLACES[*number].trim_end_matches('/');
+            *number == 0 || places.find(name).is_some()
+        };
+        (0..PLACES.len()).filter(is_in).collect()
     }
 
     /// Makes the mirrors what the primary is.
@@ -252,7 +264,7 @@ impl Trio {
     pub(super) fn assert_all_sound(&self, what: &str) {
         let all: BTreeSet<String> =
             self.lab.all_remembered().map(|(name, _, _)| name.to_owned()).collect();
-        for (number, place) in PLACES.iter().enumerate() {
+        for (number, place) in PLACES.iter().enumerate().take(3) {
             assert_eq!(self.assert_sound(number, what), all, "{what}: {place}");
         }
     }
