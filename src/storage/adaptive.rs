@@ -21,6 +21,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::failure::failure;
+use super::retry::Notify;
+use super::waiting::{LOOK_AGAIN, Waits};
 use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 use crate::runtime::CancelToken;
@@ -35,21 +37,28 @@ const READ_BYTES: u64 = 1 << 20;
 /// them would wait for an answer as long as the others did.
 const AWAY: u32 = 3;
 
-/// How soon a waiting call notices that the run was cancelled.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
 /// Lets only as many calls pass at once as the service takes.
 pub struct AdaptiveStorage {
     inner: SharedStorage,
     limit: Limit,
     cancel: CancelToken,
+    waits: Waits,
 }
 
 impl AdaptiveStorage {
     /// Wraps `inner`: never more than `most` calls at once. A call that waits for its turn while
-    /// the service fails ends when `cancel` is set.
+    /// the service fails ends when `cancel` is set, and so does one that waits for an answer
+    /// soon after.
     pub fn new(inner: SharedStorage, most: NonZeroUsize, cancel: CancelToken) -> Self {
-        Self { inner, limit: Limit::new(most.get(), BYTES_MAX), cancel }
+        let limit = Limit::new(most.get(), BYTES_MAX);
+        let waits = Waits::new(inner.location(), cancel.clone(), Notify::default());
+        Self { inner, limit, cancel, waits }
+    }
+
+    /// Tells `notify` when the service is silent for long.
+    pub fn telling(self, notify: Notify) -> Self {
+        let waits = Waits::new(self.inner.location(), self.cancel.clone(), notify);
+        Self { waits, ..self }
     }
 
     /// How many calls may be under way now.
@@ -69,8 +78,18 @@ impl AdaptiveStorage {
             let kind = StorageErrorKind::Temporary;
             return Err(failure(self.location(), action, name, kind, what));
         };
-        let result = call();
-        place.leave(!result.as_ref().is_err_and(StorageError::is_temporary));
+        let is_last_word = self.cancel.is_cancelled();
+        let (result, was_cut_off) = self.waits.during(call);
+        let is_answered = !result.as_ref().is_err_and(StorageError::is_temporary);
+        if is_answered {
+            self.waits.answered();
+        }
+        match (was_cut_off && !is_answered, is_last_word) {
+            (true, true) => place.leave_nobody(),
+            // It may only be slow: that says nothing about the last words.
+            (true, false) => {}
+            (false, _) => place.leave(is_answered),
+        }
         result
     }
 }
@@ -147,6 +166,13 @@ impl Place<'_> {
             true => state.window.answered(is_busy, self.limit.most),
             false => state.window.failed(self.round),
         }
+    }
+}
+
+impl Place<'_> {
+    /// A last word waited in vain, and the next ones need not.
+    fn leave_nobody(self) {
+        self.limit.state.lock().window.failures = AWAY;
     }
 }
 

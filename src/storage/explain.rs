@@ -117,7 +117,7 @@ fn of_trouble(host: &str, trouble: &Trouble) -> Option<Explanation> {
         Trouble::Tls { why, is_certain } => explanation(
             if *is_certain { Unusable } else { Temporary },
             format!("no secure connection to `{host}`: {why}"),
-            "if the server has no TLS, write the endpoint with `http://`",
+            "if the server has no TLS, say so: `http://` in the endpoint, or `webdav+http://`",
         ),
         Trouble::Stalled { waiting, patience } => explanation(
             Temporary,
@@ -134,11 +134,7 @@ fn of_trouble(host: &str, trouble: &Trouble) -> Option<Explanation> {
             format!("the proxy does not let this through: {what}"),
             "check HTTPS_PROXY, or name the server in NO_PROXY",
         ),
-        Trouble::Cancelled => explanation(
-            Temporary,
-            "the run was cancelled while this waited for its share of the bandwidth",
-            "",
-        ),
+        Trouble::Cancelled => explanation(Temporary, "the run was cancelled while this waited", ""),
         Trouble::Foreign => explanation(
             Unusable,
             format!("`{host}` answers, but not as such a service does"),

@@ -5,8 +5,8 @@
 //!
 //! Kept in: [`local`] (folders), [`opendal`] (services, `memory:`), `sftp`, `webdav`, `smb`, `nfs`,
 //! [`bundle`] (one file that is only read), [`memory`] (tests). What only some can do:
-//! [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`adaptive`], [`throttle`], [`count`],
-//! [`size_check`] (in an order that `wrap.rs` knows), [`read_only`], and for tests [`record`] and
+//! [`object_lock`], [`archive`]. Wrapped by: [`retry`], [`adaptive`] (and `waiting`), [`throttle`],
+//! [`count`], [`size_check`] (in an order that `wrap.rs` knows), [`read_only`], and for tests [`record`] and
 //! [`fault`]. [`conformance`] says what all of them must do. [`location`] gets from what people
 //! write to one of them.
 //!
@@ -48,6 +48,7 @@ pub mod size_check;
 mod smb;
 pub mod split;
 pub mod throttle;
+mod waiting;
 #[cfg(feature = "webdav")]
 mod webdav;
 mod wrap;

@@ -15,7 +15,7 @@ use opendal::options::{ListOptions, WriteOptions};
 use opendal::{BufferStream, Entry, ErrorKind, Metadata, Operator};
 use rustix::io::Errno;
 
-use super::asynchronous::block_on;
+use super::asynchronous::{NotDone, block_on};
 use super::explain::{self, Explanation};
 use super::failure::{checked_name, checked_prefix, classify, failure, too_long, too_short};
 use super::http::{Ear, Http};
@@ -89,8 +89,8 @@ impl Call<'_> {
         &self,
         request: impl Future<Output = opendal::Result<T>>,
     ) -> Result<T, StorageError> {
-        let refused = |what: String| self.fail(StorageErrorKind::Permanent, what);
-        block_on(request).map_err(refused)?.map_err(|error| self.error(error))
+        let not_done = |why: NotDone| self.fail(why.kind, why.what);
+        block_on(request).map_err(not_done)?.map_err(|error| self.error(error))
     }
 
     fn fail(

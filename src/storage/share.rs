@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::asynchronous::NotDone;
 use super::failure::failure;
 use crate::error::{Error, Explained, Result, StorageError, StorageErrorKind};
 
@@ -43,6 +44,13 @@ impl Fault {
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         Self::temporary(error.to_string())
+    }
+}
+
+/// A request that was left behind: what its connection says next is not known.
+impl From<NotDone> for Fault {
+    fn from(why: NotDone) -> Self {
+        Self { ends_connection: true, ..Self::new(why.kind, why.what) }
     }
 }
 

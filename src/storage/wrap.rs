@@ -59,7 +59,8 @@ pub(super) fn remote(
         Puts::Whole => storage,
         Puts::Torn => Arc::new(SizeCheckStorage::new(storage)),
     };
-    let adaptive = AdaptiveStorage::new(storage, most, connection.cancel.clone());
+    let adaptive = AdaptiveStorage::new(storage, most, connection.cancel.clone())
+        .telling(connection.notify.clone());
     Arc::new(retrying(Arc::new(adaptive), connection))
 }
 

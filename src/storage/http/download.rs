@@ -12,6 +12,7 @@ use tokio::time::{Sleep, sleep};
 use super::patience::Patience;
 use super::trouble::Trouble;
 use super::{Ear, Said};
+use crate::storage::waiting;
 
 type Chunks = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send + Sync>>;
 
@@ -53,6 +54,7 @@ impl Stream for Download {
                 Poll::Ready(Some(Ok(bytes))) => {
                     self.timer = None;
                     if !bytes.is_empty() {
+                        waiting::is_alive();
                         return Poll::Ready(Some(Ok(bytes.into())));
                     }
                 }

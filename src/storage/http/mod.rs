@@ -23,10 +23,10 @@ use http::{Request, Response};
 use opendal::{Buffer, HttpTransporter, OperationContext, Operator};
 use parking_lot::Mutex;
 
-use super::asynchronous::block_on;
+use super::asynchronous::{NotDone, block_on};
 use super::connection::Connection;
 use super::throttle::Pace;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StorageErrorKind};
 
 use client::Redirects;
 
@@ -83,7 +83,8 @@ impl Http {
     pub fn look(&self, url: &str) -> Result<http::HeaderMap, String> {
         // A time limit needs the runtime from the moment it is set.
         let request = async { self.client.head(url).timeout(self.patience.idle).send().await };
-        let answer = block_on(request)?.map_err(|error| Trouble::of(&error).text())?;
+        let answer = block_on(request).map_err(|why| why.what.to_owned())?;
+        let answer = answer.map_err(|error| Trouble::of(&error).text())?;
         Ok(answer.headers().clone())
     }
 
@@ -102,7 +103,7 @@ impl Http {
             (_, Some(heard)) => Err(Box::new(heard)),
             (Ok(Ok(answer)), None) => Ok(answer),
             (Ok(Err(error)), None) => Err(Box::new(Heard::invalid(error.to_string()))),
-            (Err(what), None) => Err(Box::new(Heard::invalid(what))),
+            (Err(why), None) => Err(Box::new(Heard::not_done(&why))),
         }
     }
 
@@ -128,6 +129,16 @@ impl Heard {
     /// A request that could not even be made.
     pub fn invalid(what: String) -> Self {
         Self { host: String::new(), what: Said::Trouble(Trouble::Invalid(what)) }
+    }
+
+    /// A request that nobody waited for any more, or that could not be begun.
+    fn not_done(why: &NotDone) -> Self {
+        match why.kind {
+            StorageErrorKind::Temporary => {
+                Self { host: String::new(), what: Said::Trouble(Trouble::Cancelled) }
+            }
+            _ => Self::invalid(why.what.to_owned()),
+        }
     }
 
     /// Whether the way to a server is broken that was working before and may do so again.

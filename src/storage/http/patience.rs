@@ -3,6 +3,7 @@
 //! A limit for a whole request would be wrong for every speed but one: what counts is whether
 //! anything moves.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::error::Result;
 use crate::storage::connection::Connection;
+use crate::storage::waiting::{self, Signs};
 
 /// What a server may take to deal with each MiB it was sent, on top.
 const ANSWER_PER_MIB: Duration = Duration::from_secs(1);
@@ -53,12 +55,16 @@ pub(super) struct Progress {
     /// Bytes of the body that are still to be taken.
     left: AtomicU64,
     len: u64,
+    /// Of the service, for whoever waits.
+    signs: Option<Arc<Signs>>,
 }
 
 impl Progress {
+    /// Of a request that this thread waits for.
     pub(super) fn new(len: u64) -> Self {
         let began = Instant::now();
-        Self { began, moved_ms: AtomicU64::new(0), left: AtomicU64::new(len), len }
+        let (moved_ms, left) = (AtomicU64::new(0), AtomicU64::new(len));
+        Self { began, moved_ms, left, len, signs: waiting::signs() }
     }
 
     /// So many bytes were taken; none if it is ourselves who wait.
@@ -66,6 +72,20 @@ impl Progress {
         self.left.fetch_sub(bytes as u64, Ordering::Relaxed);
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_ms.store(now_ms, Ordering::Relaxed);
+        if let Some(signs) = &self.signs {
+            signs.note_until((Instant::now() + self.answer_after()).into());
+        }
+    }
+
+    /// How long the answer may take once everything was taken: the last bytes are in buffers yet,
+    /// and leave as slowly as those before.
+    fn answer_after(&self) -> Duration {
+        if self.len == 0 || !self.is_sent() {
+            return Duration::ZERO;
+        }
+        let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+        let mib = u32::try_from(self.len >> 20).unwrap_or(u32::MAX);
+        moved.saturating_add(ANSWER_PER_MIB.saturating_mul(mib))
     }
 
     /// Whether everything was taken.
@@ -76,13 +96,7 @@ impl Progress {
     /// When to give up, if nothing moves any more.
     fn deadline(&self, patience: Patience) -> Instant {
         let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
-        let mut wait = patience.idle;
-        if self.len > 0 && self.is_sent() {
-            // The last bytes are in buffers yet, and leave as slowly as those before.
-            let mib = u32::try_from(self.len >> 20).unwrap_or(u32::MAX);
-            wait = wait.saturating_add(moved).saturating_add(ANSWER_PER_MIB.saturating_mul(mib));
-        }
-        self.began + moved + wait
+        self.began + moved + patience.idle.saturating_add(self.answer_after())
     }
 
     /// Returns once nothing has moved for too long.

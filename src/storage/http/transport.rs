@@ -15,6 +15,7 @@ use super::download::Download;
 use super::patience::{Patience, Progress};
 use super::trouble::Trouble;
 use super::{Ear, Http, Said};
+use crate::storage::waiting;
 
 /// Where a listing says that it is one.
 const LISTING_HEAD: usize = 4 << 10;
@@ -95,7 +96,11 @@ impl Transport {
         let answer = pin!(self.http.client.execute(sent));
         let stalled = pin!(progress.stalled(patience));
         match select(answer, stalled).await {
-            Either::Left((answer, _)) => answer.map_err(|error| Trouble::of(&error)),
+            Either::Left((answer, _)) => {
+                let answer = answer.map_err(|error| Trouble::of(&error))?;
+                waiting::is_alive();
+                Ok(answer)
+            }
             Either::Right(_) => {
                 let waiting = match progress.is_sent() {
                     true => "while it waited for the answer",

@@ -36,7 +36,7 @@ pub enum Trouble {
     Lost(String),
     /// The proxy refuses, and what it says.
     Proxy(String),
-    /// The run was cancelled while this waited for bandwidth.
+    /// The run was cancelled while this waited for bandwidth or an answer.
     Cancelled,
     /// There is an answer, but none of such a service.
     Foreign,

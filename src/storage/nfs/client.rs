@@ -13,6 +13,7 @@ use nfs3_types::rpc::opaque_auth;
 use nfs3_types::xdr_codec::{Opaque, Pack, Unpack};
 
 use super::super::share::Fault;
+use super::super::waiting;
 use super::explain;
 use super::replies::{Batch, Bytes, Done, Entries, Found, Made};
 use super::wire::{Socket, Wire};
@@ -99,6 +100,7 @@ impl Client {
         match tokio::time::timeout(patience, call).await {
             Ok(Ok(reply)) => {
                 self.is_broken = false;
+                waiting::is_alive();
                 Ok(reply)
             }
             Ok(Err(error)) => Err(explain::rpc(&error)),

@@ -104,8 +104,8 @@ impl Mounts {
 
 /// Waits on this thread.
 pub(super) fn wait<T, E: From<Fault>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    let refused = |what| Err(Fault::new(StorageErrorKind::Permanent, what).into());
-    super::super::asynchronous::block_on(work).unwrap_or_else(refused)
+    let not_done = |why| Err(Fault::from(why).into());
+    super::super::asynchronous::block_on(work).unwrap_or_else(not_done)
 }
 
 /// Who asks, by numbers (AUTH_UNIX).

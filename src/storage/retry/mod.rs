@@ -97,6 +97,7 @@ impl RetryStorage {
         let mut troubles = self.outages.begin();
         let mut attempt = 0_u32;
         loop {
+            let began = self.pause.now();
             let error = match call() {
                 Err(error) if error.is_temporary() => error,
                 result => {
@@ -107,7 +108,8 @@ impl RetryStorage {
             if self.cancel.is_cancelled() {
                 return Err(error);
             }
-            let left = match self.outages.failed(&mut troubles, self.pause.now(), &self.policy) {
+            let tried = began..self.pause.now();
+            let left = match self.outages.failed(&mut troubles, tried, &self.policy) {
                 Verdict::Again { left } => left,
                 Verdict::GiveUp { after } => return Err(GaveUp::wrap(error, attempt, after)),
             };

@@ -7,6 +7,7 @@
 //! It is the same for all calls: those that come late in an outage do not wait as long again.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::model::format_duration;
 /// People are not told of less.
 const TELL_AFTER: Duration = Duration::from_secs(3);
 
-/// A service is away, or back. The text is for people.
+/// A service is away, back, or silent. The text is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceNotice {
     /// No call succeeds any more.
@@ -38,6 +39,11 @@ pub enum ServiceNotice {
         /// How long it was away.
         away_for: Duration,
     },
+    /// Calls are under way, and for a while nothing has come back. It may still answer.
+    Silent {
+        /// The location, without secrets.
+        location: String,
+    },
 }
 
 impl fmt::Display for ServiceNotice {
@@ -50,6 +56,9 @@ impl fmt::Display for ServiceNotice {
             ),
             Self::Back { location, away_for } => {
                 write!(f, "`{location}` answers again after {}", format_duration(*away_for))
+            }
+            Self::Silent { location } => {
+                write!(f, "no answer from `{location}` yet; still waiting for it")
             }
         }
     }
@@ -67,7 +76,7 @@ impl Notify {
         Self(Some(Arc::new(tell)))
     }
 
-    fn tell(&self, notice: &ServiceNotice) {
+    pub(in crate::storage) fn tell(&self, notice: &ServiceNotice) {
         tracing::info!("{notice}");
         if let Some(tell) = &self.0 {
             tell(notice);
@@ -148,25 +157,30 @@ impl Outages {
         }
     }
 
-    /// A call failed for a reason that may pass.
+    /// A call failed for a reason that may pass. What it waited is part of the outage, but never
+    /// so much that it is not repeated: a long transfer may have moved bytes for most of it.
     pub(super) fn failed(
         &self,
         troubles: &mut Troubles,
-        now: Duration,
+        tried: Range<Duration>,
         policy: &RetryPolicy,
     ) -> Verdict {
+        let now = tried.end;
+        let mut since = tried.start.max(now.saturating_sub(policy.give_up_after / 2));
         let mut state = self.state.lock();
         if troubles.answers != state.answers {
             troubles.answers = state.answers;
             troubles.refusals += 1;
             troubles.began = None;
+            // Others were answered meanwhile.
+            since = now;
         }
         // Of an outage that everybody gave up on long ago, nobody knows whether it lasted.
         let is_old = |outage: &Outage| now.saturating_sub(outage.seen) > policy.give_up_after / 2;
         if state.outage.as_ref().is_none_or(is_old) {
-            state.outage = Some(Outage { began: now, seen: now, told: false });
+            state.outage = Some(Outage { began: since, seen: now, told: false });
         }
-        let began_first = *troubles.began.get_or_insert(now);
+        let began_first = *troubles.began.get_or_insert(since);
         let began = state.outage.as_mut().map_or(began_first, |outage| {
             outage.seen = now;
             outage.began.min(began_first)

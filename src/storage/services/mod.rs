@@ -23,6 +23,7 @@ use std::num::NonZeroUsize;
 
 use super::SharedStorage;
 use super::connection::Connection;
+use super::waiting::Waits;
 use super::wrap::{self, Puts};
 use crate::error::{Error, Result};
 
@@ -201,13 +202,14 @@ impl ServiceLocation {
             ));
         };
         let concurrency = self.concurrency()?;
-        let storage = match &self.set {
-            Some(set) => {
-                let access = connection.access.of_set(set);
-                connect(self, &Connection { access, ..connection.clone() })?
-            }
-            None => connect(self, connection)?,
+        let access = match &self.set {
+            Some(set) => connection.access.of_set(set),
+            None => connection.access.clone(),
         };
+        let own = Connection { access, ..connection.clone() };
+        // Some look where their bucket is.
+        let waits = Waits::new(&self.to_string(), own.cancel.clone(), own.notify.clone());
+        let storage = waits.during(|| connect(self, &own)).0?;
         Ok(match service.is_local {
             true => wrap::local(storage, connection),
             false => wrap::remote(storage, service.puts, concurrency, connection),

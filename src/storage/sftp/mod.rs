@@ -26,10 +26,10 @@ use openssh_sftp_client::metadata::MetaData;
 
 use self::pool::{Lease, Pool};
 pub(super) use self::session::{Destination, KnownHosts};
-use super::asynchronous::block_on;
+use super::asynchronous::{NotDone, block_on};
 use super::failure::{checked_name, checked_prefix, failure};
 use super::throttle::Pace;
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{ObjectMeta, PutMode, SharedStorage, Storage, waiting};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// What one request moves: what OpenSSH allows. Other servers get it in smaller pieces.
@@ -85,9 +85,8 @@ impl SftpStorage {
                 .map_err(|said| failure(&self.location, action, object, said.kind, said.why))?;
             work(lease).await
         };
-        let refused =
-            |what| failure(&self.location, action, object, StorageErrorKind::Permanent, what);
-        block_on(run).map_err(refused)?
+        let not_done = |why: NotDone| failure(&self.location, action, object, why.kind, why.what);
+        block_on(run).map_err(not_done)?
     }
 
     /// Waits for the answer to one request, as long as the server shows signs of life.
@@ -102,7 +101,10 @@ impl SftpStorage {
         // whoever repeats the call gets a new one.
         let silence_max = self.pool.timeouts().idle;
         match tokio::time::timeout(silence_max, request).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                waiting::is_alive();
+                Ok(answer)
+            }
             Ok(Err(error)) => Err(self.error(lease, action, object, error).await),
             Err(_) => {
                 lease.give_up();

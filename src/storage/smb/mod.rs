@@ -35,7 +35,7 @@ use super::name::{NAME_LEN_MAX, TMP_FOLDER, is_object_component};
 use super::services::ServiceLocation;
 use super::share::{Fault, windows};
 use super::throttle::{Direction, Pace};
-use super::{ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{ObjectMeta, PutMode, SharedStorage, Storage, waiting};
 use crate::error::{StorageError, StorageErrorKind};
 use read::{FOLDERS_AT_ONCE, ONE_READ, WINDOW};
 use sessions::{Session, Sessions};
@@ -82,8 +82,7 @@ impl SmbStorage {
     ) -> Result<T, StorageError> {
         let call = || {
             let lease = self.sessions.lease()?;
-            let answer = block_on(work(&lease.session))
-                .unwrap_or_else(|what| Err(Fault::new(StorageErrorKind::Permanent, what)));
+            let answer = block_on(work(&lease.session)).unwrap_or_else(|why| Err(Fault::from(why)));
             if answer.as_ref().is_err_and(|fault| fault.ends_connection) {
                 lease.discard();
             }
@@ -118,6 +117,7 @@ impl SmbStorage {
                     transfer.pass(len as usize)?;
                 }
                 read::read_window(&reader, from, len, &mut take).await?;
+                waiting::is_alive();
             }
         }
         // It was only read: nothing depends on how the server takes this.

@@ -94,8 +94,8 @@ impl Sessions {
                 return Err(fault.clone());
             }
         }
-        let connected = block_on(connect(&self.target, state.id))
-            .unwrap_or_else(|what| Err(Fault::new(StorageErrorKind::Permanent, what)));
+        let connected =
+            block_on(connect(&self.target, state.id)).unwrap_or_else(|why| Err(Fault::from(why)));
         *self.failed.lock() = connected.as_ref().err().map(|f| (Instant::now(), f.clone()));
         let session = connected?;
         state.id = Some(session.connection.session_id());

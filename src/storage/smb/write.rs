@@ -30,6 +30,7 @@ use super::super::PutMode;
 use super::super::name::{TMP_FOLDER, split_folder};
 use super::super::share::{Fault, temporary_name};
 use super::super::throttle::Transfer;
+use super::super::waiting;
 use super::read::{IS_FILE, IS_FOLDER, is_missing, milliseconds, open_request, opened, refused};
 use super::sessions::Session;
 use super::target::Target;
@@ -114,6 +115,7 @@ impl Put<'_> {
                     transfer.pass(now.len())?;
                 }
                 writer.write_chunk(now).await?;
+                waiting::is_alive();
                 rest = later;
             }
         }

@@ -13,6 +13,7 @@ use super::bucket::{Bucket, Place};
 use super::limits::{Limits, Rate};
 use super::plan::BandwidthPlan;
 use crate::runtime::{CancelToken, Clock, SystemClock};
+use crate::storage::waiting;
 
 /// The longest a waiting transfer sleeps before it looks again: cancellations and new limits are
 /// noticed as fast.
@@ -248,6 +249,8 @@ impl Turn {
             return Ok(None);
         };
         if !self.pace.cancel.is_cancelled() {
+            // It is not the service that lets us wait.
+            waiting::is_alive();
             return Ok(Some(left.min(LOOK_AGAIN)));
         }
         self.leave();

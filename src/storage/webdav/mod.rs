@@ -266,10 +266,10 @@ impl WebdavStorage {
     fn unfinished(&self) -> Result<Vec<(String, i64)>, StorageError> {
         let (operator, _) = self.requests.http().tune(&self.operator);
         let listed = block_on(operator.list(&format!("{TMP_FOLDER}/")));
-        let failed = |what: String| {
-            failure(self.location(), "list", TMP_FOLDER, StorageErrorKind::Permanent, what)
-        };
-        let entries = listed.map_err(failed)?.map_err(|error| failed(error.to_string()))?;
+        let failed = |kind, what: String| failure(self.location(), "list", TMP_FOLDER, kind, what);
+        let entries = listed
+            .map_err(|why| failed(why.kind, why.what.to_owned()))?
+            .map_err(|error| failed(StorageErrorKind::Permanent, error.to_string()))?;
         let file = |entry: &opendal::Entry| {
             let written = entry.metadata().last_modified()?;
             let is_file = entry.metadata().is_file();

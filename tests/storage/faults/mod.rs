@@ -8,6 +8,7 @@ mod bytes;
 mod client;
 mod program;
 mod requests;
+mod silent;
 
 /// Whether everything is tried.
 fn is_long() -> bool {

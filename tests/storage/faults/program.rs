@@ -19,24 +19,24 @@ use crate::support::{LiveTree, TreeCopy};
 const HANG: Duration = Duration::from_secs(90);
 
 /// A home folder with a tree, and the program in it.
-struct Person {
+pub(super) struct Person {
     home: TempDir,
-    tree: LiveTree,
+    pub(super) tree: LiveTree,
     location: String,
     secrets: Vec<(String, String)>,
 }
 
 /// A run that has ended.
 #[derive(Debug)]
-struct Said {
-    code: Option<i32>,
+pub(super) struct Said {
+    pub(super) code: Option<i32>,
     stdout: String,
-    stderr: String,
+    pub(super) stderr: String,
 }
 
 impl Person {
     /// `location` goes by way of a proxy.
-    fn new(server: &dyn Server, location: String) -> Self {
+    pub(super) fn new(server: &dyn Server, location: String) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let mut tree = LiveTree::new(home.path().join("tree"), 3);
         tree.grow(5);
@@ -53,7 +53,7 @@ impl Person {
         command
     }
 
-    fn start(&self, line: &str) -> Child {
+    pub(super) fn start(&self, line: &str) -> Child {
         let mut command = self.command(line);
         command.stdout(Stdio::piped()).stderr(Stdio::from(self.log()));
         command.spawn().expect("the program starts")
@@ -68,7 +68,7 @@ impl Person {
         self.home.path().join("stderr")
     }
 
-    fn end(&self, mut child: Child) -> Said {
+    pub(super) fn end(&self, mut child: Child) -> Said {
         let start = Instant::now();
         let code = loop {
             match child.try_wait().expect("is asked") {
@@ -90,14 +90,14 @@ impl Person {
     }
 
     #[track_caller]
-    fn ok(&self, line: &str) -> Said {
+    pub(super) fn ok(&self, line: &str) -> Said {
         let said = self.end(self.start(line));
         assert_eq!(said.code, Some(0), "`larder {line}`: {said:?}");
         said
     }
 
     #[track_caller]
-    fn wait_until_said(&self, words: &str) {
+    pub(super) fn wait_until_said(&self, words: &str) {
         let start = Instant::now();
         while !self.stderr().contains(words) {
             assert!(start.elapsed() < HANG, "nobody says `{words}`: {}", self.stderr());
@@ -106,7 +106,7 @@ impl Person {
     }
 
     #[track_caller]
-    fn assert_restores(&self) {
+    pub(super) fn assert_restores(&self) {
         let target = tempfile::tempdir_in(self.home.path()).expect("a folder");
         self.ok(&format!("-q restore latest --target {}", target.path().display()));
         let back = target.path().join(self.tree.root().strip_prefix("/").expect("absolute"));
@@ -115,7 +115,7 @@ impl Person {
 }
 
 #[track_caller]
-fn wait_for_a_hit(proxy: &Proxy, before: u64) {
+pub(super) fn wait_for_a_hit(proxy: &Proxy, before: u64) {
     let start = Instant::now();
     while proxy.hits() == before {
         assert!(start.elapsed() < HANG, "no such request came");

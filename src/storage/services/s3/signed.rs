@@ -142,8 +142,9 @@ impl Requests {
                 false => (StorageErrorKind::Permanent, error.to_string()),
             })
         });
-        let (response, secrets): (Response<Buffer>, Secrets) =
-            sent.map_err(refused)?.map_err(|(kind, what)| self.error(ask, kind, what))?;
+        let (response, secrets): (Response<Buffer>, Secrets) = sent
+            .map_err(|why| self.error(ask, why.kind, why.what.to_owned()))?
+            .map_err(|(kind, what)| self.error(ask, kind, what))?;
         let (head, body) = response.into_parts();
         let answer = Answer::new(&head, &body.to_vec(), &secrets);
         let passes = head.status == StatusCode::TOO_MANY_REQUESTS
