@@ -120,8 +120,10 @@ impl ThrottleHandle {
 
     /// Looks at one direction as it is now.
     fn with<T>(&self, direction: Direction, look: impl FnOnce(&mut Bucket) -> T) -> T {
-        let now_ns = self.0.clock.now_ns();
         let mut state = self.0.state.lock();
+        // Read with the lock held: a thread that comes late with an earlier time would look like a
+        // clock that was set back, and the time since then would be granted twice.
+        let now_ns = self.0.clock.now_ns();
         state.follow(now_ns, &self.0.zone);
         let bucket = match direction {
             Direction::Upload => &mut state.upload,
