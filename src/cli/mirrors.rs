@@ -9,8 +9,9 @@ use super::commands::words;
 use super::context::Context;
 use super::output::{Output, local_ms, plural};
 use crate::error::Result;
-use crate::model::{MirrorPolicy, Place, Places};
+use crate::model::{MirrorPolicy, Place, Places, quoted};
 use crate::repository::Repository;
+use crate::storage::Storage;
 
 /// What commits ask of mirrors.
 #[derive(Args, Clone, Debug, Default)]
@@ -42,10 +43,13 @@ pub(super) fn tell(context: &Context, mut finish: Finish) -> Finish {
     for mirrors in context.mirrors() {
         for missed in mirrors.missed_runs() {
             let why = missed.left.as_deref().unwrap_or("it does not delete");
+            let cure = match missed.is_newer {
+                true => bring_back(&missed.location, mirrors.location()),
+                false => "`larder mirror sync` brings it up to date".into(),
+            };
+            let name = &missed.name;
             out.warn(&format!(
-                "the mirror `{}` does not have what this run wrote: {why}; `larder mirror sync` \
-                 brings it up to date",
-                missed.name
+                "the mirror `{name}` does not have what this run wrote: {why}; {cure}"
             ));
             if missed.missed_deletes.iter().any(|name| name.starts_with("keys/")) {
                 out.warn(&format!(
@@ -72,6 +76,12 @@ pub(super) fn tell(context: &Context, mut finish: Finish) -> Finish {
         }
     }
     finish
+}
+
+/// How the repository gets what only a mirror has.
+pub(super) fn bring_back(mirror: &str, repository: &str) -> String {
+    let (from, to) = (quoted(mirror), quoted(repository));
+    format!("`larder mirror sync --from {from} --to {to}` brings them here")
 }
 
 /// Which mirrors are behind, as somebody who backed up has written it down.

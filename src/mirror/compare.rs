@@ -17,6 +17,8 @@ pub struct Standing {
     pub missing: Count,
     /// What it has and the repository does not.
     pub extra: Count,
+    /// Whether there are snapshots among them that the repository knows nothing of.
+    pub is_newer: bool,
     /// All that it holds.
     pub there: Count,
     /// Files that no repository has.
@@ -34,13 +36,14 @@ impl Standing {
 }
 
 /// Compares mirrors with the repository at `source`; each place is listed once. A mirror that
-/// cannot be asked has its error in its place.
+/// cannot be asked has its error in its place. `heads` are records that those of the source know.
 ///
 /// # Errors
 /// Those of the source, and [`Error::Cancelled`](crate::error::Error::Cancelled).
 pub fn compare(
     source: &dyn Storage,
     mirrors: Vec<Result<SharedStorage>>,
+    heads: &[String],
     runtime: &Runtime,
 ) -> Result<Vec<Result<Standing>>> {
     runtime.progress.phase(Phase::Comparing);
@@ -52,14 +55,15 @@ pub fn compare(
         standings.push(mirror.and_then(|mirror| {
             let there = Contents::list(&*mirror)?;
             check_is_of(&*mirror, &there, repo_id, source)?;
-            Ok(stand(&has, &there))
+            Ok(stand(&has, &there, heads))
         }));
     }
     Ok(standings)
 }
 
-fn stand(has: &Contents, there: &Contents) -> Standing {
+fn stand(has: &Contents, there: &Contents, heads: &[String]) -> Standing {
     let mut standing = Standing {
+        is_newer: there.is_newer_than(has.others.keys().map(String::as_str), heads),
         is_repository: there.has_repo(),
         extra: there.sum,
         there: there.sum,

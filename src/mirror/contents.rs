@@ -1,6 +1,6 @@
 //! What a place holds, by one listing: names and lengths, in little memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::object::{Flaw, Kind, prove};
 use super::report::Count;
@@ -9,7 +9,7 @@ use crate::format::key_slot::KeySlot;
 use crate::format::repo::RepoRecord;
 use crate::model::{ObjectHash, RepoId};
 use crate::repository::{ListedPacks, check_hash, hash_in_name, pack_name};
-use crate::storage::{ObjectMeta, Storage};
+use crate::storage::{Heads, ObjectMeta, Storage};
 
 /// No `repo` object is longer.
 pub(super) const REPO_LEN_MAX: u64 = 64 << 10;
@@ -88,6 +88,20 @@ impl Contents {
             }
             _ => self.others.get(name).map(|meta| meta.len),
         }
+    }
+
+    /// Whether it has log records that a place knows nothing of, which has `records` by name, and
+    /// in them is told of `heads`.
+    pub(super) fn is_newer_than<'n>(
+        &self,
+        records: impl Iterator<Item = &'n str>,
+        heads: &[String],
+    ) -> bool {
+        let listed: HashSet<&str> = records.collect();
+        let mut known = Heads::default();
+        known.extend(&listed);
+        known.extend(heads);
+        self.others.keys().any(|name| !listed.contains(name.as_str()) && known.is_newer(name))
     }
 
     /// Names of objects that are named by their hash, of all kinds.

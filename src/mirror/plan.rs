@@ -65,21 +65,25 @@ pub(super) struct Plan {
     pub(super) extra: Count,
     /// Key slots among them.
     pub(super) extra_keys: u64,
+    /// Whether the target has snapshots that the source knows nothing of.
+    pub(super) is_older: bool,
 }
 
 impl Plan {
-    /// Lists the source and compares it with what the target has.
+    /// Lists the source and compares it with what the target has. `heads` are records that those
+    /// of the source know; without any, nobody can tell which of the two is older.
     ///
     /// # Errors
     /// The storage's, and [`Error::Busy`] if the source changes all the time.
     pub(super) fn make(
         source: &dyn Storage,
         target: &Contents,
+        heads: &[String],
         cancel: &CancelToken,
     ) -> Result<Self> {
         for _ in 0..LISTINGS_MAX {
             cancel.check()?;
-            if let Some(plan) = Self::try_make(source, target)? {
+            if let Some(plan) = Self::try_make(source, target, heads)? {
                 return Ok(plan);
             }
         }
@@ -91,12 +95,14 @@ impl Plan {
         })
     }
 
-    fn try_make(source: &dyn Storage, target: &Contents) -> Result<Option<Self>> {
+    fn try_make(source: &dyn Storage, target: &Contents, heads: &[String]) -> Result<Option<Self>> {
         let mut plan = Self::default();
         let mut seen = Seen::default();
         let mut records = listed(source, "snapshots/")?;
         sort_records(&mut records);
         plan.records = plan.lacks(&records, target, &mut seen);
+        let names = records.iter().map(|meta| meta.name.as_str());
+        plan.is_older = !heads.is_empty() && target.is_newer_than(names, heads);
         plan.list_keys(source, target, &mut seen)?;
         let index = listed(source, "index/")?;
         plan.index = plan.lacks(&index, target, &mut seen);

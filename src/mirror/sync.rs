@@ -21,7 +21,7 @@ use crate::error::{Error, Result, StorageErrorKind};
 use crate::format::header::ObjectType;
 use crate::model::RepoId;
 use crate::runtime::{Phase, Runtime};
-use crate::storage::{Heads, PutMode, SharedStorage, Storage, list_sorted};
+use crate::storage::{PutMode, SharedStorage, Storage, list_sorted};
 
 /// How often a sync begins anew because objects vanished before they were copied.
 const ROUNDS_MAX: usize = 5;
@@ -79,6 +79,9 @@ pub struct SyncReport {
     pub extra: Count,
     /// Key slots among them: they still open the target.
     pub extra_keys: u64,
+    /// Whether there are snapshots among them that the source knows nothing of. Only seen with
+    /// [`SyncOptions::heads`].
+    pub is_newer: bool,
     /// Files of the target that no repository has.
     pub foreign: Count,
 }
@@ -121,7 +124,7 @@ pub fn sync(
         runtime.progress.phase(Phase::Comparing);
         let there = Contents::list(target)?;
         check_is_of(target, &there, repo_id, source)?;
-        let plan = Plan::make(source, &there, &runtime.cancel)?;
+        let plan = Plan::make(source, &there, heads, &runtime.cancel)?;
         copier.note(&plan, &there, round == 1);
         if options.dry_run {
             break;
@@ -184,6 +187,7 @@ impl Copier<'_> {
             report.missing = plan.missing;
             report.extra = plan.extra;
             report.extra_keys = plan.extra_keys;
+            report.is_newer = plan.is_older;
             report.foreign = there.foreign;
         }
     }
@@ -350,12 +354,7 @@ impl Copier<'_> {
     fn check_not_newer(&self, there: &Contents) -> Result<()> {
         let source = self.fetcher.source;
         let listed = list_sorted(source, "snapshots/")?;
-        let mut heads = Heads::default();
-        heads.extend(listed.iter().map(|meta| &meta.name));
-        heads.extend(self.heads);
-        let is_listed =
-            |name: &str| listed.binary_search_by(|meta| meta.name.as_str().cmp(name)).is_ok();
-        if !there.others.keys().any(|name| !is_listed(name) && heads.is_newer(name)) {
+        if !there.is_newer_than(listed.iter().map(|meta| meta.name.as_str()), self.heads) {
             return Ok(());
         }
         let (to, from) = (self.target.location(), source.location());

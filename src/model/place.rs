@@ -137,10 +137,12 @@ impl Places {
             ));
         }
         if let Some(other) = self.find(&place.name) {
-            return Err(Error::usage_hint(
-                format!("`{}` is `{}` already", place.name, other.location),
-                "choose another name",
-            ));
+            let hint = match other.location == place.location {
+                true => format!("`larder mirror sync {}` brings it up to date", place.name),
+                false => "choose another name".into(),
+            };
+            let what = format!("`{}` is `{}` already", place.name, other.location);
+            return Err(Error::usage_hint(what, hint));
         }
         if let Some(other) = self.all.iter().find(|other| other.location == place.location) {
             return Err(Error::usage(format!("`{}` is there as `{}`", place.location, other.name)));

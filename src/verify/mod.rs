@@ -27,10 +27,12 @@ pub use hits::{HitFile, HitPart, HitRange, HitSnapshot, Hits, hits};
 pub use options::{CheckOptions, ReadData};
 pub use report::{CheckReport, Checked, Finding, Severity};
 
+use std::collections::HashSet;
+
 use crate::error::{Error, Result};
 use crate::model::ObjectHash;
 pub use crate::repository::Damage;
-use crate::repository::{Repository, Snapshot, pack_name};
+use crate::repository::{Repository, Snapshot, hash_in_name, pack_name};
 use crate::runtime::{Phase, Runtime};
 use report::Collector;
 
@@ -73,7 +75,14 @@ pub fn check(
         let picked = pick::pick(picked, subset, &runtime.random);
         data::check(repository, &picked, &mut damage, &collector, runtime)?;
     }
-    for read in repository.mirrors().map(|mirrors| mirrors.report().elsewhere).unwrap_or_default() {
+    let elsewhere = repository.mirrors().map(|mirrors| mirrors.report()).unwrap_or_default();
+    // Not all of them are named: then nothing that is missing can be said to be of no use.
+    let is_known = elsewhere.elsewhere_count == elsewhere.elsewhere.len() as u64;
+    let mut unneeded = if is_known { damage.missing_packs.clone() } else { HashSet::new() };
+    for read in elsewhere.elsewhere {
+        if let Some(hash) = hash_in_name(&read.object) {
+            unneeded.remove(&hash);
+        }
         let what = format!("it was read from the mirror `{}`: {}", read.mirror, read.why);
         let hint = "`larder heal` puts it right";
         collector.put(Severity::Damage, read.object, what, Some(hint));
@@ -84,7 +93,7 @@ pub fn check(
         pool.install(|| hits(repository, &snapshots, &damage, options.files_max, runtime))?
     };
     if !some_only && hits.snapshots.is_empty() && damage.pages.is_empty() && !damage.lost_chunks {
-        packs::soften_unneeded(&damage.missing_packs, &damage.distrusted_packs, &collector);
+        packs::soften_unneeded(&unneeded, &damage.distrusted_packs, &collector);
     }
     let names = |is_meant: &dyn Fn(&ObjectHash) -> bool| {
         let meant = damage.bad_packs.iter().filter(|(hash, _)| is_meant(hash));

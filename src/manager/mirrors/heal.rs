@@ -75,11 +75,13 @@ impl Mirrors<'_> {
             has_told = tells_more(&more);
             add(&mut report, more);
         }
-        // What packs came back for is there now; a dry run cannot tell what index objects bring.
+        // What packs came back for is there now; a dry run cannot tell what they bring.
         if !dry_run {
             needed = self.needed(&places[1..])?;
         }
-        if !dry_run || !needed.has_index() {
+        let is_pack = |name: &str| name.starts_with("data/") || name.starts_with("meta/");
+        let brings_packs = report.healed.iter().any(|healed| is_pack(&healed.name));
+        if !dry_run || !(needed.has_index() || brings_packs) {
             report.left.extend(needed.rootless(self.primary.location()));
             report.left.sort_unstable();
         }

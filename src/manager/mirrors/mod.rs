@@ -90,7 +90,8 @@ impl<'a> Mirrors<'a> {
         }
         let storages = places.iter().map(|place| self.connect(place)).collect();
         let known = self.repository.debts()?;
-        let standings = compare(&*self.primary, storages, runtime)?;
+        let heads = self.repository.head_names()?;
+        let standings = compare(&*self.primary, storages, &heads, runtime)?;
         let seen = places.into_iter().zip(standings).map(|(place, standing)| {
             let (standing, error) = match standing {
                 Ok(standing) => (Some(standing), None),

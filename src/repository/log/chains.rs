@@ -87,7 +87,7 @@ impl fmt::Display for Breach {
                     false => ": snapshots may be hidden or lost",
                 })?;
                 match mirror {
-                    Some(mirror) => write!(f, "; the mirror `{mirror}` has them"),
+                    Some(mirror) => write!(f, "; the mirror `{mirror}` has more"),
                     None => Ok(()),
                 }
             }

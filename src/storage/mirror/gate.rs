@@ -101,7 +101,7 @@ impl MirrorStorage {
         }
         let lacks = match complete >= Some(level) && unsure.len() <= ASKED_MAX {
             true => self.asked_for(storage, &unsure)?,
-            false => self.compared(storage, level)?,
+            false => self.compared(link, storage, level)?,
         };
         let copied = self.copy(link, storage, lacks)?;
         link.state.lock().caught_up += copied;
@@ -128,7 +128,12 @@ impl MirrorStorage {
     }
 
     /// What a mirror lacks of all that the primary has.
-    fn compared(&self, storage: &SharedStorage, level: Level) -> Result<Vec<Lack>, String> {
+    fn compared(
+        &self,
+        link: &Link,
+        storage: &SharedStorage,
+        level: Level,
+    ) -> Result<Vec<Lack>, String> {
         let mut there = Seen::default();
         let prefixes: &[&str] = if level == Level::All { &[""] } else { level.folders() };
         for prefix in prefixes {
@@ -139,15 +144,16 @@ impl MirrorStorage {
             });
             listed.map_err(in_full)?;
         }
-        if level == Level::All {
-            self.check_not_newer(&there)?;
+        if level == Level::All && self.is_newer(&there)? {
+            link.state.lock().is_newer = true;
+            return Err("it has newer snapshots than the repository".into());
         }
         Ok(self.seen.lock().missing_in(&there, |kind| level.covers(kind)))
     }
 
-    /// Refuses a mirror with records that the primary knows nothing of: it was written to while
-    /// this primary was not, and what they need would be deleted.
-    fn check_not_newer(&self, there: &Seen) -> Result<(), String> {
+    /// Whether a mirror has records that the primary knows nothing of: it was written to while this
+    /// primary was not, and what they need would be deleted.
+    fn is_newer(&self, there: &Seen) -> Result<bool, String> {
         let is_newer = || {
             let seen = self.seen.lock();
             let mut heads = self.heads.lock().clone();
@@ -155,14 +161,11 @@ impl MirrorStorage {
             there.records().any(|name| !seen.has(name) && heads.is_newer(name))
         };
         if !is_newer() {
-            return Ok(());
+            return Ok(false);
         }
         // Others may have put them at both meanwhile.
         self.list_primary("snapshots/", &mut |_| {}).map_err(in_full)?;
-        match is_newer() {
-            true => Err("it has newer snapshots than this place; sync from it first".into()),
-            false => Ok(()),
-        }
+        Ok(is_newer())
     }
 
     /// Copies what a mirror lacks, in an order that leaves it whole at every moment. Returns how

@@ -33,6 +33,8 @@ pub(super) struct LinkState {
     pub(super) left: Option<String>,
     /// Whether a synchronisation after the run is all that it needs.
     pub(super) is_behind: bool,
+    /// Whether it has snapshots that the primary knows nothing of.
+    pub(super) is_newer: bool,
     /// As far as this it was as the primary.
     pub(super) complete: Option<Level>,
     /// What others put at the primary since it was compared.

@@ -113,6 +113,7 @@ impl MirrorStorage {
                 location: link.location.clone(),
                 left: state.left.clone(),
                 is_behind: state.left.is_some() && state.is_behind,
+                is_newer: state.is_newer,
                 is_complete: state.complete == Some(Level::All)
                     && state.unsure.is_empty()
                     && state.left.is_none(),

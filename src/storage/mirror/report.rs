@@ -32,6 +32,9 @@ pub struct MirrorState {
     /// Whether it was only left for later: it is written after the run, or lacks too much for a
     /// commit to wait for it.
     pub is_behind: bool,
+    /// Whether it was left because it has snapshots that the primary knows nothing of: they are to
+    /// be brought there first.
+    pub is_newer: bool,
     /// Whether it has everything that the primary has. Only known after a run that wrote.
     pub is_complete: bool,
     /// Objects that it had lacked and that were copied to it.

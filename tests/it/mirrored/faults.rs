@@ -104,3 +104,31 @@ fn a_restore_goes_on_without_the_primary() {
     let report = repository.mirrors().expect("has mirrors").report();
     assert!(report.elsewhere_count > 0);
 }
+
+/// A pack that only mirrors have is needed: a check calls it damage though all could be read, and a
+/// dry run of a heal finds nothing that it would leave.
+#[test]
+fn what_only_mirrors_have_is_damage() {
+    use larder::manager::{HealingOptions, Mirrors};
+    use larder::verify::{CheckOptions, Severity, check};
+    let mut trio = Trio::new(24, Suite::None);
+    trio.backup_named("one");
+    let is_pages = |name: &String| name.starts_with("meta/");
+    let lost = trio.names(0).into_iter().find(is_pages).expect("a pack of pages");
+    trio.memory.remove(&format!("primary/{lost}"));
+    let report = check(&trio.open(), &CheckOptions::default(), &trio.lab.runtime());
+    let report = report.expect("checks");
+    let of_it = report.findings.iter().filter(|finding| finding.object == lost);
+    let severities: Vec<_> = of_it.map(|finding| finding.severity).collect();
+    assert_eq!(severities, [Severity::Damage; 2], "{:?}", report.findings);
+
+    let repository = trio.open();
+    let mirrors = Mirrors::of(&repository, trio.connector());
+    for dry_run in [true, false] {
+        let options = HealingOptions { dry_run, ..HealingOptions::default() };
+        let report = mirrors.heal(&options, &trio.lab.runtime()).expect("heals").report;
+        assert!(report.left.is_empty() && report.healed.len() == 1, "{report:?}");
+    }
+    drop(repository);
+    trio.assert_all_sound("healed");
+}

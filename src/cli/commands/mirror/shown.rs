@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::context::Context;
+use crate::cli::mirrors::bring_back;
 use crate::cli::output::{Align, Style, Table, local_ms, plural};
 use crate::error::Result;
 use crate::manager::{AddedMirror, SeenMirror, SyncedMirror};
@@ -64,6 +65,10 @@ pub(super) fn tell_list(mirrors: &[SeenMirror], context: &Context) -> Result<()>
         if let Some(error) = &mirror.error {
             out.warn(&format!("{}: {error}", mirror.name));
         }
+        if mirror.standing.is_some_and(|standing| standing.is_newer) {
+            warn_of_newer(&mirror.name, &mirror.location, context);
+            continue;
+        }
         let extra = mirror.standing.map_or(Count::default(), |standing| standing.extra);
         if extra.objects > 0 {
             out.note(format!(
@@ -76,8 +81,18 @@ pub(super) fn tell_list(mirrors: &[SeenMirror], context: &Context) -> Result<()>
     Ok(())
 }
 
+/// A mirror was written to while the repository was not.
+fn warn_of_newer(name: &str, location: &str, context: &Context) {
+    let here = context.location().map(|location| location.to_string()).unwrap_or_default();
+    let cure = bring_back(location, &here);
+    context.out.warn(&format!("{name}: it has newer snapshots than the repository; {cure}"));
+}
+
 fn state(mirror: &SeenMirror) -> String {
     let Some(standing) = &mirror.standing else { return "unreachable".into() };
+    if standing.is_newer {
+        return "newer snapshots".into();
+    }
     if standing.is_complete() {
         return match mirror.deletes {
             0 => "complete".into(),
@@ -100,7 +115,12 @@ pub(super) fn tell_synced(synced: &[SyncedMirror], context: &Context) -> Result<
             (Err(error), true) => {
                 out.message("synced", &json!({ "name": one.name, "error": error.in_full() }))?;
             }
-            (Ok(report), false) => tell_sync(report, context)?,
+            (Ok(report), false) => {
+                tell_sync(report, context)?;
+                if report.is_newer {
+                    warn_of_newer(&one.name, &report.to, context);
+                }
+            }
             (Err(error), false) => out.warn(&format!("{}: {}", one.name, error.in_full())),
         }
     }
