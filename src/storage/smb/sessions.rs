@@ -22,6 +22,9 @@ const FAILURE_HOLDS: Duration = Duration::from_secs(2);
 /// many threads.
 const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
 
+/// How often a silent server is asked whether it is there until its time is over: every 5 s of 60.
+const ASKS: u32 = 12;
+
 /// A connection with a user signed in and a share open. Cheap to clone; any number of requests
 /// may be under way at once.
 #[derive(Clone)]
@@ -145,6 +148,7 @@ async fn connect(target: &Target, previous: Option<SessionId>) -> Result<Session
     })
     .await
     .map_err(fault)?;
+    be_patient(client.connection(), target.timeouts.idle);
     if target.must_encrypt {
         encrypt(&mut client, target)?;
     }
@@ -157,6 +161,14 @@ async fn connect(target: &Target, previous: Option<SessionId>) -> Result<Session
     let encrypted = connection.should_encrypt();
     tracing::debug!(host = target.host, share = target.share, ?dialect, encrypted, "connected");
     Ok(Session { tree: Arc::new(tree), connection })
+}
+
+/// Gives a request as much time to get out as it has for its answer: on a slow line the largest
+/// take long. A server that says nothing is asked whether it is there a while before that time is
+/// over; one that is there has more of it.
+fn be_patient(connection: &Connection, idle: Duration) {
+    connection.set_send_timeout(Some(idle));
+    connection.set_keepalive(Some(idle / ASKS));
 }
 
 /// Encrypts everything from here on, the name of the share too.
