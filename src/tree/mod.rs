@@ -49,4 +49,4 @@ pub(crate) use roots::ARCHIVE as ARCHIVE_ROOT;
 pub(crate) use write::{FileSize, ListWriter, Sink, content_of};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -270,3 +270,6 @@ impl NumberedEntries {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

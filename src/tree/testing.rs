@@ -9,11 +9,15 @@ use proptest::prelude::*;
 use crate::format::list::{
     ListChild, encode_inner as encode_list_inner, encode_leaf as encode_list_leaf,
 };
+use crate::format::log::SnapshotBody;
 use crate::format::page::{Child, encode_inner, encode_leaf};
 use crate::model::entry::compare_paths;
-use crate::model::{Content, Entry, FileKind, Owner, PageId, Piece, Time};
+use crate::model::{
+    BackupId, ClientId, Content, Entry, FileKind, ObjectHash, Owner, PageId, Piece, SessionId, Time,
+};
 use crate::repository::{
-    InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentWriter, Unlock, WriterOptions,
+    InitOptions, KdfCost, OpenOptions, Password, Repository, SegmentWriter, Snapshot, Unlock,
+    WriterOptions,
 };
 use crate::repository::{PackWriter, SegmentUse};
 use crate::runtime::{Issue, Progress, Random, Runtime};
@@ -36,7 +40,7 @@ impl Progress for Issues {
 }
 
 pub(crate) struct Lab {
-    pub(crate) repository: Repository,
+    pub(crate) repository: Arc<Repository>,
     runtime: Runtime,
 }
 
@@ -49,7 +53,7 @@ impl Lab {
         let repository =
             Repository::init(storage, &unlock, &options, &OpenOptions::default(), &runtime)
                 .expect("inits");
-        Self { repository, runtime }
+        Self { repository: Arc::new(repository), runtime }
     }
 
     /// Stores what `fill` makes.
@@ -69,6 +73,32 @@ impl Lab {
         drop(store);
         writer.finish().expect("finishes");
         made
+    }
+
+    /// A snapshot with this manifest, which no log knows.
+    pub(crate) fn snapshot(&self, number: u8, manifest: Manifest) -> Snapshot {
+        let body = SnapshotBody {
+            root: manifest.root(),
+            depth: manifest.depth(),
+            ..SnapshotBody::new(i64::from(number))
+        };
+        Snapshot {
+            id: BackupId([number; 16]),
+            record: ObjectHash([number; 32]),
+            object_name: String::new(),
+            session_id: SessionId([0; 16]),
+            client_id: ClientId([0; 16]),
+            client_seq: u64::from(number),
+            host: "host".into(),
+            user: "ann".into(),
+            tool: String::new(),
+            first_seen_ms: None,
+            pinned: false,
+            quarantine: None,
+            suspect: false,
+            cleared_here: false,
+            body,
+        }
     }
 
     /// Stores a manifest of these entries, which are sorted by path, in small pages.

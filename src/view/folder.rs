@@ -43,6 +43,8 @@ struct InsideFolder {
     walk: Option<(u64, NumberedEntries)>,
     /// Why some of what is in it may be missing.
     lost: Option<Error>,
+    /// The cursor after which nothing came.
+    ended_at: Option<u64>,
 }
 
 impl OpenFolder {
@@ -55,7 +57,8 @@ impl OpenFolder {
             return Err(Error::usage(format!("`{}` is no folder", inside.shown())));
         }
         let Inside { tree, tree_number, path, .. } = inside;
-        let folder = InsideFolder { tree, tree_number, path, walk: None, lost: None };
+        let folder =
+            InsideFolder { tree, tree_number, path, walk: None, lost: None, ended_at: None };
         Ok(Self(Kind::Inside(Box::new(folder))))
     }
 
@@ -75,6 +78,9 @@ impl OpenFolder {
 
 impl InsideFolder {
     fn next(&mut self, view: &View, from: u64) -> Result<Option<FolderItem>> {
+        if self.ended_at == Some(from) {
+            return Ok(None);
+        }
         view.freshness.load_if_stale();
         let mut started = Instant::now();
         loop {
@@ -82,9 +88,9 @@ impl InsideFolder {
                 Some((cursor, walk)) if cursor == from => walk,
                 _ => self.walk_after(view, from)?,
             };
-            let Some(entry) = walk.next(view.pages()) else { return self.end() };
+            let Some(entry) = walk.next(view.pages()) else { return self.end(from) };
             match entry {
-                Ok(entry) if !is_within(&entry.path, &self.path) => return self.end(),
+                Ok(entry) if !is_within(&entry.path, &self.path) => return self.end(from),
                 Ok(entry) => match self.item(view, &entry)? {
                     Some(item) => {
                         walk.skip_to_after(self.path_of(&entry.path));
@@ -108,7 +114,8 @@ impl InsideFolder {
 
     /// What was lost is said once, where a listing ends: a program that stops at an error has
     /// seen all else then.
-    fn end(&mut self) -> Result<Option<FolderItem>> {
+    fn end(&mut self, from: u64) -> Result<Option<FolderItem>> {
+        self.ended_at = Some(from);
         self.lost.take().map_or(Ok(None), Err)
     }
 

@@ -267,3 +267,6 @@ fn now() -> Time {
     let since = since.unwrap_or_default();
     Time { secs: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@
 //! nothing has to be trusted that storage would not be, and a file that is damaged or cut off costs
 //! requests and nothing else.
 //!
-//! One file, to which runs append `hash, length (4 bytes, little-endian), object`.
+//! One file, to which runs append `hash, length (4 bytes, little-endian), object`. Whoever looks at
+//! the log again and again keeps them in memory, in the same form.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
@@ -25,12 +26,16 @@ const ENTRY_HEAD: usize = 36;
 /// No file is longer: 64 MiB are some 100,000 records. What does not fit is asked for each time.
 const FILE_LEN_MAX: u64 = 64 << 20;
 
-/// Records by their hash; one without a file has none and keeps none.
+/// Records as they are stored, by their hash.
+pub(super) type StoredRecords = HashMap<ObjectHash, Vec<u8>>;
+
+/// Records by their hash; one without a file has none and keeps none, if it is not in memory.
 #[derive(Default)]
 pub(super) struct CachedRecords {
     file: Option<PathBuf>,
+    is_in_memory: bool,
     file_len: u64,
-    known: HashMap<ObjectHash, Vec<u8>>,
+    known: StoredRecords,
     fresh: Mutex<Vec<u8>>,
 }
 
@@ -54,7 +59,17 @@ impl CachedRecords {
         }
         // What follows an entry that is cut off would never be read again.
         let file_len = if rest.is_empty() { bytes.len() as u64 } else { FILE_LEN_MAX };
-        Self { file: Some(path), file_len, known, fresh: Mutex::default() }
+        Self { file: Some(path), file_len, known, ..Self::default() }
+    }
+
+    /// Those that were kept in memory.
+    pub(super) fn in_memory(known: StoredRecords) -> Self {
+        Self { is_in_memory: true, known, ..Self::default() }
+    }
+
+    /// The same, which are kept in memory too.
+    pub(super) fn into_memory(self) -> Self {
+        Self { is_in_memory: true, ..self }
     }
 
     /// The object of this hash, if it is here and has that length.
@@ -64,14 +79,40 @@ impl CachedRecords {
 
     /// Keeps an object that was just read.
     pub(super) fn add(&self, hash: &ObjectHash, object: &[u8]) {
-        if self.file.is_some() {
+        if self.file.is_some() || self.is_in_memory {
             self.fresh.lock().extend(entry(hash, object));
         }
     }
 
     /// Writes down what is new. Once half of the file is of records that are gone, or it is full
     /// or damaged, it is written anew with those that are `listed`. A failure costs requests only.
-    pub(super) fn save(self, listed: &HashSet<ObjectHash>) {
+    /// What is kept in memory is returned.
+    pub(super) fn save(mut self, listed: &HashSet<ObjectHash>) -> StoredRecords {
+        let kept = if self.is_in_memory { self.kept(listed) } else { StoredRecords::new() };
+        self.write(listed);
+        kept
+    }
+
+    /// All that are listed, as far as there is room for them.
+    fn kept(&mut self, listed: &HashSet<ObjectHash>) -> StoredRecords {
+        let mut kept = match self.file {
+            Some(_) => self.known.clone(),
+            None => std::mem::take(&mut self.known),
+        };
+        kept.retain(|hash, _| listed.contains(hash));
+        let mut bytes: u64 = kept.values().map(|object| object.len() as u64).sum();
+        let mut rest = &self.fresh.get_mut()[..];
+        while let Some((hash, object, after)) = first_entry(rest) {
+            bytes += object.len() as u64;
+            if bytes <= FILE_LEN_MAX {
+                kept.insert(hash, object.to_vec());
+            }
+            rest = after;
+        }
+        kept
+    }
+
+    fn write(self, listed: &HashSet<ObjectHash>) {
         let Some(path) = &self.file else { return };
         let fresh = self.fresh.into_inner();
         if fresh.is_empty() {
@@ -158,6 +199,25 @@ mod tests {
         assert_eq!(cached.get(&hash(2), 100), Some(&[2; 100][..]));
         assert_eq!(cached.get(&hash(2), 99), None, "storage has something else");
         assert_eq!(cached.get(&hash(3), 100), None);
+    }
+
+    #[test]
+    fn what_is_in_memory_is_known_again() {
+        let cached = CachedRecords::in_memory(StoredRecords::new());
+        (0..3).for_each(|number| cached.add(&hash(number), &[number; 100]));
+        let cached = CachedRecords::in_memory(cached.save(&all(0..3)));
+        assert_eq!(cached.get(&hash(1), 100), Some(&[1; 100][..]));
+        cached.add(&hash(3), &[3; 100]);
+        let kept = cached.save(&all(2..4));
+        assert_eq!(kept.into_keys().collect::<HashSet<_>>(), all(2..4));
+        // And beside a file.
+        let dir = tempfile::tempdir().unwrap();
+        let cached = CachedRecords::open(dir.path()).into_memory();
+        cached.add(&hash(0), &[0; 100]);
+        assert_eq!(cached.save(&all(0..1)).len(), 1);
+        let cached = CachedRecords::open(dir.path()).into_memory();
+        assert_eq!(cached.known.len(), 1);
+        assert_eq!(cached.save(&all(0..1)).len(), 1);
     }
 
     #[test]

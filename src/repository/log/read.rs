@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::cached::CachedRecords;
+use super::cached::{CachedRecords, StoredRecords};
 use super::chains::{Breach, Chains};
 use super::list::SnapshotList;
 use super::{name_of, record_name, standing};
@@ -121,7 +121,7 @@ impl Repository {
     /// # Errors
     /// The storage's. Damaged records are in [`SnapshotList::bad`].
     pub fn snapshots(&self) -> Result<SnapshotList> {
-        self.snapshots_of(self.cached_records())
+        Ok(self.snapshots_of(self.cached_records())?.0)
     }
 
     /// As [`Repository::snapshots`], with nothing from the cache of this machine: for those who
@@ -130,7 +130,7 @@ impl Repository {
     /// # Errors
     /// As [`Repository::snapshots`].
     pub fn snapshots_afresh(&self) -> Result<SnapshotList> {
-        self.snapshots_of(CachedRecords::default())
+        Ok(self.snapshots_of(CachedRecords::default())?.0)
     }
 
     /// The names of the newest records of all clients that the listed records know: newer ones are
@@ -146,7 +146,11 @@ impl Repository {
         Ok(head_names(list.records().iter().filter(|record| listed.contains(&record.hash))))
     }
 
-    fn snapshots_of(&self, cached: CachedRecords) -> Result<SnapshotList> {
+    /// All that [`Repository::snapshots`] says, and the records that `cached` keeps in memory.
+    pub(super) fn snapshots_of(
+        &self,
+        cached: CachedRecords,
+    ) -> Result<(SnapshotList, StoredRecords)> {
         let mut loaded = Loaded { cached, ..Loaded::default() };
         let mut listed = HashSet::new();
         for _ in 0..LISTINGS_MAX {
@@ -158,7 +162,7 @@ impl Repository {
             }
         }
         let hashes = listed.iter().filter_map(|name| hash_in_name(name)).collect();
-        std::mem::take(&mut loaded.cached).save(&hashes);
+        let kept = std::mem::take(&mut loaded.cached).save(&hashes);
         if let Some(mirrors) = self.mirrors() {
             mirrors.note_heads(&head_names(loaded.records.iter()));
         }
@@ -183,7 +187,7 @@ impl Repository {
         (list.missing, list.rollback) = (missing, breaches);
         list.own = memory.own_head();
         self.remember(&memory, &mut list);
-        Ok(list)
+        Ok((list, kept))
     }
 
     /// Names a mirror that has what is missing.
@@ -279,7 +283,7 @@ impl Repository {
     }
 
     /// The cache of log records, where reading one costs a request.
-    fn cached_records(&self) -> CachedRecords {
+    pub(super) fn cached_records(&self) -> CachedRecords {
         match self.index.cache_dir() {
             Some(folder) if self.storage.location().contains("://") => CachedRecords::open(folder),
             _ => CachedRecords::default(),

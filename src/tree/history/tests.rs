@@ -1,40 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::log::{SnapshotBody, SourceError};
-use crate::model::{ClientId, FileKind, SessionId};
+use crate::format::log::SourceError;
+use crate::model::FileKind;
 use crate::tree::Manifest;
 use crate::tree::testing::{Lab, dir, entry, inline, path, tree};
 
-/// The `number`-th snapshot, with this manifest.
-fn snapshot(number: u8, manifest: Manifest) -> Snapshot {
-    let body = SnapshotBody {
-        root: manifest.root(),
-        depth: manifest.depth(),
-        ..SnapshotBody::new(i64::from(number))
-    };
-    Snapshot {
-        id: BackupId([number; 16]),
-        record: ObjectHash([number; 32]),
-        object_name: String::new(),
-        session_id: SessionId([0; 16]),
-        client_id: ClientId([0; 16]),
-        client_seq: u64::from(number),
-        host: "host".into(),
-        user: "ann".into(),
-        tool: String::new(),
-        first_seen_ms: None,
-        pinned: false,
-        quarantine: None,
-        suspect: false,
-        cleared_here: false,
-        body,
-    }
-}
-
 fn snapshots(lab: &Lab, states: &[Vec<Entry>]) -> Vec<Snapshot> {
     let manifests = states.iter().map(|entries| lab.manifest(entries));
-    (0..).zip(manifests).map(|(number, manifest)| snapshot(number, manifest)).collect()
+    (0..).zip(manifests).map(|(number, manifest)| lab.snapshot(number, manifest)).collect()
 }
 
 fn run(lab: &Lab, snapshots: &[Snapshot], path: &[u8]) -> Result<PathHistory> {
@@ -159,7 +133,7 @@ fn snapshots_that_cannot_be_read_are_gaps() {
         let all: Vec<Snapshot> = [good, bad, good, bad, other]
             .into_iter()
             .zip(0..)
-            .map(|(manifest, number)| snapshot(number, manifest))
+            .map(|(manifest, number)| lab.snapshot(number, manifest))
             .collect();
         let hit: Vec<Vec<u8>> = (0..40)
             .map(|number| format!("f{number:02}").into_bytes())
@@ -194,7 +168,7 @@ fn damage_inside_of_a_folder_is_blamed_on_the_right_snapshot() {
         store.manifest(&many(b"lost"))
     });
     let all = |manifests: &[Manifest]| -> Vec<Snapshot> {
-        (0..).zip(manifests).map(|(number, manifest)| snapshot(number, *manifest)).collect()
+        (0..).zip(manifests).map(|(number, manifest)| lab.snapshot(number, *manifest)).collect()
     };
     let content = VersionChange::Content(Fields::default());
     let found = run(&lab, &all(&[one, bad, one, two]), b"d").expect("has a history");

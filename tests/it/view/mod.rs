@@ -1,5 +1,7 @@
 //! The repository as one tree of files: what is seen through a view is what is in the snapshots.
 
+mod many;
+mod meanwhile;
 mod same;
 mod top;
 
