@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::{BackupId, BackupStrategy};
+use crate::model::{BackupId, BackupStrategy, MirrorPolicy};
 use crate::repository::{Added, Snapshot};
 use crate::storage::MirrorReport;
 
@@ -87,9 +87,9 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    /// Whether a mirror does not have the snapshot.
+    /// Whether a mirror does not have the snapshot that was to have it.
     pub fn is_degraded(&self) -> bool {
-        self.mirrors.missed().next().is_some()
+        self.mirrors.policy != MirrorPolicy::Async && self.mirrors.missed().next().is_some()
     }
 
     /// Whether everything that was asked for is in the snapshot.

@@ -11,7 +11,7 @@ use super::output::{Output, local_ms, plural};
 use crate::error::Result;
 use crate::model::{MirrorPolicy, Place, Places, quoted};
 use crate::repository::Repository;
-use crate::storage::Storage;
+use crate::storage::{AFTER_RUN, Storage};
 
 /// What commits ask of mirrors.
 #[derive(Args, Clone, Debug, Default)]
@@ -42,6 +42,10 @@ pub(super) fn tell(context: &Context, mut finish: Finish) -> Finish {
     let out = &context.out;
     for mirrors in context.mirrors() {
         for missed in mirrors.missed_runs() {
+            if missed.left.as_deref() == Some(AFTER_RUN) {
+                out.aside(&waits(&missed.name));
+                continue;
+            }
             let why = missed.left.as_deref().unwrap_or("it does not delete");
             let cure = match missed.is_newer {
                 true => bring_back(&missed.location, mirrors.location()),
@@ -84,6 +88,10 @@ pub(super) fn bring_back(mirror: &str, repository: &str) -> String {
     format!("`larder mirror sync --from {from} --to {to}` brings them here")
 }
 
+fn waits(mirror: &str) -> String {
+    format!("the mirror `{mirror}` waits for `larder mirror sync` (policy async)")
+}
+
 /// Which mirrors are behind, as somebody who backed up has written it down.
 pub(super) fn warn_of_debts(repository: &Repository, out: &Output) -> Result<()> {
     let places = repository.places();
@@ -92,14 +100,16 @@ pub(super) fn warn_of_debts(repository: &Repository, out: &Output) -> Result<()>
     }
     let debts = repository.debts()?;
     for mirror in places.mirrors() {
-        let mut own = debts.iter().filter(|debt| debt.mirror == mirror.name);
-        if let Some(first) = own.next() {
-            out.warn(&format!(
+        let own: Vec<_> = debts.iter().filter(|debt| debt.mirror == mirror.name).collect();
+        match own.iter().find(|debt| debt.why != AFTER_RUN) {
+            Some(first) => out.warn(&format!(
                 "the mirror `{}` is behind since {}: {}; `larder mirror sync` brings it up to date",
                 mirror.name,
                 local_ms(first.time_ms),
                 first.why,
-            ));
+            )),
+            None if own.is_empty() => {}
+            None => out.aside(&waits(&mirror.name)),
         }
     }
     Ok(())
@@ -122,6 +132,9 @@ impl PlaceJson {
 
 /// Mirrors, for people.
 pub(super) fn print_places(places: &Places, out: &Output) -> Result<()> {
+    if places.mirrors().next().is_some() {
+        out.line(format!("{:<11} {}", "policy", places.policy))?;
+    }
     for place in places.mirrors() {
         out.line(format!("{:<11} {} at {}", "mirror", place.name, place.location))?;
     }

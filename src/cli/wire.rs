@@ -1,6 +1,7 @@
 //! What stands between every command and its storage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::GlobalArgs;
 use super::output::{Output, count, plural};
@@ -10,8 +11,11 @@ use crate::runtime::CancelToken;
 use crate::storage::throttle::ThrottleHandle;
 use crate::storage::{
     self, Access, Connection, Connector, Location, Notify, RetryPolicy, ServiceNotice,
-    SharedStorage, StorageUse,
+    SharedStorage, StorageUse, Timeouts,
 };
+
+/// How long a place may take to say how it stands.
+const STATUS_WAIT: Duration = Duration::from_secs(10);
 
 /// One way to all storages that a command uses: the same limits, one count of requests.
 #[derive(Clone)]
@@ -69,6 +73,18 @@ impl Wire {
             Self { connection: Connection { policy, ..wire.connection.clone() }, ..wire.clone() };
         Connector::new(move |location| wire.open(&Location::parse(location)?))
             .and_beside(move |location| beside.open(&Location::parse(location)?))
+    }
+
+    /// As [`Wire::connector`], for a command that says how places stand: one that does not answer
+    /// soon is one that does not answer.
+    pub(crate) fn status_connector(&self) -> Connector {
+        let mut connection = self.connection.clone();
+        let policy = &mut connection.policy;
+        policy.give_up_after = policy.give_up_after.min(STATUS_WAIT);
+        // Whoever says nothing is asked twice.
+        connection.timeouts = Timeouts { connect: STATUS_WAIT / 2, idle: STATUS_WAIT / 2 };
+        let beside = connection.policy.clone();
+        Self { connection, beside }.connector()
     }
 
     /// As [`storage::create`].

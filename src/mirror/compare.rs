@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::contents::{Contents, check_is_of, repository_at};
 use super::report::Count;
+use super::work::side_by_side;
 use crate::error::Result;
+use crate::model::rfc3339;
 use crate::runtime::{Phase, Runtime};
 use crate::storage::{SharedStorage, Storage};
 
@@ -25,6 +27,7 @@ pub struct Standing {
     pub foreign: Count,
     /// When keys, index or records were last written there, by its own clock, in milliseconds since
     /// 1970.
+    #[serde(rename = "last_write", serialize_with = "rfc3339")]
     pub last_write_ms: Option<i64>,
 }
 
@@ -35,8 +38,9 @@ impl Standing {
     }
 }
 
-/// Compares mirrors with the repository at `source`; each place is listed once. A mirror that
-/// cannot be asked has its error in its place. `heads` are records that those of the source know.
+/// Compares mirrors with the repository at `source`; each place is listed once, all mirrors at the
+/// same time. A mirror that cannot be asked has its error in its place. `heads` are records that
+/// those of the source know.
 ///
 /// # Errors
 /// Those of the source, and [`Error::Cancelled`](crate::error::Error::Cancelled).
@@ -49,15 +53,14 @@ pub fn compare(
     runtime.progress.phase(Phase::Comparing);
     let repo_id = repository_at(source)?;
     let has = Contents::list(source)?;
-    let mut standings = Vec::new();
-    for mirror in mirrors {
-        runtime.cancel.check()?;
-        standings.push(mirror.and_then(|mirror| {
-            let there = Contents::list(&*mirror)?;
-            check_is_of(&*mirror, &there, repo_id, source)?;
-            Ok(stand(&has, &there, heads))
-        }));
-    }
+    let ask = |mirror: SharedStorage| {
+        let there = Contents::list(&*mirror)?;
+        check_is_of(&*mirror, &there, repo_id, source)?;
+        Ok(stand(&has, &there, heads))
+    };
+    runtime.cancel.check()?;
+    let standings = side_by_side(mirrors, |mirror| mirror.and_then(ask));
+    runtime.cancel.check()?;
     Ok(standings)
 }
 

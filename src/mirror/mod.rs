@@ -33,3 +33,4 @@ pub use needed::Needed;
 pub use report::{BadObject, Count};
 pub use scrub::{ScrubOptions, ScrubReport, scrub};
 pub use sync::{SyncOptions, SyncReport, sync, sync_keys};
+pub(crate) use work::side_by_side;

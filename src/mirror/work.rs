@@ -48,6 +48,23 @@ pub(super) fn for_each<T: Sync>(
     failed.into_inner().map_or(Ok(()), Err)
 }
 
+/// Does the same with each of a few items, all at the same time: for places that may be slow or not
+/// answer at all.
+pub(crate) fn side_by_side<T: Send, R: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let begin = |item| scope.spawn(move || work(item));
+        let running: Vec<_> = items.into_iter().map(begin).collect();
+        let end = |one: std::thread::ScopedJoinHandle<'_, R>| {
+            one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        running.into_iter().map(end).collect()
+    })
+}
+
 /// A bound on bytes in memory.
 pub(super) struct Budget {
     left: Mutex<u64>,

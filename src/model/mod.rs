@@ -22,7 +22,7 @@ pub use backup::{Backup, BackupStats, BackupStatus, Encryption};
 pub use entry::{Content, Entry, Owner, Piece, XattrsRef};
 pub use file::{FileKind, Time, Xattr};
 pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};
-pub use moment::{DayEdge, parse_time};
+pub use moment::{DayEdge, parse_time, rfc3339};
 pub use name::{escape_bytes, unescape, unescape_bytes};
 pub use place::{MirrorPolicy, Place, PlaceRole, Places};
 pub use recovery_point::{RecoveryPoint, TEMPLATE_IDS_MAX};

@@ -12,6 +12,18 @@ pub enum DayEdge {
     End,
 }
 
+/// Serialises a time in milliseconds since 1970 as RFC 3339 in UTC.
+///
+/// # Errors
+/// The serialiser's.
+pub fn rfc3339<S: serde::Serializer>(
+    time_ms: &Option<i64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let time = time_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    serde::Serialize::serialize(&time.map(|time| format!("{time:.3}")), serializer)
+}
+
 /// Reads a point in time, in milliseconds since 1970: `2026-11-01`, `2026-11-01T12:00`,
 /// `2026-11-01 12:00:30`, with an offset or zone if it is not the local one; or how long ago it
 /// is: `2 days ago`, `3d`.

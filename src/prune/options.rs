@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::model::{BackupId, SessionId};
+use crate::model::{BackupId, SessionId, rfc3339};
 use crate::repository::Author;
 
 /// Milliseconds of an hour.
@@ -123,8 +123,10 @@ pub struct Wait {
     /// What for, in words: `snapshot on laptop (process 4711)`.
     pub what: String,
     /// Since when the session is open, or since when time passes; by storage's clock.
+    #[serde(rename = "since", serialize_with = "rfc3339")]
     pub since_ms: Option<i64>,
     /// When this waiting ends, if it is known.
+    #[serde(rename = "until", serialize_with = "rfc3339")]
     pub until_ms: Option<i64>,
 }
 
@@ -179,6 +181,7 @@ pub struct PrunePlan {
     pub waits: Vec<Wait>,
     /// When the earliest run can finish what is condemned, milliseconds since 1970 by storage's
     /// clock; `None` if there is nothing to finish, or nobody knows.
+    #[serde(rename = "finish", serialize_with = "rfc3339")]
     pub finish_ms: Option<i64>,
     /// What people should know of.
     pub warnings: Vec<String>,

@@ -40,6 +40,7 @@ pub struct RetainOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RetainReport {
     /// Until when what was extended is kept now.
+    #[serde(skip)]
     pub until_ms: i64,
     /// Objects that are kept longer now, or would be.
     pub extended: u64,

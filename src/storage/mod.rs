@@ -70,6 +70,7 @@ pub use fault::FaultStorage;
 pub use local::LocalStorage;
 pub use location::{Location, create, create_with, open, open_with};
 pub use memory::MemoryStorage;
+pub(crate) use mirror::AFTER_RUN;
 pub use mirror::{Heads, MirrorReport, MirrorState, MirrorStorage, ReadElsewhere, is_begun};
 pub use object_lock::{LockMode, LockSettings, ObjectLock, Retention};
 pub use read_only::ReadOnlyStorage;

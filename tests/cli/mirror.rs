@@ -23,15 +23,25 @@ fn failed(said: &Said, code: i32, what: &str) {
 #[test]
 fn a_mirror_is_added_filled_listed_and_removed() {
     let person = person_with_snapshot();
-    let list = || person.ok("-r repo mirror list");
+    let list = || person.run("-r repo mirror list").stdout;
     assert!(list().contains("no mirrors"));
     person.ok("-r repo mirror add attic ./one");
     person.ok("-r repo mirror add cellar ./two --no-sync");
     let said = list();
     assert!(said.contains("attic") && said.contains("complete"), "{said}");
     assert!(said.contains("cellar") && said.contains("lacks"), "{said}");
+    assert!(said.contains("policy: all"), "{said}");
+    let said = person.run("-r repo mirror list --json");
+    for what in ["\"state\":\"complete\"", "\"state\":\"incomplete\"", "\"policy\":\"all\""] {
+        failed(&said, 3, what);
+    }
+    // RFC 3339, as all times are.
+    assert!(
+        said.stdout.contains("\"last_write\":\"<time>\"") && !said.stdout.contains("_ms"),
+        "{said}"
+    );
     person.ok("-r repo mirror sync cellar");
-    assert!(!list().contains("lacks"), "{}", list());
+    assert!(!person.ok("-r repo mirror list").contains("lacks"), "{}", list());
     // One is a repository when nothing else is left.
     std::fs::rename(person.path("repo"), person.path("gone")).expect("renames");
     assert!(person.ok("-r one check --read-data").contains("no damage found"));
@@ -41,6 +51,7 @@ fn a_mirror_is_added_filled_listed_and_removed() {
     std::fs::rename(person.path("one"), person.path("away")).expect("renames");
     let said = list();
     assert!(said.contains("unreachable") && said.contains("complete"), "{said}");
+    failed(&person.run("-r repo mirror list --json"), 3, "\"state\":\"unreachable\"");
     failed(&person.run("-r repo mirror sync"), 3, "attic");
     failed(&person.run("-r repo mirror sync attic"), 10, "is the disk mounted?");
     failed(&person.run("-r repo mirror scrub attic"), 10, "`larder mirror remove attic`");
@@ -49,6 +60,10 @@ fn a_mirror_is_added_filled_listed_and_removed() {
     assert!(!list().contains("attic") && person.path("away/repo").exists());
     failed(&person.run("-r repo mirror remove attic"), 2, "there are: cellar");
     person.ok("-r repo mirror policy async");
+    assert_eq!(person.ok("-r repo mirror policy"), "async\n");
+    assert!(person.ok("-r repo mirror policy --json").contains("\"policy\":\"async\""));
+    assert!(person.ok("-r repo repo info").contains("async"));
+    assert!(person.ok("-r repo repo info --json").contains("\"mirror_policy\":\"async\""));
     failed(&person.run("-r repo mirror policy some"), 2, "some");
 }
 
@@ -213,7 +228,7 @@ fn a_mirror_that_is_used_alone_is_not_its_own_mirror() {
     std::fs::rename(person.path("repo"), person.path("gone")).expect("renames");
     std::os::unix::fs::symlink(person.path("one"), person.path("link")).expect("a link");
     for place in ["./one", "./link"] {
-        let listed = person.ok(&format!("-r {place} mirror list"));
+        let listed = person.run(&format!("-r {place} mirror list")).stdout;
         assert!(!listed.contains("attic") && listed.contains("cellar"), "{listed}");
         let said = person.run(&format!("-r {place} mirror sync attic"));
         failed(&said, 2, "is the place where the repository is open");

@@ -133,6 +133,16 @@ impl Output {
         }
     }
 
+    /// Says on standard error what is as it was asked for, and should not be forgotten.
+    pub(crate) fn aside(&self, text: &str) {
+        if self.json {
+            let message = serde_json::json!({ "message_type": "note", "message": text });
+            self.to_stderr(&message.to_string());
+        } else if !self.quiet {
+            self.to_stderr(&format!("note: {text}"));
+        }
+    }
+
     /// Says that the repository may not be what it should be: also with `-q`.
     pub(crate) fn alarm(&self, text: &str) {
         if self.json {

@@ -14,7 +14,8 @@ pub use heal::{Healing, HealingOptions};
 use super::BackupManager;
 use crate::error::{Error, Result};
 use crate::mirror::{
-    ScrubOptions, ScrubReport, Standing, SyncOptions, SyncReport, compare, scrub, sync, sync_keys,
+    ScrubOptions, ScrubReport, Standing, SyncOptions, SyncReport, compare, scrub, side_by_side,
+    sync, sync_keys,
 };
 use crate::model::{MirrorPolicy, Place, Places};
 use crate::repository::{Debt, Repository};
@@ -88,7 +89,7 @@ impl<'a> Mirrors<'a> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let storages = places.iter().map(|place| self.connect(place)).collect();
+        let storages = side_by_side(places.iter().collect(), |place| self.connect(place));
         let known = self.repository.debts()?;
         let heads = self.repository.head_names()?;
         let standings = compare(&*self.primary, storages, &heads, runtime)?;

@@ -42,6 +42,9 @@ use super::{Archive, Connector, ObjectLock, ObjectMeta, PutMode, SharedStorage, 
 use crate::error::{Explained, StorageError, StorageErrorKind};
 use crate::model::{MirrorPolicy, Places};
 
+/// Why a mirror is left alone under the policy that leaves it for later.
+pub(crate) const AFTER_RUN: &str = "it is written after the run";
+
 /// A mirror that lacks more bytes than this is left to a synchronisation: no commit waits for it.
 const CATCH_UP_BYTES: u64 = 256 << 20;
 /// The same in objects.
@@ -123,6 +126,7 @@ impl MirrorStorage {
         });
         let elsewhere = self.elsewhere.lock();
         MirrorReport {
+            policy: self.policy,
             mirrors: mirrors.collect(),
             elsewhere: elsewhere.first.clone(),
             elsewhere_count: elsewhere.count(),
@@ -223,7 +227,7 @@ impl MirrorStorage {
                 state.is_used = true;
                 if state.left.is_none() {
                     state.is_behind = true;
-                    state.left = Some("it is written after the run".into());
+                    state.left = Some(AFTER_RUN.into());
                 }
             }
         }

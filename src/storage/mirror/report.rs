@@ -1,8 +1,12 @@
 //! What became of the mirrors in a run, for whoever tells people.
 
+use crate::model::MirrorPolicy;
+
 /// What a run did with the mirrors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MirrorReport {
+    /// What was asked of them.
+    pub policy: MirrorPolicy,
     /// Every mirror.
     pub mirrors: Vec<MirrorState>,
     /// Objects that were read from a mirror, because the repository's own copy was missing,

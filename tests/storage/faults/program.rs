@@ -30,7 +30,7 @@ pub(super) struct Person {
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) code: Option<i32>,
-    stdout: String,
+    pub(super) stdout: String,
     pub(super) stderr: String,
 }
 

@@ -66,6 +66,27 @@ fn s3_people_hear_of_a_silent_server_and_it_goes_on() {
     assert_eq!(said.stderr.matches("no answer").count(), 1, "{said:?}");
 }
 
+/// A command that says how mirrors stand does not wait for them for minutes.
+#[test]
+fn s3_a_silent_mirror_is_listed_as_unreachable_soon() {
+    let Some(server) = Seaweed::start() else { return };
+    let proxy = Proxy::http(server.port());
+    let location = through(&server, &proxy, "program/mirror");
+    let person = Person::new(&server, location.clone());
+    person.ok("-r near repo init --encryption none");
+    person.ok(&format!("-r near mirror add far {location}"));
+    person.ok("-r near mirror add attic ./attic");
+    proxy.inject(Rule::request(1, Trouble::Stall).times(u64::MAX));
+    let start = Instant::now();
+    let said = person.end(person.start("-r near mirror list"));
+    let took = start.elapsed();
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(took < Duration::from_secs(40), "{took:?}: {said:?}");
+    for words in ["unreachable", "complete", "policy: all"] {
+        assert!(said.stdout.contains(words), "{words}: {said:?}");
+    }
+}
+
 #[test]
 fn sftp_ctrl_c_ends_waits_for_a_silent_server() {
     let Some(server) = Sshd::start() else { return };

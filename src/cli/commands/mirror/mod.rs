@@ -13,7 +13,7 @@ use crate::cli::args::parse_location;
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
 use crate::error::{Error, Result};
-use crate::manager::{Mirrors, NewMirror};
+use crate::manager::{Mirrors, NewMirror, SeenMirror};
 use crate::mirror::{Needed, ScrubOptions, SyncOptions, scrub, sync};
 use crate::model::{MirrorPolicy, Subset};
 use crate::repository::LAYOUT;
@@ -45,7 +45,9 @@ secrets come from the environment or the profile, as those of the repository do.
 const LIST_EXAMPLES: &str = "\
 Examples:
   larder mirror list
-  larder mirror list --json";
+  larder mirror list --json
+
+Exit code 3: a mirror cannot be reached, or lacks something.";
 
 const SYNC_EXAMPLES: &str = "\
 Examples:
@@ -70,6 +72,7 @@ Examples:
 
 const POLICY_EXAMPLES: &str = "\
 Examples:
+  larder mirror policy            which one it is
   larder mirror policy all        every mirror, in the run; one that fails makes the commit degraded
   larder mirror policy quorum     a commit counts only if more than half of all copies have it
   larder mirror policy async      the repository first, mirrors after the commit";
@@ -158,12 +161,12 @@ struct RemoveArgs {
     name: String,
 }
 
-/// Say what a backup asks of its mirrors
+/// Say what a backup asks of its mirrors, or show it
 #[derive(Args, Debug)]
 #[command(after_help = POLICY_EXAMPLES)]
 struct PolicyArgs {
-    /// all, quorum or async
-    policy: MirrorPolicy,
+    /// all, quorum or async; without it, the policy is printed
+    policy: Option<MirrorPolicy>,
 }
 
 pub(super) fn run(args: MirrorArgs, context: &Context) -> Result<Finish> {
@@ -189,9 +192,12 @@ fn add(args: AddArgs, context: &Context) -> Result<Finish> {
 
 fn list(context: &Context) -> Result<Finish> {
     let repository = context.open_alone()?;
-    let mirrors = Mirrors::of(&repository, context.wire.connector());
-    tell_list(&shown(context, |runtime| mirrors.list(runtime))?, context)?;
-    Ok(Finish::Done)
+    let mirrors = Mirrors::of(&repository, context.wire.status_connector());
+    let seen = shown(context, |runtime| mirrors.list(runtime))?;
+    tell_list(&seen, repository.places().policy, context)?;
+    let is_complete =
+        |mirror: &SeenMirror| mirror.standing.is_some_and(|standing| standing.is_complete());
+    Ok(Finish::with_failed(seen.iter().filter(|mirror| !is_complete(mirror)).count() as u64))
 }
 
 fn run_sync(args: &SyncArgs, context: &Context) -> Result<Finish> {
@@ -279,8 +285,16 @@ fn remove(args: &RemoveArgs, context: &Context) -> Result<Finish> {
     Ok(Finish::Done)
 }
 
-fn policy(policy: MirrorPolicy, context: &Context) -> Result<Finish> {
+fn policy(policy: Option<MirrorPolicy>, context: &Context) -> Result<Finish> {
     let repository = context.open_alone()?;
+    let Some(policy) = policy else {
+        let policy = repository.places().policy;
+        match context.out.json {
+            true => context.out.message("policy", &json!({ "policy": policy }))?,
+            false => context.out.line(policy.as_str())?,
+        }
+        return Ok(Finish::Done);
+    };
     let mirrors = Mirrors::of(&repository, context.wire.connector());
     mirrors.set_policy(policy, &context.quiet_runtime())?;
     if context.out.json {

@@ -1,5 +1,6 @@
 //! What is printed about mirrors.
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::context::Context;
@@ -8,7 +9,7 @@ use crate::cli::output::{Align, Style, Table, local_ms, plural};
 use crate::error::Result;
 use crate::manager::{AddedMirror, SeenMirror, SyncedMirror};
 use crate::mirror::{BadObject, Count, ScrubReport, SyncReport};
-use crate::model::format_bytes;
+use crate::model::{MirrorPolicy, format_bytes};
 use crate::storage::probe::Verdict;
 
 /// Bad objects that are named to people; JSON has all.
@@ -31,13 +32,25 @@ pub(super) fn tell_added(added: &AddedMirror, no_sync: bool, context: &Context) 
     out.note(format!("`{}` at {} is a mirror now", added.name, added.location))
 }
 
-pub(super) fn tell_list(mirrors: &[SeenMirror], context: &Context) -> Result<()> {
+/// A mirror as `mirror list --json` prints it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    state: &'static str,
+    #[serde(flatten)]
+    mirror: &'a SeenMirror,
+}
+
+pub(super) fn tell_list(
+    mirrors: &[SeenMirror],
+    policy: MirrorPolicy,
+    context: &Context,
+) -> Result<()> {
     let out = &context.out;
     if out.json {
         for mirror in mirrors {
-            out.message("mirror", mirror)?;
+            out.message("mirror", &Listed { state: state_word(mirror), mirror })?;
         }
-        return out.message("summary", &json!({ "mirrors": mirrors.len() }));
+        return out.message("summary", &json!({ "mirrors": mirrors.len(), "policy": policy }));
     }
     if mirrors.is_empty() {
         return out.note("no mirrors: `larder mirror add NAME LOCATION`");
@@ -61,6 +74,7 @@ pub(super) fn tell_list(mirrors: &[SeenMirror], context: &Context) -> Result<()>
         ]);
     }
     table.print(out)?;
+    out.note(format!("policy: {policy}"))?;
     for mirror in mirrors {
         if let Some(error) = &mirror.error {
             out.warn(&format!("{}: {error}", mirror.name));
@@ -86,6 +100,15 @@ fn warn_of_newer(name: &str, location: &str, context: &Context) {
     let here = context.location().map(|location| location.to_string()).unwrap_or_default();
     let cure = bring_back(location, &here);
     context.out.warn(&format!("{name}: it has newer snapshots than the repository; {cure}"));
+}
+
+/// How a mirror stands, in one word.
+fn state_word(mirror: &SeenMirror) -> &'static str {
+    match mirror.standing {
+        None => "unreachable",
+        Some(standing) if standing.is_complete() => "complete",
+        Some(_) => "incomplete",
+    }
 }
 
 fn state(mirror: &SeenMirror) -> String {
