@@ -107,6 +107,9 @@ pub(crate) fn shown(used: &StorageUse) -> String {
         plural(used.deletes, "delete"),
     ];
     let mut text = format!("{}: {}", plural(used.requests(), "request"), parts.join(", "));
+    if used.asks > 0 {
+        text.push_str(&format!(", {} about locks and archives", count(used.asks)));
+    }
     for (number, what) in [(used.errors, "failed"), (used.retries, "repeated")] {
         if number > 0 {
             text.push_str(&format!("; {} {what}", count(number)));

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::asked::{Asked, Effect};
 use super::failure::failure;
 use super::retry::Notify;
 use super::waiting::{LOOK_AGAIN, Waits};
@@ -273,11 +274,11 @@ impl Storage for AdaptiveStorage {
     }
 
     fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.inner.object_lock()
+        self.as_lock()
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
+        self.as_archive()
     }
 
     fn warning(&self) -> Option<&str> {
@@ -286,6 +287,22 @@ impl Storage for AdaptiveStorage {
 
     fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
         self.call("delete", "", 0, || self.inner.clean_unfinished(age))
+    }
+}
+
+impl Asked for AdaptiveStorage {
+    fn below(&self) -> &SharedStorage {
+        &self.inner
+    }
+
+    fn ask<T>(
+        &self,
+        _effect: Effect,
+        action: &'static str,
+        name: &str,
+        request: &dyn Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.call(action, name, 0, request)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::asked::{Asked, Effect};
 use super::throttle::{Pace, throttled};
 use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
@@ -32,6 +33,8 @@ pub struct StorageUse {
     pub listed: u64,
     /// Objects removed.
     pub deletes: u64,
+    /// What was asked about locks and of archives.
+    pub asks: u64,
     /// Bytes of objects that were written.
     pub uploaded_bytes: u64,
     /// Bytes of objects that were read.
@@ -45,7 +48,7 @@ pub struct StorageUse {
 impl StorageUse {
     /// All requests.
     pub fn requests(&self) -> u64 {
-        self.puts + self.gets + self.ranges + self.heads + self.lists + self.deletes
+        self.puts + self.gets + self.ranges + self.heads + self.lists + self.deletes + self.asks
     }
 
     /// What came since `earlier`, a snapshot of the same counter.
@@ -59,6 +62,7 @@ impl StorageUse {
             lists: minus(|used| used.lists),
             listed: minus(|used| used.listed),
             deletes: minus(|used| used.deletes),
+            asks: minus(|used| used.asks),
             uploaded_bytes: minus(|used| used.uploaded_bytes),
             downloaded_bytes: minus(|used| used.downloaded_bytes),
             errors: minus(|used| used.errors),
@@ -77,6 +81,7 @@ pub struct RequestCounter {
     lists: AtomicU64,
     listed: AtomicU64,
     deletes: AtomicU64,
+    asks: AtomicU64,
     uploaded_bytes: AtomicU64,
     downloaded_bytes: AtomicU64,
     errors: AtomicU64,
@@ -95,6 +100,7 @@ impl RequestCounter {
             lists: read(&self.lists),
             listed: read(&self.listed),
             deletes: read(&self.deletes),
+            asks: read(&self.asks),
             uploaded_bytes: read(&self.uploaded_bytes),
             downloaded_bytes: read(&self.downloaded_bytes),
             errors: read(&self.errors),
@@ -193,11 +199,11 @@ impl Storage for CountStorage {
     }
 
     fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.inner.object_lock()
+        self.as_lock()
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
+        self.as_archive()
     }
 
     fn warning(&self) -> Option<&str> {
@@ -211,6 +217,22 @@ impl Storage for CountStorage {
 
     fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
         self.inner.clean_unfinished(age)
+    }
+}
+
+impl Asked for CountStorage {
+    fn below(&self) -> &SharedStorage {
+        &self.inner
+    }
+
+    fn ask<T>(
+        &self,
+        _effect: Effect,
+        _action: &'static str,
+        _name: &str,
+        request: &dyn Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.counter.note(&self.counter.asks, None, request())
     }
 }
 
@@ -251,6 +273,7 @@ mod tests {
             lists: 1,
             listed: 1,
             deletes: 3,
+            asks: 0,
             uploaded_bytes: 5,
             downloaded_bytes: 8,
             errors: 2,

@@ -14,6 +14,7 @@
 
 pub mod adaptive;
 pub mod archive;
+mod asked;
 mod asynchronous;
 pub mod bundle;
 #[doc(hidden)]

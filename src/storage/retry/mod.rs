@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use self::outage::{Outages, Verdict};
 use self::policy::Pause;
+use super::asked::{Asked, Effect};
 use super::count::RequestCounter;
 use super::failure::failure;
 use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
@@ -252,11 +253,11 @@ impl Storage for RetryStorage {
     }
 
     fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.inner.object_lock()
+        self.as_lock()
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
+        self.as_archive()
     }
 
     fn warning(&self) -> Option<&str> {
@@ -265,5 +266,24 @@ impl Storage for RetryStorage {
 
     fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
         self.repeat_write(|| self.inner.clean_unfinished(age))
+    }
+}
+
+impl Asked for RetryStorage {
+    fn below(&self) -> &SharedStorage {
+        &self.inner
+    }
+
+    fn ask<T>(
+        &self,
+        effect: Effect,
+        _action: &'static str,
+        _name: &str,
+        request: &dyn Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        match effect {
+            Effect::Reads => self.repeat(request),
+            Effect::Writes => self.repeat_write(request),
+        }
     }
 }

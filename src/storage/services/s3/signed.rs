@@ -1,8 +1,6 @@
 //! Requests to S3 that OpenDAL has no word for, signed by ourselves: locks, versions, archives and
 //! unfinished uploads. Same credentials, same HTTP client.
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use opendal::{Buffer, HttpTransporter};
 use reqsign_aws_v4::{Credential, RequestSigner};
@@ -15,11 +13,6 @@ use crate::error::{StorageError, StorageErrorKind};
 use crate::storage::asynchronous::block_on;
 use crate::storage::failure::failure;
 use crate::storage::http::{self as said, BODY_MAX, Http, Secrets};
-
-/// Attempts in all at a request that fails for a reason that passes.
-const ATTEMPTS: u32 = 5;
-/// The wait after the first of them; it doubles each time.
-const WAIT_FIRST: Duration = Duration::from_millis(300);
 
 /// Sends signed requests.
 #[derive(Clone)]
@@ -103,30 +96,11 @@ impl Requests {
         }
     }
 
-    /// Sends a request until it gets an answer that is not about the moment.
+    /// Sends a request. Whoever repeats calls repeats it.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no answer, or one that is about the moment: that it is asked for too much.
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Answer, StorageError> {
-        let mut wait = WAIT_FIRST;
-        for _ in 1..ATTEMPTS {
-            match self.send_once(ask) {
-                Err(error) if error.is_temporary() => {
-                    tracing::debug!(
-                        action = ask.action,
-                        ?wait,
-                        "repeats a signed request: {error}"
-                    );
-                }
-                result => return result,
-            }
-            std::thread::sleep(wait);
-            wait *= 2;
-        }
-        self.send_once(ask)
-    }
-
-    fn send_once(&self, ask: &Ask<'_>) -> Result<Answer, StorageError> {
         let refused = |what| self.error(ask, StorageErrorKind::Permanent, what);
         let request = self.request(ask).map_err(|error| refused(error.to_string()))?;
         let sent = block_on(async {
