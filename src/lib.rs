@@ -75,6 +75,8 @@ pub mod fsmeta;
 pub mod manager;
 pub mod mirror;
 pub mod model;
+#[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+pub mod mount;
 pub mod prune;
 pub mod repair;
 pub mod repository;

@@ -5,6 +5,8 @@
 
 mod args;
 mod author;
+#[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+mod background;
 mod commands;
 mod context;
 mod entry;
@@ -43,6 +45,9 @@ pub(crate) enum Finish {
     Incomplete,
     /// It looked for damage and found some.
     Damaged,
+    /// Another process did it, and ended with this exit code.
+    #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+    As(u8),
 }
 
 impl Finish {
@@ -56,6 +61,8 @@ impl Finish {
             Self::Done => 0,
             Self::Damaged => 1,
             Self::Incomplete => 3,
+            #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+            Self::As(code) => code,
         }
     }
 }
@@ -74,7 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return errors::report_usage(&error, json).into();
         }
     };
-    start_logging();
+    start_logging(cli.command.default_log());
     let mut global = cli.global;
     let out = Arc::new(Output::new(global.json, global.quiet, global.verbose, global.no_color));
     let cancel = CancelToken::default();
@@ -136,10 +143,12 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// `LARDER_LOG=debug` (or a filter of `tracing_subscriber`) logs to standard error.
-fn start_logging() {
+/// `LARDER_LOG=debug` (or a filter of `tracing_subscriber`) logs to standard error. Without it only
+/// commands that run for days do, with the filter `default`.
+fn start_logging(default: Option<&str>) {
     use tracing_subscriber::EnvFilter;
-    if let Ok(filter) = EnvFilter::try_from_env("LARDER_LOG") {
+    let given = EnvFilter::try_from_env("LARDER_LOG").ok();
+    if let Some(filter) = given.or_else(|| default.map(EnvFilter::new)) {
         // A second call in one process keeps the first subscriber.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)

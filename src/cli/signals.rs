@@ -15,6 +15,9 @@ use crate::runtime::CancelToken;
 /// The terminal as it was before a password is typed into it, while that goes on.
 static PROMPTING: Mutex<Option<Termios>> = Mutex::new(None);
 
+/// What is said to whoever interrupts what runs, if that is special.
+static WORDS: Mutex<Option<&'static str>> = Mutex::new(None);
+
 /// Whether what runs is undone when it is interrupted.
 static UNDOES: AtomicBool = AtomicBool::new(false);
 
@@ -38,7 +41,8 @@ pub(crate) fn install(cancel: CancelToken, out: Arc<Output>) {
             if !out.json && !out.quiet {
                 out.to_stderr(match undoes {
                     true => "undoing everything; once more leaves that to `larder rollback`",
-                    false => "stopping, and keeping what is done; once more stops at once",
+                    false => (*WORDS.lock())
+                        .unwrap_or("stopping, and keeping what is done; once more stops at once"),
                 });
             }
         }
@@ -55,6 +59,11 @@ pub(crate) fn while_undoable<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     UNDOES.store(false, Ordering::Relaxed);
     result
+}
+
+/// From now on `words` are said to whoever interrupts the program.
+pub(crate) fn say_when_stopping(words: &'static str) {
+    *WORDS.lock() = Some(words);
 }
 
 /// Runs `prompt`, which switches echo off; a signal meanwhile restores the terminal and ends the

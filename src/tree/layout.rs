@@ -17,7 +17,7 @@ pub struct Gap {
 }
 
 /// The pieces of one file, with the pages on the way to the piece that was asked for last.
-pub(super) struct Layout {
+pub(crate) struct Layout {
     size: u64,
     root: Root,
     /// From the topmost page down.
@@ -44,7 +44,7 @@ enum Elements {
 
 impl Layout {
     /// The layout of a regular file that is no hard link to another entry and not inline.
-    pub(super) fn new(entry: &Entry) -> Self {
+    pub(crate) fn new(entry: &Entry) -> Self {
         let root = match &entry.content {
             Content::Pieces(pieces) => Root::Pieces(pieces.clone()),
             Content::List { root, depth, .. } => Root::Page(*root, *depth),
@@ -57,7 +57,7 @@ impl Layout {
     ///
     /// # Errors
     /// What cannot be read because a page cannot be.
-    pub(super) fn locate(
+    pub(crate) fn locate(
         &mut self,
         reader: &mut Reader<'_>,
         offset: u64,

@@ -32,6 +32,7 @@ pub use history::{
 };
 pub use ids::{IdKind, SeenPages, each_id};
 pub use layout::Gap;
+pub(crate) use layout::Layout;
 pub use manifest::{Counts, Manifest};
 pub use numbered::{NumberedEntries, NumberedEntry, PageSource};
 pub use pages::PageCache;

@@ -185,7 +185,6 @@ impl View {
     /// # Errors
     /// If it is no regular file, or a hard link whose content is lost; and what reading its page
     /// fails with.
-    #[expect(dead_code, reason = "for what opens files")]
     pub(super) fn file_entry(&self, node: NodeId) -> Result<Inside> {
         let inside = self.inside(node)?;
         match &inside.entry {

@@ -15,7 +15,9 @@
 //!
 //! Not here: what the kernel or HTTP wants to hear (`mount`), and how pages are read (`tree`).
 
+mod ahead;
 mod attributes;
+mod file;
 mod folder;
 mod inside;
 mod listing;
@@ -23,6 +25,7 @@ mod names;
 mod node;
 mod refresh;
 mod space;
+mod streams;
 mod top;
 mod trees;
 mod trouble;
@@ -31,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use attributes::Attributes;
+pub use file::OpenFile;
 pub use folder::{FolderItem, OpenFolder};
 pub use node::NodeId;
 pub use space::Space;
@@ -40,6 +44,7 @@ use crate::error::{Error, Result};
 use crate::model::{Content, FileKind, Time, Xattr};
 use crate::repository::{Repository, Snapshot};
 use crate::tree::{Manifest, PageCache, SnapshotFilter, load_xattrs, roots, shown_path};
+use ahead::Ahead;
 use attributes::Owners;
 use listing::Listing;
 use node::Local;
@@ -58,6 +63,8 @@ pub struct ViewOptions {
     pub show: Shown,
     /// How many bytes of decoded pages are kept.
     pub cache_bytes: usize,
+    /// How many bytes of files are kept that were read ahead, about.
+    pub read_ahead_bytes: usize,
     /// How old the list of snapshots may be.
     pub refresh: Duration,
 }
@@ -68,6 +75,7 @@ impl Default for ViewOptions {
             owner: None,
             show: Shown::Everything(SnapshotFilter::default()),
             cache_bytes: 32 << 20,
+            read_ahead_bytes: 64 << 20,
             refresh: Duration::from_secs(10),
         }
     }
@@ -98,7 +106,8 @@ pub struct View {
     trees: Trees,
     cache: PageCache,
     freshness: Arc<Freshness>,
-    said: Said,
+    ahead: Arc<Ahead>,
+    said: Arc<Said>,
     space: SpaceMemory,
     /// When it was made, the time of folders that are empty.
     opened: Time,
@@ -112,13 +121,16 @@ impl View {
     /// folder, and the storage's.
     pub fn new(repository: Arc<Repository>, options: ViewOptions) -> Result<Self> {
         let freshness = Arc::new(Freshness::new(&repository));
+        let said = Arc::<Said>::default();
+        let ahead = Ahead::new(&repository, &freshness, &said, options.read_ahead_bytes);
         let mut view = Self {
             owners: Owners::new(options.owner),
             snapshots: None,
             base: None,
             trees: Trees::default(),
             cache: PageCache::new(options.cache_bytes),
-            said: Said::default(),
+            ahead,
+            said,
             space: SpaceMemory::default(),
             opened: now(),
             freshness: Arc::clone(&freshness),
@@ -224,6 +236,23 @@ impl View {
         let Some(entry) = &inside.entry else { return Ok(Arc::default()) };
         let found = self.freshness.reading(|| load_xattrs(&mut self.repository.reader(), entry));
         found.inspect_err(|error| self.say(&inside.shown(), error)).map(Arc::from)
+    }
+
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// As [`View::attributes`]; [`Error::Usage`] if it is no regular file.
+    pub fn open_file(&self, node: NodeId) -> Result<OpenFile> {
+        let inside = self.file_entry(node)?;
+        match &inside.entry {
+            Some(entry) => OpenFile::new(&self.ahead, entry, inside.shown()),
+            None => Err(Error::usage(format!("`{}` is a folder", inside.shown()))),
+        }
+    }
+
+    /// Whether open files hold as much of what was read ahead as they should.
+    pub fn holds_much(&self) -> bool {
+        self.ahead.source().is_full()
     }
 
     /// What the repository takes up.

@@ -47,6 +47,11 @@ impl NodeId {
         Self(bits & ((1 << LOCAL_BITS) - 1))
     }
 
+    /// Whether it is part of a snapshot: what is known about it never changes.
+    pub fn is_lasting(self) -> bool {
+        self.tree() != 0
+    }
+
     /// The number of its tree; 0 above the snapshots.
     pub(super) fn tree(self) -> u32 {
         u32::try_from(self.0 >> LOCAL_BITS).unwrap_or(u32::MAX)

@@ -126,16 +126,23 @@ impl Freshness {
 #[derive(Default)]
 pub(super) struct Said(Mutex<HashSet<String>>);
 
-impl View {
+impl Said {
     /// Says in the log, once, that something of a file or folder cannot be read.
     pub(super) fn say(&self, shown_path: &str, error: &Error) {
         let text = format!("`{shown_path}` cannot be read: {}", error.in_full());
-        let mut said = self.said.0.lock();
+        let mut said = self.0.lock();
         if said.len() >= REMEMBERED_MAX {
             said.clear();
         }
         if said.insert(text.clone()) {
             tracing::warn!("{text}");
         }
+    }
+}
+
+impl View {
+    /// As [`Said::say`].
+    pub(super) fn say(&self, shown_path: &str, error: &Error) {
+        self.said.say(shown_path, error);
     }
 }

@@ -19,6 +19,8 @@ mod kit;
 mod ls;
 mod man;
 mod mirror;
+#[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+mod mount;
 mod pin;
 mod policy;
 mod probe;
@@ -35,6 +37,7 @@ mod rewrite;
 mod rollback;
 mod runbook;
 mod shared;
+mod shown;
 mod snapshot;
 mod snapshots;
 mod stats;
@@ -70,6 +73,8 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     Export(Box<export::ExportArgs>),
     Import(Box<import::ImportArgs>),
+    #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+    Mount(Box<mount::MountArgs>),
     Restore(Box<restore::RestoreArgs>),
     Recover(Box<recover::RecoverArgs>),
     Rollback(rollback::RollbackArgs),
@@ -93,6 +98,15 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What is logged if nobody says anything: commands that run for days say there what they met.
+    pub(super) fn default_log(&self) -> Option<&'static str> {
+        match self {
+            #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+            Self::Mount(_) => Some("larder=warn"),
+            _ => None,
+        }
+    }
+
     /// Does what the command says.
     pub(crate) fn run(self, context: &Context) -> Result<Finish> {
         match self {
@@ -112,6 +126,8 @@ impl Command {
             Self::Dump(args) => dump::run(&args, context),
             Self::Export(args) => export::run(*args, context),
             Self::Import(args) => import::run(*args, context),
+            #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
+            Self::Mount(args) => mount::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Recover(args) => recover::run(&args, context),
             Self::Rollback(args) => rollback::run(&args, context),

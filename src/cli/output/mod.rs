@@ -118,6 +118,11 @@ impl Output {
         self.stdout.lock()
     }
 
+    /// Writes the result to `file` from now on.
+    pub(crate) fn redirect(&self, file: File) {
+        *self.stdout.lock() = BufWriter::with_capacity(64 << 10, Box::new(file));
+    }
+
     /// Hands everything written so far to the system.
     pub(crate) fn flush(&self) -> Result<()> {
         checked(self.stdout.lock().flush())
