@@ -72,6 +72,11 @@ impl PageCache {
         self.pages.weight()
     }
 
+    /// How many pages are in it.
+    pub fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
     /// A page, read if it is not there. Several threads that want the same one read it once.
     pub(super) fn get(&self, repository: &Repository, id: PageId, level: u8) -> Result<Arc<Page>> {
         let page = match self.pages.get_value_or_guard(&id, Some(PATIENCE)) {

@@ -59,7 +59,10 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn new<'l>(snapshots: impl Iterator<Item = &'l Snapshot>) -> Self {
+    pub(super) fn new<'l>(
+        snapshots: impl Iterator<Item = &'l Snapshot>,
+        plain_times: bool,
+    ) -> Self {
         let mut snapshots: Vec<&Snapshot> = snapshots.collect();
         snapshots.sort_by_key(|s| (s.time_ms(), s.id));
         // An undeleted snapshot may have two records for a while.
@@ -71,8 +74,8 @@ impl Listing {
             let time = time_of_ms(snapshot.time_ms());
             let same = seconds.entry(time.secs).or_default();
             let name = match *same {
-                0 => time_name(time),
-                more => format!("{}-{more}", time_name(time)),
+                0 => time_name(time, plain_times),
+                more => format!("{}-{more}", time_name(time, plain_times)),
             };
             *same += 1;
             let take = |groups: &mut BTreeMap<String, Vec<u32>>, text: &str| {

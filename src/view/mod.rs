@@ -48,7 +48,7 @@ use ahead::Ahead;
 use attributes::Owners;
 use listing::Listing;
 use node::Local;
-use refresh::Snapshots;
+use refresh::{Snapshots, Wanted};
 use space::SpaceMemory;
 use top::{Top, TopFolder};
 use trees::{Tree, Trees};
@@ -67,6 +67,9 @@ pub struct ViewOptions {
     pub read_ahead_bytes: usize,
     /// How old the list of snapshots may be.
     pub refresh: Duration,
+    /// Names of times are without `:`, which names on Windows cannot have:
+    /// `2026-11-23T18.11.30Z`.
+    pub plain_times: bool,
 }
 
 impl Default for ViewOptions {
@@ -77,6 +80,7 @@ impl Default for ViewOptions {
             cache_bytes: 32 << 20,
             read_ahead_bytes: 64 << 20,
             refresh: Duration::from_secs(10),
+            plain_times: false,
         }
     }
 }
@@ -139,8 +143,9 @@ impl View {
         match options.show {
             Shown::Everything(filter) => {
                 let on_new = move || freshness.mark_stale();
-                let snapshots =
-                    Snapshots::new(&repository, filter, options.refresh, Box::new(on_new))?;
+                let (max_age, plain_times) = (options.refresh, options.plain_times);
+                let wanted = Wanted { filter, max_age, plain_times };
+                let snapshots = Snapshots::new(&repository, wanted, Box::new(on_new))?;
                 view.snapshots = Some(snapshots);
             }
             Shown::One { snapshot, path } => view.base = Some(view.find_base(&snapshot, &path)?),

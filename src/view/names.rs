@@ -13,9 +13,11 @@ const CUT: &str = "%~";
 const EMPTY: &str = "%";
 
 /// The name of a snapshot's folder: when it was started, as RFC 3339 in UTC with whole seconds. A
-/// time that no calendar has is shown in seconds since 1970.
-pub(super) fn time_name(time: Time) -> String {
+/// time that no calendar has is shown in seconds since 1970. `is_plain` times have `.` in the place
+/// of `:`, which names on Windows cannot have.
+pub(super) fn time_name(time: Time, is_plain: bool) -> String {
     match jiff::Timestamp::from_second(time.secs) {
+        Ok(stamp) if is_plain => stamp.to_string().replace(':', "."),
         Ok(stamp) => stamp.to_string(),
         Err(_) => format!("@{}", time.secs),
     }
@@ -81,7 +83,8 @@ mod tests {
 
     #[test]
     fn times_are_whole_seconds() {
-        let name = |ms| time_name(time_of_ms(ms));
+        let name = |ms| time_name(time_of_ms(ms), false);
+        assert_eq!(time_name(time_of_ms(0), true), "1970-01-01T00.00.00Z");
         assert_eq!(name(1_795_457_490_999), "2026-11-23T18:11:30Z");
         assert_eq!(name(-1), "1969-12-31T23:59:59Z");
         assert!(name(i64::MAX).starts_with('@'));

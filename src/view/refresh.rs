@@ -17,6 +17,16 @@ use crate::tree::SnapshotFilter;
 /// How long somebody who looks waits for the new list before the old one is shown.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What the list is to be.
+pub(super) struct Wanted {
+    /// Which snapshots are in it.
+    pub(super) filter: SnapshotFilter,
+    /// How old it may be.
+    pub(super) max_age: Duration,
+    /// Whether the times in it are named without `:`.
+    pub(super) plain_times: bool,
+}
+
 /// Called when there is a new list.
 pub(super) type OnNew = Box<dyn Fn() + Send + Sync>;
 
@@ -25,8 +35,7 @@ pub(super) struct Snapshots(Arc<Shared>);
 
 struct Shared {
     repository: Arc<Repository>,
-    filter: SnapshotFilter,
-    max_age: Duration,
+    wanted: Wanted,
     /// Called before a list that is new is shown.
     on_new: OnNew,
     state: Mutex<State>,
@@ -56,17 +65,11 @@ impl Snapshots {
     ///
     /// # Errors
     /// The storage's.
-    pub(super) fn new(
-        repository: &Arc<Repository>,
-        filter: SnapshotFilter,
-        max_age: Duration,
-        on_new: OnNew,
-    ) -> Result<Self> {
+    pub(super) fn new(repository: &Arc<Repository>, wanted: Wanted, on_new: OnNew) -> Result<Self> {
         let state = State { listing: Arc::default(), looked: Instant::now(), running_since: None };
         let shared = Arc::new(Shared {
             repository: Arc::clone(repository),
-            filter,
-            max_age,
+            wanted,
             on_new,
             state: Mutex::new(state),
             watch: Mutex::default(),
@@ -79,7 +82,7 @@ impl Snapshots {
     /// The list, not older than it may be unless storage does not answer.
     pub(super) fn get(&self) -> Arc<Listing> {
         let mut state = self.0.state.lock();
-        if state.running_since.is_none() && state.looked.elapsed() >= self.0.max_age {
+        if state.running_since.is_none() && state.looked.elapsed() >= self.0.wanted.max_age {
             state.running_since = Some(Instant::now());
             let shared = Arc::clone(&self.0);
             std::thread::spawn(move || shared.renew_or_say());
@@ -118,7 +121,8 @@ impl Shared {
             return Ok(());
         };
         say_bad(&list, &mut watch.said);
-        let listing = Arc::new(Listing::new(self.filter.fitting(&list)));
+        let fitting = self.wanted.filter.fitting(&list);
+        let listing = Arc::new(Listing::new(fitting, self.wanted.plain_times));
         (self.on_new)();
         self.state.lock().listing = listing;
         Ok(())

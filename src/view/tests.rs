@@ -286,3 +286,24 @@ fn one_folder_is_shown_as_the_root() {
     assert!(matches!(open(b"d/x"), Err(Error::NotFound { .. })));
     assert_eq!(view.space().snapshots, 1);
 }
+
+/// As many as somebody may have in one folder: every item is found from the one before.
+#[test]
+fn a_large_folder_is_listed_in_parts() {
+    let lab = Lab::new();
+    let mut all = vec![dir(b"d")];
+    all.extend((0..20_000).map(|n| inline(format!("d/f{n:05}").as_bytes(), b"")));
+    all.push(inline(b"e", b""));
+    let manifest = lab.store(|store| {
+        store.page_len = 200;
+        store.manifest(&all)
+    });
+    let view = view_of(&lab, manifest);
+    let folder = view.lookup(NodeId::ROOT, b"d").expect("looks").expect("is there").node;
+    for step in [100, usize::MAX] {
+        let (items, errors) = list(&view, folder, step);
+        assert_eq!((items.len(), errors), (20_000, 0));
+        assert!(items.is_sorted_by(|a, b| a.name < b.name && a.cursor < b.cursor));
+    }
+    assert!(view.cache.bytes() <= 30_000);
+}

@@ -14,6 +14,8 @@ use crate::repository::Repository;
 
 /// How long something that was not found in a fresh index is not looked for in a fresher one.
 const GIVEN_UP_FOR: Duration = Duration::from_secs(60);
+/// How long nobody tries to load the index again after that failed, but for what is missing.
+const PAUSE: Duration = Duration::from_secs(10);
 /// How many things are remembered as lost, and how many lines are remembered as said.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -41,6 +43,8 @@ pub(super) struct Freshness {
 #[derive(Default)]
 struct Loads {
     last: Option<Instant>,
+    /// When the last one failed.
+    failed: Option<Instant>,
     /// What was not there after a load either.
     lost: HashMap<String, Instant>,
 }
@@ -72,13 +76,19 @@ impl Freshness {
         }
     }
 
-    /// Loads the index if there are new snapshots.
+    /// Loads the index if there are new snapshots. What the old one knows can be read meanwhile, and
+    /// without storage.
     pub(super) fn load_if_stale(&self) {
-        if self.is_stale.load(Ordering::Acquire) {
-            let mut loads = self.loads.lock();
-            if self.is_stale.swap(false, Ordering::AcqRel) && self.load(&mut loads).is_err() {
-                self.mark_stale();
-            }
+        if !self.is_stale.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(mut loads) = self.loads.try_lock() else { return };
+        let is_too_soon = loads.failed.is_some_and(|failed| failed.elapsed() < PAUSE);
+        if !is_too_soon
+            && self.is_stale.swap(false, Ordering::AcqRel)
+            && self.load(&mut loads).is_err()
+        {
+            self.mark_stale();
         }
     }
 
@@ -96,6 +106,10 @@ impl Freshness {
         let mut loads = self.loads.lock();
         if loads.last.is_some_and(|last| last > started) {
             return true;
+        }
+        // Others waited for the same, and storage does not answer.
+        if loads.failed.is_some_and(|failed| failed > started) {
+            return false;
         }
         let what = error.to_string();
         if loads.lost.get(&what).is_some_and(|since| since.elapsed() < GIVEN_UP_FOR) {
@@ -115,6 +129,9 @@ impl Freshness {
         let loaded = self.repository.load_index();
         if let Err(error) = &loaded {
             tracing::warn!("the index could not be loaded again: {}", error.in_full());
+        }
+        if loaded.is_err() {
+            loads.failed = Some(Instant::now());
         }
         loaded?;
         loads.last = Some(Instant::now());

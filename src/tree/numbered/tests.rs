@@ -238,3 +238,41 @@ fn threads_share_a_cache() {
         }
     });
 }
+
+/// A large folder of folders is listed without a look into them, and a listing that begins anew
+/// for every few items reads no page twice.
+#[test]
+fn only_pages_that_are_needed_are_read() {
+    let lab = Lab::new();
+    let mut all = Vec::new();
+    for folder in 0..40 {
+        all.push(dir(format!("d{folder:02}").as_bytes()));
+        all.extend((0..60).map(|n| inline(format!("d{folder:02}/f{n:02}").as_bytes(), b"")));
+    }
+    let manifest = lab.manifest(&all);
+    let pages = |work: &dyn Fn(PageSource<'_>)| {
+        let cache = PageCache::new(64 << 20);
+        work(PageSource { repository: &lab.repository, cache: &cache });
+        cache.pages()
+    };
+    let whole = pages(&|source| {
+        walk(&mut NumberedEntries::from_path(manifest, b""), source);
+    });
+    let listed = pages(&|source| {
+        let mut entries = NumberedEntries::from_path(manifest, b"");
+        let mut folders = 0;
+        while let Some(entry) = entries.next(source) {
+            let entry = entry.expect("reads");
+            entries.skip_to_after(&entry.path);
+            folders += 1;
+        }
+        assert_eq!(folders, 40);
+    });
+    // One leaf for each folder and the pages that lead to them.
+    assert!(listed < whole / 3 && listed < 40 * 4, "{listed} of {whole}");
+    let one = pages(&|source| {
+        assert!(manifest.numbered(source, 1234).expect("reads").is_some());
+        assert!(manifest.find_numbered(source, &all[1234].path).expect("reads").is_some());
+    });
+    assert_eq!(one, usize::from(manifest.depth()) + 1);
+}
