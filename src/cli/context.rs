@@ -91,6 +91,16 @@ impl Context {
         self.open_with(&self.location()?, &SecretSource::choose(&self.global.secret), options)
     }
 
+    /// As [`Context::open_alone`], with its packs of data at another place than it says.
+    ///
+    /// # Errors
+    /// As [`Context::open`].
+    pub(crate) fn open_alone_with_data(&self, data: &Location) -> Result<Repository> {
+        let data_location = Some(data.to_string());
+        let options = OpenOptions { without_mirrors: true, data_location, ..self.open_options() };
+        self.open_with(&self.location()?, &SecretSource::choose(&self.global.secret), options)
+    }
+
     fn open_with(
         &self,
         location: &Location,

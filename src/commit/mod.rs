@@ -183,6 +183,8 @@ fn stands_before(
 ) -> Result<bool> {
     let Some(gc) = stands(repository, session)? else { return Ok(false) };
     gc.check_marks_for_writing()?;
+    // After a long sleep its data may be elsewhere.
+    repository.check_data_place()?;
     let mut condemned = gc.condemned();
     // After the marks: one that is gone has left its drop list.
     condemned.extend(repository.dropped_since()?);

@@ -33,7 +33,7 @@ pub use copy::{Copied, CopyOptions, CopyOutcome, CopyReport, copy};
 pub use export::{ExportFormat, ExportReport, ExportRequest, export, export_name, export_to};
 pub use import::{IMPORTED_TAG, ImportFormat, ImportLimits, ImportReport, ImportRequest, import};
 pub use mirrors::{
-    AddedMirror, Healing, HealingOptions, Mirrors, NewMirror, SeenMirror, SyncedMirror,
+    AddedMirror, Healing, HealingOptions, Mirrors, MovedData, NewMirror, SeenMirror, SyncedMirror,
 };
 pub use recovery::{
     FoundPoint, Hour, InPlaceRecovery, Point, PointPage, PointQuery, RecoveryManager, RecoveryPlan,

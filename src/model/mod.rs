@@ -24,7 +24,7 @@ pub use file::{FileKind, Time, Xattr};
 pub use id::{BackupId, ChunkId, ClientId, EpochId, ObjectHash, PageId, RepoId, SessionId, SlotId};
 pub use moment::{DayEdge, parse_time, rfc3339};
 pub use name::{escape_bytes, unescape, unescape_bytes};
-pub use place::{MirrorPolicy, Place, PlaceRole, Places};
+pub use place::{MirrorPolicy, Place, PlaceRole, Places, without_data_place};
 pub use recovery_point::{RecoveryPoint, TEMPLATE_IDS_MAX};
 pub use schedule::BackupSchedule;
 pub use shell::quoted;

@@ -119,6 +119,26 @@ impl Places {
         self.all.iter().filter(|place| place.role == PlaceRole::Mirror)
     }
 
+    /// The place of the packs of data, if it is another one.
+    pub fn data(&self) -> Option<&Place> {
+        self.all.iter().find(|place| place.role == PlaceRole::Data)
+    }
+
+    /// Says that the packs of data are at another location from now on.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if they are with the repository, or the location is there already.
+    pub fn move_data(&mut self, location: &str) -> Result<()> {
+        if let Some(other) = self.all.iter().find(|other| other.location == location) {
+            return Err(Error::usage(format!("`{location}` is there as `{}`", other.name)));
+        }
+        match self.all.iter_mut().find(|place| place.role == PlaceRole::Data) {
+            Some(place) => location.clone_into(&mut place.location),
+            None => return Err(without_data_place()),
+        }
+        Ok(())
+    }
+
     /// The place with this name.
     pub fn find(&self, name: &str) -> Option<&Place> {
         self.all.iter().find(|place| place.name == name)
@@ -165,6 +185,15 @@ impl Places {
             None => Err(Error::NotFound { what: "place", name: name.into() }),
         }
     }
+}
+
+/// The error of a repository that has all of its data with it.
+pub fn without_data_place() -> Error {
+    Error::usage_hint(
+        "the data of this repository is not at another place",
+        "that is chosen when it is made: `larder repo init --data LOCATION`; a repository as a \
+         whole moves by a mirror: `larder mirror add`",
+    )
 }
 
 #[cfg(test)]

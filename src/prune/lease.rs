@@ -99,6 +99,8 @@ impl<'a> Lease<'a> {
         if now_ms.saturating_sub(state.0.now_ms) < RENEWAL_MS {
             return Ok(());
         }
+        // After a long sleep its data may be elsewhere.
+        self.repository.check_data_place()?;
         state.0.number += 1;
         state.0.now_ms = now_ms;
         let (name, _) = self.repository.put_lease(&state.0)?;

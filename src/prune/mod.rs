@@ -137,6 +137,7 @@ fn run_leased(
     survey.lease = Some(lease);
     let mut report = PruneReport::default();
     refuse_sessions(&survey)?;
+    repository.check_data_place()?;
     complete_split(repository, runtime)?;
     for judged in &survey.marks {
         fence(&survey, &judged.mark, judged)?;

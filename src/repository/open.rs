@@ -33,6 +33,9 @@ pub struct OpenOptions {
     pub places: Connector,
     /// What commits ask of mirrors; `None` asks what the repository says.
     pub mirror_policy: Option<MirrorPolicy>,
+    /// Where its packs of data are, if that is not where the repository says: for whoever has moved
+    /// them and is about to say so.
+    pub data_location: Option<String>,
     /// Leaves its mirrors alone: for whoever compares them with the repository's own place.
     pub without_mirrors: bool,
 }

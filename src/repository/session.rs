@@ -272,7 +272,8 @@ impl Repository {
             heartbeats: Some(heartbeats),
         };
         let gc = self.load_gc()?;
-        if let Err(refused) = gc.check_marks_for_writing() {
+        let refused = gc.check_marks_for_writing().and_then(|()| self.check_data_place());
+        if let Err(refused) = refused {
             if let Err(error) = session.end() {
                 tracing::warn!("the session could not be closed: {error}");
             }

@@ -27,6 +27,8 @@ use crate::error::{StorageError, StorageErrorKind};
 const COLD: &str = "data/";
 /// What is only on the hot place: who is at work on the repository.
 const HOT: [&str; 3] = ["sessions/", "gc/", "mirrors/"];
+/// Configurations: older ones are deleted when a newer one is there.
+const CONFIG: &str = "config/";
 /// No object that is copied is longer.
 const COPY_LEN_MAX: u64 = 1 << 30;
 
@@ -84,13 +86,14 @@ impl SplitStorage {
     }
 
     /// Copies to the cold place what it lacks, in the order in which a repository is written.
-    /// Deletes nothing: of what the hot place lacks, the cold one has the last copy.
+    /// Deletes nothing but older configurations: of what the hot place lacks, the cold one has the
+    /// last copy.
     ///
     /// # Errors
     /// The storage's; what was copied until then stays.
     pub fn complete(&self) -> Result<Completed, StorageError> {
         let mut completed = Completed::default();
-        for folder in ["keys/", "keyring/", "config/", "meta/", "index/", "snapshots/", "repo"] {
+        for folder in ["keys/", "keyring/", CONFIG, "meta/", "index/", "snapshots/", "repo"] {
             self.complete_folder(folder, &mut completed)?;
         }
         Ok(completed)
@@ -120,6 +123,11 @@ impl SplitStorage {
         let mut spare: Vec<&String> = cold.difference(&hot).collect();
         spare.sort_unstable();
         for name in spare {
+            // The name begins with the generation, and only the newest counts.
+            if folder == CONFIG && hot.iter().any(|newer| newer > name) {
+                self.cold.delete(name)?;
+                continue;
+            }
             // In this order: what is deleted meanwhile goes from the cold place first.
             if !has(&self.hot, name)? && has(&self.cold, name)? {
                 completed.lost.push(name.clone());

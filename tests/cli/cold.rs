@@ -84,3 +84,32 @@ fn data_goes_to_another_place() {
     person.ok("-r far check --read-data");
     person.ok("-r far snapshot data");
 }
+
+/// A bucket is moved: by a copy, and by whatever its owner did.
+#[test]
+fn data_moves_to_another_place() {
+    let person = Person::new();
+    person.write("data/large", (0..80_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
+    person.ok("-r near repo init --encryption none --data far");
+    person.ok("-r near snapshot data");
+    let said = person.ok("-r near repo data-place further");
+    assert!(said.contains("is at ~/further from now on"), "{said}");
+    assert!(said.contains("nothing is written to ~/far any more"), "{said}");
+    assert!(person.ok("-r near repo info").contains("data        ~/further"));
+    std::fs::remove_dir_all(person.path("far")).expect("is not needed any more");
+    person.ok("-r near check --read-data");
+    person.ok("-r further check --read-data");
+
+    std::fs::rename(person.path("further"), person.path("moved")).expect("moves");
+    let said = fails(&person, 1, "-r near snapshots");
+    assert!(said.contains("larder repo data-place"), "{said}");
+    let said = fails(&person, 1, "-r near repo data-place elsewhere");
+    assert!(said.contains("--no-copy"), "{said}");
+    person.ok("-r near repo data-place moved --no-copy");
+    person.ok("-r near check --read-data");
+    let said = fails(&person, 2, "-r near repo data-place moved");
+    assert!(said.contains("is there as `data`"), "{said}");
+    person.ok("-r whole repo init --encryption none");
+    let said = fails(&person, 2, "-r whole repo data-place elsewhere");
+    assert!(said.contains("repo init --data"), "{said}");
+}

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use larder::archive::{BackupOptions, backup};
 use larder::crypto::Suite;
 use larder::error::StorageErrorKind::Denied;
-use larder::error::{Error, Result};
+use larder::error::{Error, Result, StorageError};
 use larder::format::log::LogKind;
+use larder::manager::{Mirrors, MovedData};
 use larder::model::{BackupId, Place, PlaceRole};
 use larder::prune::{MaxUnused, PruneOptions, run};
 use larder::repository::{Author, InitOptions, OpenOptions, Repository};
 use larder::storage::fault::{Fault, On, Rule};
 use larder::storage::record::Operation;
-use larder::storage::{Connector, FaultStorage, MemoryStorage, RecordStorage, SharedStorage};
+use larder::storage::{
+    Connector, FaultStorage, Location, MemoryStorage, ObjectMeta, PutMode, RecordStorage,
+    SharedStorage, Storage,
+};
 use larder::verify::{CheckOptions, ReadData, check};
 
 use crate::support::{Lab, LabOptions, TreeCopy};
@@ -23,6 +27,9 @@ struct Halves {
     lab: Lab,
     hot: Arc<MemoryStorage>,
     cold: Arc<MemoryStorage>,
+    /// Where the data may move to.
+    new: Arc<MemoryStorage>,
+    new_faults: Arc<FaultStorage>,
     hot_faults: Arc<FaultStorage>,
     cold_faults: Arc<FaultStorage>,
     cold_record: Arc<RecordStorage>,
@@ -35,7 +42,10 @@ impl Halves {
         let cold_record = Arc::new(RecordStorage::new(cold.clone()));
         let hot_faults = Arc::new(FaultStorage::new(hot.clone()));
         let cold_faults = Arc::new(FaultStorage::new(cold_record.clone()));
-        Self { lab, hot, cold, hot_faults, cold_faults, cold_record, made: Vec::new() }
+        let new = Arc::new(MemoryStorage::with_clock(lab.clock.clone()));
+        let new_faults = Arc::new(FaultStorage::new(new.clone()));
+        let made = Vec::new();
+        Self { lab, hot, cold, new, new_faults, hot_faults, cold_faults, cold_record, made }
     }
 
     /// With this many backups.
@@ -76,12 +86,36 @@ impl Halves {
     }
 
     fn options(&self) -> OpenOptions {
-        let cold: SharedStorage = self.cold_faults.clone();
-        let connect = move |location: &str| {
-            assert_eq!(location, "memory:cold");
-            Ok(cold.clone())
+        OpenOptions { places: self.connector(), ..self.lab.open_options() }
+    }
+
+    fn connector(&self) -> Connector {
+        let called = |faults: &Arc<FaultStorage>, location| -> SharedStorage {
+            Arc::new(Called { inner: faults.clone(), location })
         };
-        OpenOptions { places: Connector::new(connect), ..self.lab.open_options() }
+        let cold = called(&self.cold_faults, "memory:cold");
+        let new = called(&self.new_faults, NEW);
+        Connector::new(move |location: &str| match location {
+            "memory:cold" => Ok(cold.clone()),
+            NEW => Ok(new.clone()),
+            _ => panic!("{location}"),
+        })
+    }
+
+    /// Moves the data to the new place, as the command does.
+    fn move_data(&self) -> Result<MovedData> {
+        self.move_data_of(&self.try_open()?)
+    }
+
+    fn move_data_of(&self, repository: &Repository) -> Result<MovedData> {
+        let to = Location::parse(NEW).expect("a location");
+        Mirrors::of(repository, self.connector()).move_data(&to, &self.lab.runtime())
+    }
+
+    /// Where the repository says that its data is.
+    fn data_location(&self) -> String {
+        let places = self.try_open().expect("opens").places();
+        places.data().expect("another place").location.clone()
     }
 
     fn try_open(&self) -> Result<Repository> {
@@ -94,9 +128,13 @@ impl Halves {
 
     /// The cold side by itself, by a machine that remembers nothing.
     fn open_cold(&self) -> Repository {
+        self.open_alone(&self.cold)
+    }
+
+    fn open_alone(&self, place: &Arc<MemoryStorage>) -> Repository {
         let options = OpenOptions { state_dir: None, ..self.options() };
-        let (cold, unlock): (SharedStorage, _) = (self.cold.clone(), self.lab.unlock());
-        let opened = Repository::open(cold, &unlock, &options, &self.lab.runtime());
+        let (place, unlock): (SharedStorage, _) = (place.clone(), self.lab.unlock());
+        let opened = Repository::open(place, &unlock, &options, &self.lab.runtime());
         let opened = opened.expect("opens");
         assert!(opened.load_index().expect("loads").is_empty());
         opened
@@ -113,6 +151,7 @@ impl Halves {
     fn heal(&self) {
         self.hot_faults.heal();
         self.cold_faults.heal();
+        self.new_faults.heal();
     }
 
     /// All that a repository lists is whole, and restores to what it was.
@@ -137,6 +176,39 @@ impl Halves {
 
     fn names(storage: &MemoryStorage, folder: &str) -> usize {
         storage.names().iter().filter(|name| name.starts_with(folder)).count()
+    }
+}
+
+/// Where the data moves to.
+const NEW: &str = "memory:new";
+
+/// Storage that says where it is.
+struct Called {
+    inner: SharedStorage,
+    location: &'static str,
+}
+
+impl Storage for Called {
+    fn location(&self) -> &str {
+        self.location
+    }
+    fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
+        self.inner.put(name, parts, mode)
+    }
+    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
+        self.inner.get(name, len_max)
+    }
+    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
+        self.inner.get_range(name, offset, buf)
+    }
+    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
+        self.inner.head(name)
+    }
+    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
+        self.inner.list(prefix, found)
+    }
+    fn delete(&self, name: &str) -> Result<(), StorageError> {
+        self.inner.delete(name)
     }
 }
 
@@ -304,4 +376,125 @@ fn a_place_that_cannot_be_reached_is_named() {
     let again = Repository::init(fresh.clone(), &unlock, &init, &options, &halves.lab.runtime());
     assert!(matches!(again, Err(Error::RepositoryExists { .. })), "{:?}", again.err());
     assert!(larder::storage::list_sorted(&*fresh, "").expect("lists").is_empty());
+}
+
+/// All goes to the new place, which is a full repository by itself; the old one stays as it was.
+#[test]
+fn data_moves_to_another_place() {
+    let mut halves = Halves::new(506, 2);
+    let earlier = halves.try_open().expect("opens");
+    let moved = halves.move_data().expect("moves");
+    assert_eq!((&*moved.from, &*moved.to), ("memory:cold", NEW));
+    assert_eq!(Halves::names(&halves.new, "data/"), Halves::names(&halves.cold, "data/"));
+    assert_eq!(halves.data_location(), NEW);
+    assert_eq!(halves.assert_whole(&halves.try_open().expect("opens"), "moved"), 2);
+    assert_eq!(halves.assert_whole(&halves.open_alone(&halves.new), "the new place"), 2);
+    assert_eq!(halves.assert_whole(&halves.open_cold(), "the old place"), 2);
+    assert!(matches!(halves.move_data(), Err(Error::Usage { .. })), "it is there");
+
+    // Whoever was open before writes nothing to the old place.
+    let before = halves.cold.names();
+    halves.edit();
+    let (options, runtime) = (halves.lab.backup_options(), halves.lab.runtime());
+    for refused in [
+        backup(&earlier, &options, &runtime).map(drop),
+        run(&earlier, &at_once(), &runtime).map(drop),
+    ] {
+        let error = refused.expect_err("its data is elsewhere");
+        assert!(error.to_string().contains("moved to `memory:new`"), "{error}");
+    }
+    assert_eq!(halves.cold.names(), before);
+    halves.backup().expect("backs up");
+    assert_eq!(halves.cold.names(), before);
+    assert!(Halves::names(&halves.new, "data/") > Halves::names(&halves.cold, "data/"));
+    forget_first(&halves);
+    run(&halves.try_open().expect("opens"), &at_once(), &halves.lab.runtime()).expect("prunes");
+    assert_eq!(halves.assert_whole(&halves.try_open().expect("opens"), "later"), 2);
+    assert_eq!(halves.assert_whole(&halves.open_alone(&halves.new), "the new place later"), 2);
+}
+
+/// A run at work would write its packs to the old place. One that slept for long finds out before
+/// it commits.
+#[test]
+fn data_does_not_move_while_somebody_writes() {
+    let halves = Halves::new(507, 1);
+    let busy = halves.try_open().expect("opens");
+    let list = busy.snapshots().expect("lists");
+    let (session, _) =
+        busy.begin_session("snapshot", "lab", &halves.lab.runtime()).expect("begins");
+    let error = halves.move_data().expect_err("somebody is at work");
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    assert_eq!(halves.data_location(), "memory:cold");
+    halves.lab.clock.advance_ms(13 * 3_600_000);
+    halves.move_data().expect("that one is over");
+    let new = larder::repository::NewSnapshot {
+        id: BackupId(halves.lab.runtime().random.bytes()),
+        host: "lab".into(),
+        user: "tester".into(),
+        body: list.snapshots[0].body.clone(),
+    };
+    let committed = larder::commit::commit(&busy, &session, new, &list, &halves.lab.runtime());
+    let error = committed.expect_err("its packs are at the old place");
+    assert!(error.to_string().contains("moved to `memory:new`"), "{error}");
+}
+
+/// The old place is gone; its packs were brought to the new one by other means.
+#[test]
+fn data_that_was_moved_by_others_is_found_at_its_new_place() {
+    let halves = Halves::new(508, 2);
+    for name in halves.cold.names().iter().filter(|name| name.starts_with("data/")) {
+        halves.new.replace(name, &halves.cold.bytes(name).expect("is there"));
+    }
+    halves.cold_faults.fail_times(On::Any, 1, u64::MAX, Denied);
+    let open = || {
+        let options = OpenOptions { data_location: Some(NEW.into()), ..halves.options() };
+        let (hot, unlock): (SharedStorage, _) = (halves.hot_faults.clone(), halves.lab.unlock());
+        Repository::open(hot, &unlock, &options, &halves.lab.runtime()).expect("opens")
+    };
+    let pack = halves.new.names().remove(0);
+    let bytes = halves.new.bytes(&pack).expect("a pack");
+    halves.new.remove(&pack);
+    let error = halves.move_data_of(&open()).expect_err("not all of it is there");
+    assert!(matches!(error, Error::Refused { .. }) && error.to_string().contains(&pack), "{error}");
+    halves.new.replace(&pack, &bytes[1..]);
+    halves.move_data_of(&open()).expect_err("not whole");
+    halves.new.replace(&pack, &bytes);
+    halves.move_data_of(&open()).expect("is written down");
+    assert_eq!(halves.data_location(), NEW);
+    assert_eq!(halves.assert_whole(&halves.try_open().expect("opens"), "moved"), 2);
+    assert_eq!(halves.assert_whole(&halves.open_alone(&halves.new), "the new place"), 2);
+}
+
+/// Stopped after any write to any place: all is there wherever the repository says that it is, and
+/// the move goes on.
+#[test]
+fn a_move_may_stop_anywhere() {
+    let before = Halves::new(509, 1);
+    let mut stops = 0;
+    for place in 0..3 {
+        for writes in 0..60 {
+            let what = format!("place {place} after {writes} writes");
+            let mut halves = before.fork();
+            let faults = [&halves.hot_faults, &halves.cold_faults, &halves.new_faults][place];
+            faults.fail_after_writes(writes);
+            let stopped = halves.move_data().is_err();
+            halves.heal();
+            assert_eq!(halves.assert_whole(&halves.try_open().expect("opens"), &what), 1);
+            if halves.data_location() != NEW {
+                halves.move_data().unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+            halves.lab.tree().add_noise(&format!("noise {place} {writes}"), 20_000);
+            halves.backup().unwrap_or_else(|error| panic!("{what}: {error}"));
+            let open = || halves.try_open().expect("opens");
+            run(&open(), &PruneOptions::new(author()), &halves.lab.runtime()).expect("prunes");
+            assert_eq!(open().complete_split().expect("looks").lost, [""; 0], "{what}");
+            assert_eq!(halves.assert_whole(&open(), &what), 2);
+            assert_eq!(halves.assert_whole(&halves.open_alone(&halves.new), &what), 2);
+            if !stopped {
+                break;
+            }
+            stops += 1;
+        }
+    }
+    assert!(stops > 8, "{stops}");
 }

@@ -5,6 +5,7 @@ mod bundle;
 mod check;
 mod completions;
 mod copy;
+mod data_place;
 mod diff;
 mod dump;
 mod export;

@@ -66,6 +66,7 @@ enum RepoCommand {
     Rekey(super::rekey::RekeyArgs),
     Probe(super::probe::ProbeArgs),
     Retain(super::retain::RetainArgs),
+    DataPlace(super::data_place::DataPlaceArgs),
 }
 
 /// Make a new repository
@@ -177,6 +178,7 @@ pub(super) fn run(args: RepoArgs, context: &Context) -> Result<Finish> {
         RepoCommand::Rekey(args) => super::rekey::run(&args, context),
         RepoCommand::Probe(args) => super::probe::run(&args, context),
         RepoCommand::Retain(args) => super::retain::run(&args, context),
+        RepoCommand::DataPlace(args) => super::data_place::run(&args, context),
     }
 }
 

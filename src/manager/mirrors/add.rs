@@ -101,7 +101,7 @@ impl Mirrors<'_> {
     }
 
     /// The storage of a place that may be new.
-    fn open_new(&self, place: &Place, location: &Location) -> Result<SharedStorage> {
+    pub(super) fn open_new(&self, place: &Place, location: &Location) -> Result<SharedStorage> {
         if location.as_path().is_some() {
             storage::create(location, LAYOUT)?;
         }
@@ -110,7 +110,7 @@ impl Mirrors<'_> {
 }
 
 /// Refuses a place that is the repository's own, in it or around it.
-fn check_elsewhere(repository: &Repository, location: &Location) -> Result<()> {
+pub(super) fn check_elsewhere(repository: &Repository, location: &Location) -> Result<()> {
     let shown = location.to_string();
     let is_around = |path| repository.contains_path(path) || repository.is_below(path);
     if shown == repository.location() || location.as_path().is_some_and(is_around) {

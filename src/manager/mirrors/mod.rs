@@ -1,6 +1,7 @@
 //! The mirrors of a repository: adding, comparing, synchronising, healing (SPEC.md, section 21).
 
 mod add;
+mod data;
 mod heal;
 mod times;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use add::{AddedMirror, NewMirror};
+pub use data::MovedData;
 pub use heal::{Healing, HealingOptions};
 
 use super::BackupManager;
