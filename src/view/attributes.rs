@@ -126,9 +126,6 @@ fn taken(entry: &Entry) -> u64 {
     }
 }
 
-/// An owner as snapshots have it, and as numbers of this machine.
-type Resolved = (Arc<Owner>, (u32, u32));
-
 /// Who owns what is shown.
 pub(super) struct Owners {
     /// Who owns everything, if that was asked for.
@@ -137,7 +134,7 @@ pub(super) struct Owners {
     own: (u32, u32),
     names: OwnerNames,
     /// Owners stand next to each other: the last one is asked for again as a rule.
-    last: Mutex<Option<Resolved>>,
+    last: Mutex<Option<(Arc<Owner>, (u32, u32))>>,
 }
 
 impl Owners {

@@ -43,7 +43,6 @@ pub use trouble::is_gone;
 use crate::error::{Error, Result};
 use crate::model::{Content, FileKind, Time, Xattr};
 use crate::repository::{Repository, Snapshot};
-use crate::runtime::{Clock, SystemClock};
 use crate::tree::{Manifest, PageCache, SnapshotFilter, load_xattrs, roots, shown_path};
 use ahead::Ahead;
 use attributes::Owners;
@@ -137,7 +136,7 @@ impl View {
             ahead,
             said,
             space: SpaceMemory::default(),
-            opened: names::time_of_ms(SystemClock.now_ms()),
+            opened: now(),
             freshness: Arc::clone(&freshness),
             repository: Arc::clone(&repository),
         };
@@ -295,6 +294,12 @@ impl View {
 enum Place {
     Top(Top),
     Inside(NodeId),
+}
+
+fn now() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    Time { secs: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
 }
 
 #[cfg(test)]

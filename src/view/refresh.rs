@@ -83,13 +83,9 @@ impl Snapshots {
     pub(super) fn get(&self) -> Arc<Listing> {
         let mut state = self.0.state.lock();
         if state.running_since.is_none() && state.looked.elapsed() >= self.0.wanted.max_age {
+            state.running_since = Some(Instant::now());
             let shared = Arc::clone(&self.0);
-            let renew = move || shared.renew_or_say();
-            // A machine that has no room for a thread shows the list that is known.
-            match std::thread::Builder::new().name("snapshots".into()).spawn(renew) {
-                Ok(_) => state.running_since = Some(Instant::now()),
-                Err(_) => state.looked = Instant::now(),
-            }
+            std::thread::spawn(move || shared.renew_or_say());
         }
         while let Some(since) = state.running_since
             && let Some(rest) = PATIENCE.checked_sub(since.elapsed())

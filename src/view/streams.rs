@@ -9,6 +9,9 @@ const STREAMS_MAX: usize = 4;
 /// Requests of one reader overtake each other by this many bytes at most.
 const DISORDER: u64 = 2 << 20;
 
+/// How many times as far ahead as somebody has read in order, up to a limit.
+const FARTHER: u64 = 4;
+
 /// The readers of one file.
 #[derive(Default)]
 pub(super) struct Streams(Vec<Stream>);
@@ -58,7 +61,7 @@ impl Streams {
     fn ahead(&mut self, size: u64, window_max: u64) -> Option<Range<u64>> {
         let stream = self.0.last_mut()?;
         let so_far = stream.high - stream.start;
-        stream.window = so_far.saturating_mul(2).clamp(WINDOW_MIN, window_max);
+        stream.window = so_far.saturating_mul(FARTHER).clamp(WINDOW_MIN, window_max);
         let from = stream.planned.max(stream.high);
         let to = stream.high.saturating_add(stream.window).min(size);
         // Not byte by byte: a job should be worth a segment.
@@ -110,7 +113,7 @@ mod tests {
         let start = read_on(&mut streams, 0, 128 << 10, size);
         assert_eq!(start, MIB);
         let later = read_on(&mut streams, 128 << 10, 4 * MIB, size);
-        assert!((4 * MIB..=9 * MIB).contains(&later), "{later}");
+        assert!((12 * MIB..=17 * MIB).contains(&later), "{later}");
         let much_later = read_on(&mut streams, 4 * MIB + (128 << 10), 64 * MIB, size);
         assert!((31 * MIB..=32 * MIB).contains(&much_later), "{much_later}");
     }

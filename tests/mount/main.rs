@@ -7,6 +7,10 @@
 mod access;
 mod endings;
 mod faithful;
+mod inside;
+#[allow(dead_code, unused_imports)]
+#[path = "../support/mod.rs"]
+mod lab;
 #[allow(dead_code)]
 #[path = "../cli/support.rs"]
 mod person;

@@ -40,7 +40,7 @@ fn make(lab: &Lab, repository: &Repository, count: u64) {
 /// A look at an unchanged log is one listing; snapshots are listed without reading any of them.
 #[test]
 fn looking_again_costs_a_listing() {
-    let count = rounds(300, 2_000);
+    let count = rounds(300, 10_000);
     let lab = small(7_200);
     let repository = Arc::new(lab.open());
     make(&lab, &repository, count);

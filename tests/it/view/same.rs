@@ -23,7 +23,7 @@ fn every_snapshot_is_seen_as_it_was() {
             let path = [b"ids/", id.to_string().as_bytes(), source.as_os_str().as_bytes()].concat();
             let root = find_bytes(&view, NodeId::ROOT, &path).expect("the tree is there");
             let seen = walk(&view, root.node);
-            copy.assert_same(&copy_of(&seen, &view), format!("seed {seed}, {name}"));
+            copy.assert_same(&copy_of(&seen, &view, copy), format!("seed {seed}, {name}"));
         }
     }
 }
