@@ -148,6 +148,8 @@ impl Put<'_> {
                 // finds its own work.
                 match find_file(client, to.0, to.1).await {
                     Ok(there) if is_same(&there, file) => Ok(Temporary::Stays),
+                    // Nobody knows whose it is: that passes.
+                    Err(lost @ Refusal::Fault(_)) => Err(lost),
                     _ => Err(error),
                 }
             }

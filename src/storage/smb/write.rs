@@ -141,7 +141,7 @@ impl Put<'_> {
                 let len: u64 = self.parts.iter().map(|part| part.len() as u64).sum();
                 match session.tree.stat(&mut session.connection.clone(), &path).await {
                     Ok(there) if !there.is_directory && there.size == len => Ok(false),
-                    _ => Err(error),
+                    looked => Err(unless_lost(error, looked)),
                 }
             }
             published => published,
@@ -306,6 +306,14 @@ fn is_no_flush(error: &Error) -> bool {
     )
 }
 
+/// What was refused, unless the look at the reason got no answer: that says nothing and passes.
+fn unless_lost<T>(refused: Error, looked: Result<T>) -> Error {
+    match looked {
+        Err(lost) if lost.status().is_none() => lost,
+        _ => refused,
+    }
+}
+
 async fn make_folder(session: &Session, path: &str) -> Result<()> {
     let mut connection = session.connection.clone();
     match session.tree.create_directory(&mut connection, path).await {
@@ -318,7 +326,7 @@ async fn make_folder(session: &Session, path: &str) -> Result<()> {
         {
             match session.tree.stat(&mut connection, path).await {
                 Ok(there) if there.is_directory => Ok(()),
-                _ => Err(error),
+                looked => Err(unless_lost(error, looked)),
             }
         }
         made => made,
@@ -359,4 +367,21 @@ pub(super) async fn clean(
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection ended between "there is something of that name" and the look at what it is:
+    /// a folder that was there was taken for a file then, and a run ended.
+    #[test]
+    fn a_look_without_an_answer_says_nothing() {
+        let status = NtStatus::OBJECT_NAME_COLLISION;
+        let refused = || Error::Protocol { status, command: Command::Create };
+        let lost = unless_lost(refused(), Err::<(), _>(Error::Disconnected));
+        assert!(matches!(lost, Error::Disconnected), "{lost}");
+        assert_eq!(unless_lost(refused(), Err::<(), _>(refused())).status(), Some(status));
+        assert_eq!(unless_lost(refused(), Ok(())).status(), Some(status));
+    }
 }

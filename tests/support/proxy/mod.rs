@@ -108,8 +108,8 @@ struct State {
     rules: Vec<(Rule, u64, u64)>,
     /// Grows with each [`Proxy::heal`].
     healed: u64,
-    /// Both ends of every connection.
-    open: Vec<TcpStream>,
+    /// Both ends of every connection that stands, with its number.
+    open: Vec<(u64, TcpStream)>,
     /// Methods and targets of requests.
     requests: Vec<String>,
 }
@@ -136,7 +136,7 @@ impl Proxy {
                     return;
                 }
                 let Ok(client) = client else { continue };
-                served.connections.fetch_add(1, Ordering::SeqCst);
+                let number = served.connections.fetch_add(1, Ordering::SeqCst);
                 if served.is_refusing.load(Ordering::SeqCst) {
                     continue;
                 }
@@ -149,9 +149,11 @@ impl Proxy {
                     };
                     for stream in [&client, &server] {
                         let _ = stream.set_nodelay(true);
-                        shared.state.lock().open.extend(stream.try_clone());
+                        let stream = stream.try_clone().map(|stream| (number, stream));
+                        shared.state.lock().open.extend(stream);
                     }
                     serve(&shared, client, server);
+                    shared.state.lock().open.retain(|(open, _)| *open != number);
                 });
             }
         });
@@ -184,7 +186,7 @@ impl Proxy {
 
     /// Cuts all connections off.
     pub(crate) fn cut(&self) {
-        for stream in self.shared.state.lock().open.drain(..) {
+        for (_, stream) in self.shared.state.lock().open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
