@@ -59,6 +59,7 @@
 //!   operation each;
 //! - [`manager`]: the front door ([`manager::BackupManager`], [`manager::RecoveryManager`]) with an
 //!   example for each method, and what combines operations;
+//! - `mount` (with the feature of that name, where there is FUSE): a [`view`] in the kernel;
 //! - [`cli`]: the command line.
 //!
 //! The stored format is described in SPEC.md, byte by byte.

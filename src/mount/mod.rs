@@ -1,9 +1,9 @@
 //! Snapshots as a file system: a FUSE session on top of a [`View`].
 //!
-//! The kernel asks, [`filesystem`] answers from the view, and everything that never changes (which
+//! The kernel asks, `filesystem` answers from the view, and everything that never changes (which
 //! is everything in a snapshot) the kernel may remember for as long as it likes. What is special
-//! here is what happens when things go wrong: folders that cannot be mounted on ([`place`]), dead
-//! mounts, mounts in use ([`unmount`]), storage that does not answer ([`waiting`]).
+//! here is what happens when things go wrong: folders that cannot be mounted on (`place`), dead
+//! mounts, mounts in use (`unmount`), storage that does not answer (`waiting`).
 //!
 //! Not here: what is in the tree and how files are read (`view`), options and messages (`cli`).
 
