@@ -28,7 +28,7 @@ mod samba;
 mod seaweed;
 mod signature;
 mod sshd;
-mod tools;
+pub(crate) mod tools;
 mod webdav;
 
 use std::time::Duration;

@@ -24,6 +24,8 @@ mod program;
 mod racing;
 mod records;
 mod s3;
+#[cfg(feature = "serve-files")]
+mod serve_files;
 #[allow(dead_code)]
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -37,7 +37,10 @@ mod retain;
 mod rewrite;
 mod rollback;
 mod runbook;
+#[cfg(feature = "serve-files")]
+mod serve_files;
 mod shared;
+#[cfg(any(feature = "mount", feature = "serve-files"))]
 mod shown;
 mod snapshot;
 mod snapshots;
@@ -76,6 +79,8 @@ pub(crate) enum Command {
     Import(Box<import::ImportArgs>),
     #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
     Mount(Box<mount::MountArgs>),
+    #[cfg(feature = "serve-files")]
+    ServeFiles(Box<serve_files::ServeFilesArgs>),
     Restore(Box<restore::RestoreArgs>),
     Recover(Box<recover::RecoverArgs>),
     Rollback(rollback::RollbackArgs),
@@ -104,6 +109,8 @@ impl Command {
         match self {
             #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
             Self::Mount(_) => Some("larder=warn"),
+            #[cfg(feature = "serve-files")]
+            Self::ServeFiles(_) => Some("larder=warn"),
             _ => None,
         }
     }
@@ -129,6 +136,8 @@ impl Command {
             Self::Import(args) => import::run(*args, context),
             #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
             Self::Mount(args) => mount::run(&args, context),
+            #[cfg(feature = "serve-files")]
+            Self::ServeFiles(args) => serve_files::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Recover(args) => recover::run(&args, context),
             Self::Rollback(args) => rollback::run(&args, context),
