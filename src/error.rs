@@ -181,6 +181,15 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// Data that is needed cannot be read at once: it is in cold storage, or at a place that is
+    /// away. Nothing was begun.
+    #[error("{what}")]
+    OutOfReach {
+        /// What cannot be read.
+        what: String,
+        /// What to try.
+        hint: String,
+    },
     /// A restore that would not be whole, or has an unfinished one in its way: it ended before
     /// anything was changed.
     #[error("nothing was changed: {what}")]
@@ -359,7 +368,9 @@ impl Error {
             Self::Overtaken { .. } => {
                 "run it again: what is stored already is not stored twice".into()
             }
-            Self::Refused { hint, .. } | Self::Untouched { hint, .. } => hint.clone(),
+            Self::Refused { hint, .. }
+            | Self::Untouched { hint, .. }
+            | Self::OutOfReach { hint, .. } => hint.clone(),
             Self::RolledBack { source } => return source.hint(),
             Self::RollbackFailed { .. } => {
                 "do not change the folder by hand: what was in it is kept in its staging folder"

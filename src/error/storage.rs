@@ -22,7 +22,7 @@ pub enum StorageErrorKind {
 
 /// A failed call to storage: never taken for a source error, never read as "no objects".
 #[derive(Debug, thiserror::Error)]
-#[error("could not {action} `{object}` in `{location}`")]
+#[error("could not {action} {}`{location}`", place(object))]
 pub struct StorageError {
     /// What was tried: `read`, `write`, `list`, `delete`, `open`.
     pub action: &'static str,
@@ -50,6 +50,14 @@ pub struct Explained {
     pub text: String,
     /// What to try: one imperative sentence.
     pub hint: Option<String>,
+}
+
+/// An object, where it is about one.
+fn place(object: &str) -> String {
+    match object {
+        "" => String::new(),
+        object => format!("`{object}` in "),
+    }
 }
 
 impl StorageError {

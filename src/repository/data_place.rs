@@ -21,7 +21,7 @@ type Attached = (SharedStorage, Option<Arc<SplitStorage>>);
 /// another one.
 ///
 /// # Errors
-/// [`Error::Untouched`] with the place, if it cannot be reached.
+/// [`Error::OutOfReach`] with the place, if it cannot be reached.
 pub(super) fn attach(
     storage: SharedStorage,
     config: &Config,
@@ -78,7 +78,7 @@ fn join(storage: SharedStorage, place: &Place, options: &OpenOptions) -> Result<
     let data = match options.places.connect(&place.location) {
         Some(Ok(data)) => data,
         Some(Err(error)) => {
-            return Err(Error::Untouched {
+            return Err(Error::OutOfReach {
                 what: format!(
                     "the data of this repository is at `{}`, which cannot be reached: {}",
                     place.location,
@@ -90,7 +90,7 @@ fn join(storage: SharedStorage, place: &Place, options: &OpenOptions) -> Result<
             });
         }
         None => {
-            return Err(Error::Untouched {
+            return Err(Error::OutOfReach {
                 what: format!("the data of this repository is at `{}`", place.location),
                 hint: "this works only on repositories that have their data with them; that place \
                        is a full repository by itself"

@@ -167,6 +167,8 @@ pub trait Progress: Send + Sync {
     fn done(&self, _entries: u64, _bytes: u64) {}
     /// A file is being worked on.
     fn current(&self, _path: &Path) {}
+    /// So many bytes more are ready for storage and not there yet, or so many fewer.
+    fn waiting(&self, _change: i64) {}
     /// Bytes went to (or came from) storage.
     fn transferred(&self, _bytes: u64) {}
     /// Something is wrong with one file; the operation goes on.

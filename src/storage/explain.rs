@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use opendal::ErrorKind;
 
+use super::Access;
 use super::http::{Answer, Heard, Said, Trouble};
 use crate::error::{Explained, StorageErrorKind};
 
@@ -68,8 +69,22 @@ pub(super) fn plain(error: &opendal::Error) -> Explained {
     Explained { text, hint: None }
 }
 
+/// The set of secrets that a location names.
+fn set_of(location: &str) -> Option<&str> {
+    let (_, options) = location.split_once('?')?;
+    options.split('&').find_map(|option| option.strip_prefix("credentials="))
+}
+
 /// Where the keys of such a location are looked for.
 fn where_keys_go(location: &str) -> String {
+    if let Some(set) = set_of(location) {
+        // How variables of a set are called is known there.
+        let variable = Access::default().of_set(set).variable("...");
+        return format!(
+            "write those of the set `{set}` below `[credentials.{set}]` in a profile, or set \
+             variables of the form {variable}"
+        );
+    }
     match location.split(':').next().unwrap_or_default() {
         "s3" => {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws with \
@@ -200,6 +215,10 @@ fn of_answer(
     }
     if is_passing(answer.status, code) {
         return of_passing(host, answer);
+    }
+    if answer.status == 401 && answer.is_of_nobody {
+        let text = "the service wants to know who is asking, and no credentials are set";
+        return explanation(Denied, text, where_keys_go(location));
     }
     if let Some(text) = wrong_keys(answer.status, code) {
         let hint = format!("check the keys: {}", where_keys_go(location));

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64};
 
 use parking_lot::Mutex;
 
@@ -45,6 +45,8 @@ pub(crate) struct Counters {
     done_entries: AtomicU64,
     done_bytes: AtomicU64,
     transferred_bytes: AtomicU64,
+    /// Ready for storage, and not there yet.
+    waiting_bytes: AtomicI64,
     warnings: AtomicU64,
     failures: AtomicU64,
     /// Set by the display when it would like to know the current file.
@@ -63,6 +65,7 @@ pub(crate) struct Reading {
     pub(crate) done_entries: u64,
     pub(crate) done_bytes: u64,
     pub(crate) transferred_bytes: u64,
+    pub(crate) waiting_bytes: u64,
     pub(crate) warnings: u64,
     pub(crate) failures: u64,
     pub(crate) current: Vec<u8>,
@@ -78,6 +81,7 @@ impl Counters {
             done_entries: AtomicU64::new(0),
             done_bytes: AtomicU64::new(0),
             transferred_bytes: AtomicU64::new(0),
+            waiting_bytes: AtomicI64::new(0),
             warnings: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             current_wanted: AtomicBool::new(true),
@@ -126,6 +130,10 @@ impl Counters {
         self.transferred_bytes.fetch_add(bytes, Relaxed);
     }
 
+    pub(crate) fn waiting(&self, change: i64) {
+        self.waiting_bytes.fetch_add(change, Relaxed);
+    }
+
     pub(crate) fn warned(&self) {
         self.warnings.fetch_add(1, Relaxed);
     }
@@ -157,6 +165,7 @@ impl Counters {
             expected_entries: self.expected_entries.load(Relaxed),
             expected_bytes: self.expected_bytes.load(Relaxed),
             transferred_bytes: self.transferred_bytes.load(Relaxed),
+            waiting_bytes: u64::try_from(self.waiting_bytes.load(Relaxed)).unwrap_or(0),
             warnings: self.warnings.load(Relaxed),
             failures: self.failures.load(Relaxed),
             current: self.current.lock().clone(),

@@ -47,6 +47,8 @@ pub struct ProgressEvent {
     pub eta_ms: Option<u64>,
     /// Bytes that went to or came from storage.
     pub transferred_bytes: u64,
+    /// Bytes that are ready for storage and not there yet.
+    pub waiting_bytes: u64,
     /// A file that is worked on, escaped where it is no text.
     pub current: Option<String>,
     /// Warnings so far.
@@ -151,6 +153,7 @@ impl EventProgress {
             bytes_per_second: view.bytes_per_second as u64,
             eta_ms: view.remaining.map(millis),
             transferred_bytes: reading.transferred_bytes,
+            waiting_bytes: reading.waiting_bytes,
             current: (!reading.current.is_empty())
                 .then(|| escape_bytes(&reading.current).into_owned()),
             warnings: reading.warnings,
@@ -219,6 +222,11 @@ impl Progress for EventProgress {
     fn current(&self, path: &Path) {
         self.also.current(path);
         self.counters.current(path);
+    }
+
+    fn waiting(&self, change: i64) {
+        self.also.waiting(change);
+        self.counters.waiting(change);
     }
 
     fn transferred(&self, bytes: u64) {

@@ -68,7 +68,9 @@ impl Rates {
         self.transferred.update(reading.transferred_bytes, step);
         let left = work(reading.expected_entries, reading.expected_bytes).saturating_sub(done);
         let speed = self.work.per_second();
-        let remaining = (reading.complete && speed > 1.0)
+        // Packs arrive as a whole, so nobody knows how long the last ones take.
+        let is_uploading = left == 0 && reading.waiting_bytes > 0;
+        let remaining = (reading.complete && speed > 1.0 && !is_uploading)
             .then(|| Duration::try_from_secs_f64(left as f64 / speed).ok())
             .flatten();
         View {
@@ -86,12 +88,21 @@ fn work(entries: u64, bytes: u64) -> u64 {
 }
 
 impl View {
-    /// The part that is done, from 0 to 1, once all work is known.
+    /// Whether all files are read, and storage does not have all of it yet.
+    pub(crate) fn is_uploading(&self) -> bool {
+        let Reading { complete, waiting_bytes, .. } = self.reading;
+        let work_left = work(self.reading.expected_entries, self.reading.expected_bytes)
+            .saturating_sub(work(self.reading.done_entries, self.reading.done_bytes));
+        complete && waiting_bytes > 0 && work_left == 0
+    }
+
+    /// The part that is done, from 0 to 1, once all work is known; not 1 before storage has all.
     pub(crate) fn fraction(&self) -> Option<f64> {
         let reading = &self.reading;
         let expected = work(reading.expected_entries, reading.expected_bytes);
+        let most = if reading.waiting_bytes > 0 { 0.99 } else { 1.0 };
         (reading.complete && expected > 0).then(|| {
-            (work(reading.done_entries, reading.done_bytes) as f64 / expected as f64).min(1.0)
+            (work(reading.done_entries, reading.done_bytes) as f64 / expected as f64).min(most)
         })
     }
 }

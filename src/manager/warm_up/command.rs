@@ -1,10 +1,10 @@
 //! A command of the user's that asks a service for packs.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result};
+use crate::model::quoted;
 use crate::restore::NeededPack;
 use crate::runtime::CancelToken;
 
@@ -50,7 +50,9 @@ impl WarmUpCommand {
             let mut file = NamesFile::create().map_err(failed)?;
             file.fill(packs).map_err(failed)?;
             cancel.check()?;
-            return run_shell(&self.command.replace(FILE, &quoted(&file.path)));
+            return run_shell(
+                &self.command.replace(FILE, &quoted(&file.path.display().to_string())),
+            );
         }
         for pack in packs {
             cancel.check()?;
@@ -74,10 +76,6 @@ fn run_shell(command: &str) -> Result<()> {
             Err(Error::local("run", what, ended))
         }
     }
-}
-
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
 /// A file with names that goes when it is dropped.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 pub use command::WarmUpCommand;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Explained, Result, StorageError, StorageErrorKind};
 use crate::prune::Tally;
 use crate::repository::Repository;
 use crate::restore::NeededPack;
@@ -115,7 +115,7 @@ pub fn look(repository: &Repository, packs: &[NeededPack], runtime: &Runtime) ->
 /// helps nobody. `what` is the command that asks for them.
 ///
 /// # Errors
-/// [`Error::Untouched`], and as [`look`].
+/// [`Error::OutOfReach`], and as [`look`].
 pub fn refuse_cold(
     repository: &Repository,
     packs: impl FnOnce() -> Result<Vec<NeededPack>>,
@@ -136,7 +136,7 @@ pub fn refuse_cold(
         all if all == unreadable.packs => "they were asked for and are not there yet".to_owned(),
         some => format!("{some} of them were asked for and are not there yet"),
     };
-    Err(Error::Untouched {
+    Err(Error::OutOfReach {
         what: format!(
             "{} of the {} packs that are needed ({bytes}) are in cold storage and cannot be read \
              at once; {coming}",
@@ -181,6 +181,19 @@ pub fn warm_up(
     Ok(report)
 }
 
+/// What to try where storage knows no such requests.
+const OTHER_WAY: &str =
+    "if it has to be asked in another way, give a command with `--warm-up-command`";
+
+/// A service that speaks of cold storage, but does not know how to be asked.
+fn with_other_way(error: StorageError) -> StorageError {
+    if error.kind != StorageErrorKind::Permanent {
+        return error;
+    }
+    let explained = Explained { text: error.source.to_string(), hint: Some(OTHER_WAY.into()) };
+    StorageError { source: explained.into(), ..error }
+}
+
 fn ask(repository: &Repository, found: &ColdPacks, by: &WarmUpBy, runtime: &Runtime) -> Result<()> {
     let storage = repository.storage();
     let request = match by {
@@ -190,13 +203,13 @@ fn ask(repository: &Repository, found: &ColdPacks, by: &WarmUpBy, runtime: &Runt
     let archive = storage.archive().ok_or_else(|| {
         Error::usage_hint(
             format!("`{}` is on storage that takes no requests for objects", storage.location()),
-            "if it has to be asked in another way, give a command with `--warm-up-command`",
+            OTHER_WAY,
         )
     })?;
     for batch in found.cold_packs.chunks(BATCH) {
         runtime.cancel.check()?;
         let asked = in_parallel(&**storage, batch, |pack| archive.warm_up(&pack.name, request));
-        asked.into_iter().collect::<Result<(), _>>()?;
+        asked.into_iter().collect::<Result<(), _>>().map_err(with_other_way)?;
     }
     Ok(())
 }

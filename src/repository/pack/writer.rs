@@ -243,6 +243,9 @@ impl Drop for PackWriter {
     fn drop(&mut self) {
         self.shared.failed.store(true, Ordering::Relaxed);
         self.join();
+        for open in [&self.shared.data, &self.shared.meta] {
+            open.lock().packs.iter().for_each(|pack| self.shared.waits_no_more(sealed_len(pack)));
+        }
     }
 }
 
@@ -254,6 +257,7 @@ impl Shared {
             PackType::Data => &self.data,
             PackType::Meta => &self.meta,
         };
+        self.progress.waiting(sealed_len(std::slice::from_ref(&segment)));
         let mut byte = [0];
         match &self.placement {
             Some(placement) => placement.lock().fill(&mut byte),
@@ -302,14 +306,20 @@ impl Shared {
     fn upload_all(&self, queue: &Receiver<FullPack>) {
         for (pack_type, segments) in queue {
             // After a failure the queue is emptied, so that nobody waits for a place in it.
-            if self.failed.load(Ordering::Relaxed) {
-                continue;
+            let len = sealed_len(&segments);
+            if !self.failed.load(Ordering::Relaxed) {
+                let pack = assemble(pack_type, segments, &self.keys, self.repo_id, &self.random);
+                if let Err(error) = self.upload(pack_type, pack) {
+                    self.fail(error);
+                }
             }
-            let pack = assemble(pack_type, segments, &self.keys, self.repo_id, &self.random);
-            if let Err(error) = self.upload(pack_type, pack) {
-                self.fail(error);
-            }
+            self.waits_no_more(len);
         }
+    }
+
+    /// So many bytes are stored, or will not be.
+    fn waits_no_more(&self, len: i64) {
+        self.progress.waiting(-len);
     }
 
     fn upload(&self, pack_type: PackType, pack: FinishedPack) -> Result<()> {
@@ -358,4 +368,9 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// Bytes of segments, as storage gets them.
+fn sealed_len(segments: &[SealedSegment]) -> i64 {
+    segments.iter().map(|segment| segment.sealed.len() as i64).sum()
 }

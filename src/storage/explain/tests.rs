@@ -11,6 +11,7 @@ fn answer(status: u16, code: &str) -> Answer {
         sends_to: None,
         clock_ahead: Some(0),
         retry_after: None,
+        is_of_nobody: false,
     }
 }
 
@@ -19,6 +20,16 @@ fn explained(location: &str, what: Said) -> Option<(StorageErrorKind, String, St
     let explained = explain(location, &heard, Permanent)?;
     let Explained { text, hint } = explained.what;
     Some((explained.kind, text, hint.unwrap_or_default()))
+}
+
+#[test]
+fn whoever_has_no_keys_reads_where_they_go() {
+    let nobody = Said::Answer(Answer { is_of_nobody: true, ..answer(401, "") });
+    let (kind, text, hint) = explained("webdav://host/x", nobody.clone()).expect("explained");
+    assert_eq!(kind, Denied);
+    assert!(text.contains("no credentials are set") && hint.contains("LARDER_WEBDAV_USER"));
+    let (_, _, hint) = explained("s3://b/x?region=eu&credentials=far", nobody).expect("explained");
+    assert!(hint.contains("`[credentials.far]`") && hint.contains("LARDER_FAR_..."), "{hint}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Answer {
     pub clock_ahead: Option<i64>,
     /// When it wants to be asked again.
     pub retry_after: Option<Duration>,
+    /// Whether the request held nothing that says who asks.
+    pub is_of_nobody: bool,
 }
 
 impl Answer {
@@ -65,6 +67,7 @@ impl Answer {
             clock_ahead: clock_ahead(headers),
             retry_after: header(header::RETRY_AFTER.as_str())
                 .and_then(|seconds| seconds.trim().parse().ok().map(Duration::from_secs)),
+            is_of_nobody: secrets.is_of_nobody,
         }
     }
 }
@@ -122,7 +125,11 @@ fn clock_ahead(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// What of a request nobody else may read, should the service repeat it.
-pub(in crate::storage) struct Secrets(Vec<String>);
+pub(in crate::storage) struct Secrets {
+    words: Vec<String>,
+    /// There are none, not even short ones.
+    is_of_nobody: bool,
+}
 
 impl Secrets {
     pub(in crate::storage) fn of(request: &Request<Buffer>) -> Self {
@@ -150,14 +157,16 @@ impl Secrets {
         let query = query.filter(|(key, _)| !PUBLIC.contains(&&*key.to_ascii_lowercase()));
         let query = query.map(|(_, value)| value);
         let all = words.chain(query).filter(|word| word.len() > 8);
-        Self(all.map(str::to_owned).collect())
+        let words: Vec<String> = all.map(str::to_owned).collect();
+        let has_login = request.headers().contains_key(header::AUTHORIZATION);
+        Self { is_of_nobody: !has_login && words.is_empty(), words }
     }
 
     /// A service's own words, as they may be shown: on one line, short, without what the request
     /// held and without anything that looks like a key.
     fn cleaned(&self, text: &str) -> String {
         let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        for secret in &self.0 {
+        for secret in &self.words {
             text = text.replace(secret.as_str(), "...");
         }
         let is_of_key = |c: char| c.is_ascii_alphanumeric() || "+/=_%".contains(c);

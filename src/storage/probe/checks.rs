@@ -354,8 +354,9 @@ impl<'a> Prober<'a> {
                         format!("objects can be locked, new ones are not by themselves, {versions}")
                     }
                     (true, Some(default)) => format!(
-                        "new objects are kept for {} days ({}), {versions}",
+                        "new objects are kept for {} {} ({}), {versions}",
                         default.days,
+                        if default.days == 1 { "day" } else { "days" },
                         default.mode.name().to_lowercase()
                     ),
                 };

@@ -144,7 +144,13 @@ impl Meaning {
                 "there is no server of that name",
                 "check the host in the location and in ~/.ssh/config".into(),
             ),
-            Self::Server => return ("", None),
+            Self::Server => (
+                "",
+                format!(
+                    "check that the server runs, host and port, and that `ssh {destination}` gets \
+                     through; then run it again"
+                ),
+            ),
         };
         (what, Some(hint))
     }

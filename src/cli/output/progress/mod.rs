@@ -269,6 +269,10 @@ impl Progress for Sink {
         self.counters.current(path);
     }
 
+    fn waiting(&self, change: i64) {
+        self.counters.waiting(change);
+    }
+
     fn transferred(&self, bytes: u64) {
         self.counters.transferred(bytes);
     }

@@ -12,7 +12,10 @@ use crate::runtime::Phase;
 
 impl View {
     pub(super) fn phase_text(&self) -> &'static str {
-        self.reading.phase.map_or("working", Phase::text)
+        match self.is_uploading() {
+            true => "uploading",
+            false => self.reading.phase.map_or("working", Phase::text),
+        }
     }
 
     /// `1.23 GiB of 2.90 GiB, 12,345 of 86,629 files, 340 MiB/s, 5 s left`.
@@ -53,7 +56,9 @@ impl View {
                 count(reading.expected_entries.max(reading.done_entries))
             ));
         }
-        if self.bytes_per_second >= 1.0 {
+        if self.is_uploading() {
+            parts.push(format!("{} to upload", format_bytes(reading.waiting_bytes)));
+        } else if self.bytes_per_second >= 1.0 {
             parts.push(format!("{}/s", format_bytes(self.bytes_per_second as u64)));
         }
         if let Some(remaining) = self.remaining {
@@ -70,6 +75,10 @@ impl View {
     /// `stored 310 MiB, 120 MiB/s`, or nothing before the first byte.
     pub(super) fn transfer_text(&self, verb: &str) -> Option<String> {
         let bytes = self.reading.transferred_bytes;
+        if self.is_uploading() {
+            // The last packs go at the same time, and none of them has arrived yet.
+            return (bytes > 0).then(|| format!("{verb} {}", format_bytes(bytes)));
+        }
         (bytes > 0).then(|| {
             format!(
                 "{verb} {}, {}/s",
@@ -126,6 +135,7 @@ impl View {
             total_bytes: reading.expected_bytes,
             done_bytes: reading.done_bytes,
             transferred_bytes: reading.transferred_bytes,
+            waiting_bytes: reading.waiting_bytes,
             warnings: reading.warnings,
             errors: reading.failures,
             current: self.current_text(job),
@@ -148,6 +158,7 @@ pub(super) struct Status {
     total_bytes: u64,
     done_bytes: u64,
     transferred_bytes: u64,
+    waiting_bytes: u64,
     warnings: u64,
     errors: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,6 +203,23 @@ mod tests {
             "[0:10] backing up: 50 %, 1.00 GiB of 2.00 GiB, 1,000 of 2,000 entries, 102 MiB/s, \
              10 s left, stored 300 MiB, 30.0 MiB/s, 2 errors"
         );
+    }
+
+    /// All files are read, and a slow line has packs to send yet.
+    #[test]
+    fn what_waits_for_a_slow_line_is_told_and_not_taken_for_done() {
+        let (done_entries, done_bytes) = (2_000, 2 << 30);
+        let reading =
+            Reading { done_entries, done_bytes, failures: 0, waiting_bytes: 60 << 20, ..halfway() };
+        let view = Rates::default().view(reading.clone(), Duration::from_secs(10));
+        assert_eq!(
+            view.plain_line(Job::Backup),
+            "[0:10] uploading: 99 %, 2.00 GiB of 2.00 GiB, 2,000 of 2,000 entries, 60.0 MiB to \
+             upload, stored 300 MiB"
+        );
+        let stored = Reading { waiting_bytes: 0, ..reading };
+        let view = Rates::default().view(stored, Duration::from_secs(10));
+        assert!(view.plain_line(Job::Backup).starts_with("[0:10] backing up: 100 %"));
     }
 
     #[test]
