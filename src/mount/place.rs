@@ -25,8 +25,7 @@ impl Place {
     pub(super) fn prepare(folder: &Path, taken: &[PathBuf]) -> Result<Self> {
         let mut was_dead = false;
         if std::fs::metadata(folder).is_err_and(|error| is_dead(&error)) {
-            clear_dead(folder)
-                .map_err(|error| Error::local("clear the dead mount at", folder, error))?;
+            clear(folder)?;
             was_dead = true;
         }
         let found = std::fs::metadata(folder).map_err(|error| missing(folder, error))?;
@@ -58,6 +57,34 @@ impl Place {
             ));
         }
         Ok(Self { folder, was_dead })
+    }
+}
+
+/// Clears away a dead mount of ours.
+fn clear(folder: &Path) -> Result<()> {
+    let failed = |error| Error::local("clear the dead mount at", folder, error);
+    let real = without_links(folder).map_err(failed)?;
+    if cfg!(target_os = "linux") && !is_mounted(&real) {
+        let shown = folder.display();
+        return Err(Error::usage_hint(
+            format!("another program's dead mount is on `{shown}`"),
+            format!("take it away with `umount {shown}` or `fusermount3 -u {shown}`"),
+        ));
+    }
+    clear_dead(&real).map_err(failed)
+}
+
+/// Where a path leads that ends at a dead mount, which cannot be asked itself.
+fn without_links(folder: &Path) -> io::Result<PathBuf> {
+    const LINKS_MAX: usize = 40;
+    let mut path = std::path::absolute(folder)?;
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Ok(parent.canonicalize()?.join(name)),
+        _ => Ok(path),
     }
 }
 

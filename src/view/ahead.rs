@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -29,6 +30,10 @@ pub(super) const WINDOW_MIN: u64 = 1 << 20;
 const QUEUE_PER_THREAD: usize = 4;
 /// Segments of a pack that are read before anybody asks, while its segments are asked for in order.
 const SEGMENTS_AHEAD: u32 = 2;
+/// How long a chunk that was found damaged is not read again, and how many such chunks are
+/// remembered.
+const DAMAGED_FOR: Duration = Duration::from_secs(60);
+const DAMAGED_MAX: usize = 10_000;
 /// Packs whose last segment is remembered.
 const PACKS_KEPT: usize = 64;
 
@@ -58,6 +63,9 @@ pub(super) struct Source {
     said: Arc<Said>,
     /// The segment up to which the packs used last were read or asked for.
     reached: Mutex<HashMap<PackRef, u32>>,
+    /// Chunks that were found damaged, when, and why: whoever reads on past damage asks for the same
+    /// chunk hundreds of times.
+    damaged: Mutex<HashMap<ChunkId, (Instant, String, String)>>,
 }
 
 /// A part of a decoded segment.
@@ -92,6 +100,7 @@ impl Ahead {
             freshness: Arc::clone(freshness),
             said: Arc::clone(said),
             reached: Mutex::default(),
+            damaged: Mutex::default(),
         });
         for _ in 0..threads {
             let (source, queue) = (Arc::clone(&source), queue.clone());
@@ -203,6 +212,23 @@ impl Source {
     /// # Errors
     /// As [`Reader::chunk`].
     pub(super) fn chunk(&self, reader: &mut Reader<'_>, id: ChunkId, len: u32) -> Result<Bytes> {
+        if let Some((since, object, what)) = self.damaged.lock().get(&id)
+            && since.elapsed() < DAMAGED_FOR
+        {
+            return Err(Error::damaged(object, what));
+        }
+        let read = self.read_chunk(reader, id, len);
+        if let Err(Error::Damaged { object, what }) = &read {
+            let mut damaged = self.damaged.lock();
+            if damaged.len() >= DAMAGED_MAX {
+                damaged.clear();
+            }
+            damaged.insert(id, (Instant::now(), object.clone(), what.clone()));
+        }
+        read
+    }
+
+    fn read_chunk(&self, reader: &mut Reader<'_>, id: ChunkId, len: u32) -> Result<Bytes> {
         if let Some(bytes) = self.chunk_in_segment(reader, id, len) {
             return Ok(bytes);
         }
@@ -222,6 +248,10 @@ impl Source {
         let range = start..start.checked_add(len as usize)?;
         let is_good = |bytes: &[u8]| self.repository.constants().chunk_id(bytes) == id;
         segment.get(range.clone()).filter(|bytes| is_good(bytes))?;
+        // A small part would keep the whole segment in memory, which nobody counts.
+        if range.len() < segment.len() / 4 {
+            return segment.get(range).map(Bytes::copy_from_slice);
+        }
         Some(Bytes::from_owner(Segment(segment)).slice(range))
     }
 }

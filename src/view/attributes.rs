@@ -126,6 +126,9 @@ fn taken(entry: &Entry) -> u64 {
     }
 }
 
+/// An owner, and its user and group here.
+type Resolved = (Arc<Owner>, (u32, u32));
+
 /// Who owns what is shown.
 pub(super) struct Owners {
     /// Who owns everything, if that was asked for.
@@ -134,7 +137,7 @@ pub(super) struct Owners {
     own: (u32, u32),
     names: OwnerNames,
     /// Owners stand next to each other: the last one is asked for again as a rule.
-    last: Mutex<Option<(Arc<Owner>, (u32, u32))>>,
+    last: Mutex<Option<Resolved>>,
 }
 
 impl Owners {

@@ -147,7 +147,7 @@ impl Groups {
     }
 
     /// The first whose key is this or greater.
-    pub(super) fn from_key(&self, key: u64) -> Option<&Group> {
+    pub(super) fn at_or_after(&self, key: u64) -> Option<&Group> {
         self.all.get(self.all.partition_point(|group| group.key < key))
     }
 }

@@ -43,6 +43,7 @@ pub use trouble::is_gone;
 use crate::error::{Error, Result};
 use crate::model::{Content, FileKind, Time, Xattr};
 use crate::repository::{Repository, Snapshot};
+use crate::runtime::{Clock, SystemClock};
 use crate::tree::{Manifest, PageCache, SnapshotFilter, load_xattrs, roots, shown_path};
 use ahead::Ahead;
 use attributes::Owners;
@@ -297,9 +298,7 @@ enum Place {
 }
 
 fn now() -> Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let since = since.unwrap_or_default();
-    Time { secs: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
+    names::time_of_ms(SystemClock.now_ms())
 }
 
 #[cfg(test)]

@@ -243,7 +243,7 @@ impl TopFolder {
     }
 
     fn next_group(&self, view: &View, by: By, from: u64) -> Result<Option<FolderItem>> {
-        let Some(Group { name, key, .. }) = self.listing.groups(by).from_key(from) else {
+        let Some(Group { name, key, .. }) = self.listing.groups(by).at_or_after(from) else {
             return Ok(None);
         };
         let attributes = view.top_attributes(Top::Group(by, *key), &self.listing)?;

@@ -66,7 +66,9 @@ fn a_dead_mount_is_cleared_away_by_the_next() {
     assert_eq!(mount.code(), None);
     let error = std::fs::read_dir(&mount.folder).expect_err("nobody answers");
     assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::NOTCONN.raw_os_error()));
-    let next = Mount::start(&person, "mnt");
+    // By whatever way it is named.
+    std::os::unix::fs::symlink("mnt", person.path("link")).expect("a link");
+    let next = Mount::start(&person, "link");
     assert!(next.errors().contains("dead mount"), "{}", next.errors());
     assert!(next.folder.join("latest").is_symlink());
     next.end();
@@ -79,14 +81,19 @@ fn a_killed_mount_for_everybody_is_taken_away_by_the_system() {
         return;
     }
     let person = person_with_snapshot();
-    let mut mount = Mount::start(&person, "--allow-other mnt");
-    mount.signal("KILL");
-    assert_eq!(mount.code(), None);
-    let start = std::time::Instant::now();
-    while is_mounted(&mount.folder) {
-        assert!(start.elapsed() < crate::support::LONG, "it is still there");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    // The system's helper tries once, and while other tests mount and unmount it does not always
+    // succeed.
+    let is_taken_away = |attempt: u32| {
+        let mut mount = Mount::start(&person, &format!("--allow-other mnt{attempt}"));
+        mount.signal("KILL");
+        assert_eq!(mount.code(), None);
+        let start = std::time::Instant::now();
+        while is_mounted(&mount.folder) && start.elapsed() < crate::support::LONG / 6 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        !is_mounted(&mount.folder)
+    };
+    assert!((0..4).any(is_taken_away), "it is still there");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use larder::storage::fault::{Fault, On, Rule};
 use larder::storage::{ObjectMeta, PutMode, SharedStorage, Storage};
 use larder::view::{View, ViewOptions};
 
-use crate::lab::{Lab, LabOptions, TreeCopy};
+use crate::engine::{Lab, LabOptions, TreeCopy};
 use crate::support::{LONG, is_possible};
 
 /// A lab with some entries more than usual, and one backup.
@@ -91,7 +91,7 @@ fn rule(times: u64, fault: Fault) -> Rule {
 fn lab_with_large(len: usize) -> Lab {
     let options = LabOptions { samples: false, entries: 0, ..LabOptions::default() };
     let mut lab = Lab::with(3, options);
-    std::fs::write(lab.source().join("large"), crate::lab::Dice::seeded(1).noise(len))
+    std::fs::write(lab.source().join("large"), crate::engine::Dice::seeded(1).noise(len))
         .expect("a file");
     lab.backup_named("first");
     lab

@@ -6,11 +6,11 @@
 
 mod access;
 mod endings;
-mod faithful;
-mod inside;
 #[allow(dead_code, unused_imports)]
 #[path = "../support/mod.rs"]
-mod lab;
+mod engine;
+mod faithful;
+mod inside;
 #[allow(dead_code)]
 #[path = "../cli/support.rs"]
 mod person;

@@ -106,6 +106,45 @@ fn damage_is_an_error_for_its_files_alone_and_is_named() {
     mount.end();
 }
 
+/// Who lists a folder must not take what is left of it for all of it, however often it is asked.
+#[test]
+fn a_folder_whose_names_are_lost_is_never_listed_as_whole() {
+    if !is_possible() {
+        return;
+    }
+    let person = Person::new();
+    std::fs::create_dir_all(person.path("src/many")).expect("a folder");
+    // What is in small files is in the pages too, and makes them long.
+    let dice = crate::engine::Dice::seeded(7);
+    for number in 0..8000 {
+        let name = format!("src/many/{number:08}");
+        std::fs::write(person.path(&name), dice.noise(64)).expect("a file");
+    }
+    person.ok("-r repo repo init --encryption none");
+    person.ok("-r repo snapshot src");
+    let mut packs = person.files("repo/meta");
+    packs.sort_by_key(|path| std::fs::metadata(path).expect("a file").len());
+    let pack = packs.pop().expect("a pack of pages");
+    let early = std::fs::metadata(&pack).expect("a file").len() / 8;
+    let line = format!(
+        "chmod u+w {0}; printf XXXX | dd of={0} bs=1 seek={early} conv=notrunc",
+        pack.display()
+    );
+    shell(person.home(), &line);
+    let mount = Mount::start(&person, "mnt");
+    let source = mount.latest(&person, "src");
+    let copy = format!("cp -a many {}", person.path("copy").display());
+    for line in ["ls many", "ls many", "find many", &copy, "tar cf - many | wc -c"] {
+        let output = try_shell(&source, &format!("set -o pipefail; {line}"));
+        assert!(!output.status.success(), "{line}: {}", output.stdout.len());
+    }
+    // What is left can be seen: other pages hold most of it.
+    let left = try_shell(&source, "ls many").stdout.len();
+    assert!(left > 0, "{left}");
+    assert!(mount.errors().contains("cannot be read"), "{}", mount.errors());
+    mount.end();
+}
+
 #[test]
 fn prunes_and_new_snapshots_do_not_disturb() {
     if !is_possible() {

@@ -196,6 +196,47 @@ fn rclone_copies_a_whole_snapshot() {
     assert_eq!(server.stop(), Some(0));
 }
 
+/// A listing that lacks names breaks off, and does not look like the whole folder.
+#[test]
+fn folders_with_lost_names_are_not_listed_as_whole() {
+    if curl(&["--version"]).is_none() {
+        return;
+    }
+    let home = Home::new();
+    // What is in small files is in the pages too, and makes them long.
+    let random = larder::runtime::Random::seeded(7);
+    for number in 0..8000 {
+        home.write(format!("many/{number:08}").as_ref(), &random.bytes::<64>());
+    }
+    home.larder(&["snapshot", "data"]);
+    let packs = files_below(&home.path("repo/meta"));
+    let pack = packs.iter().max_by_key(|path| path.metadata().expect("a file").len());
+    let pack = pack.expect("a pack of pages");
+    let mut bytes = std::fs::read(pack).expect("reads");
+    let early = bytes.len() / 8;
+    bytes[early] ^= 1;
+    std::fs::remove_file(pack).expect("removes");
+    std::fs::write(pack, bytes).expect("writes");
+    let server = home.serve(&[]);
+    let many = format!("{}/many/", server.data(&home));
+    for request in [&["-X", "PROPFIND", "-H", "Depth: 1", &many][..], &[&many]] {
+        let listed = curl(&[&["-f"], request].concat()).expect("was there before");
+        assert!(!listed.status.success(), "{}", listed.stdout.len());
+        let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+        assert!(!said.contains("404"), "{said}");
+    }
+}
+
+/// All files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("reads"));
+    let below = |entry: std::fs::DirEntry| match entry.path() {
+        path if path.is_dir() => files_below(&path),
+        path => vec![path],
+    };
+    entries.flat_map(below).collect()
+}
+
 /// Names and bytes: the rest is not for WebDAV to carry.
 #[track_caller]
 fn assert_same_files(one: &Path, other: &Path) {

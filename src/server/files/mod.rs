@@ -8,15 +8,19 @@ mod gate;
 mod tree;
 mod walk;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use dav_server::{DavHandler, DavMethodSet};
+use futures_util::{Stream, StreamExt, future, stream};
 
 use super::Threads;
 use crate::error::{Error, Result};
@@ -26,7 +30,8 @@ use gate::Gate;
 use tree::Tree;
 
 /// Where it listens if nobody says otherwise: a port that is free.
-pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub const DEFAULT_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Requests that may wait for storage at the same time.
 const THREADS: usize = 16;
@@ -59,7 +64,9 @@ impl FileServer {
     ) -> Result<Self> {
         if !address.ip().is_loopback() {
             return Err(Error::usage_hint(
-                format!("`{address}` can be reached from other machines, and what is sent is not encrypted"),
+                format!(
+                    "`{address}` can be reached from other machines, and what is sent is not encrypted"
+                ),
                 "listen on 127.0.0.1 and let `ssh -L 8080:127.0.0.1:8080 THIS-MACHINE` bring the files to another one",
             ));
         }
@@ -98,14 +105,14 @@ impl FileServer {
             .map_err(failed)?;
         let prefix = self.secret.as_ref().map(|secret| format!("/{secret}"));
         let handler = DavHandler::builder()
-            .filesystem(Box::new(Tree::new(Arc::clone(&self.view), threads)))
             .methods(DavMethodSet::WEBDAV_RO)
             .strip_prefix(prefix.clone().unwrap_or_default())
             .autoindex(true)
             .read_buf_size(PIECE_LEN)
             .build_handler();
         let gate = Arc::new(Gate::new(prefix));
-        let router = Router::new().fallback(answer).with_state((gate, handler));
+        let answers = Answers { gate, handler, view: Arc::clone(&self.view), threads };
+        let router = Router::new().fallback(answer).with_state(answers);
         let served = runtime.block_on(async {
             self.listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(self.listener)?;
@@ -132,13 +139,33 @@ async fn stopped(cancel: CancelToken) {
     }
 }
 
-async fn answer(
-    State((gate, handler)): State<(Arc<Gate>, DavHandler)>,
-    request: Request,
-) -> Response {
-    let response = match gate.refusal(&request) {
-        Some(refusal) => refusal,
-        None => handler.handle(request).await.map(Body::new),
-    };
-    gate::harden(response)
+/// What requests are answered with.
+#[derive(Clone)]
+struct Answers {
+    gate: Arc<Gate>,
+    handler: DavHandler,
+    view: Arc<View>,
+    threads: Arc<Threads>,
+}
+
+async fn answer(State(answers): State<Answers>, request: Request) -> Response {
+    if let Some(refusal) = answers.gate.refusal(&request) {
+        return gate::harden(refusal);
+    }
+    let tree = Tree::new(answers.view, answers.threads);
+    let is_lost = tree.is_lost();
+    let files = DavHandler::builder().filesystem(Box::new(tree));
+    let response = answers.handler.handle_with(files, request).await;
+    gate::harden(response.map(|body| Body::from_stream(body.chain(cut_off_if(is_lost)))))
+}
+
+/// Breaks an answer off at its end if a listing in it is not whole: a client must not take it for
+/// all that there is.
+fn cut_off_if(is_lost: Arc<AtomicBool>) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::once(async move {
+        is_lost
+            .load(Ordering::Acquire)
+            .then(|| Err(io::Error::other("some of what is in the folder cannot be read")))
+    })
+    .filter_map(future::ready)
 }

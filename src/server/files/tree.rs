@@ -6,6 +6,7 @@
 
 use std::io::SeekFrom;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes};
@@ -25,16 +26,28 @@ use crate::view::{Attributes, FolderItem, OpenFile, OpenFolder, View, is_gone};
 /// Items of a folder that are read at once.
 const PAGE_LEN: usize = 512;
 
-/// The files of a view.
+/// The files of a view, for one request.
 #[derive(Clone)]
 pub(super) struct Tree {
     view: Arc<View>,
     threads: Arc<Threads>,
+    /// A listing is not whole. The library leaves out what fails, and ends the answer as if it were.
+    is_lost: Arc<AtomicBool>,
 }
 
 impl Tree {
     pub(super) fn new(view: Arc<View>, threads: Arc<Threads>) -> Self {
-        Self { view, threads }
+        Self { view, threads, is_lost: Arc::default() }
+    }
+
+    /// Set as soon as a listing lacks something.
+    pub(super) fn is_lost(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_lost)
+    }
+
+    fn lost(&self, error: FsError) -> FsError {
+        self.is_lost.store(true, Ordering::Release);
+        error
     }
 
     /// Runs what may wait for storage.
@@ -93,7 +106,8 @@ impl DavFileSystem for Tree {
                 let Some(found) = found else { return Ok(None) };
                 Ok(Some(Listing { walk, folder: view.open_folder(found.node)?, cursor: 0 }))
             };
-            let listing = self.wait(open).await?.ok_or(FsError::NotFound)?;
+            let opened = self.wait(open).await.map_err(|error| self.lost(error))?;
+            let listing = opened.ok_or(FsError::NotFound)?;
             Ok(listing.stream(self.clone()))
         })
     }
@@ -124,12 +138,13 @@ impl Listing {
                 loop {
                     if let Some(item) = items.next() {
                         let item = item.map(|item| Box::new(item) as Box<dyn DavDirEntry>);
+                        let item = item.map_err(|error| tree.lost(error));
                         return Some((item, (items, listing)));
                     }
                     let page = listing.take()?;
                     match tree.wait(move |view| Ok(page.read(view))).await {
                         Ok((read, rest)) => (items, listing) = (read.into_iter(), rest),
-                        Err(error) => return Some((Err(error), (items, None))),
+                        Err(error) => return Some((Err(tree.lost(error)), (items, None))),
                     }
                 }
             }

@@ -51,10 +51,10 @@ fn a_prune_meanwhile_is_not_noticed() {
     let (_, _, copy) = lab.all_remembered().find(|(name, ..)| *name == "3").expect("remembered");
     copy.assert_same(&copy_of(&seen, &view, copy), "after the prune");
     // What is gone gives an error and nothing else.
-    if let Ok(mut folder) = view.open_folder(old.node) {
-        if let Err(error) = folder.next(&view, 0) {
-            assert!(error.is_damage() && !is_gone(&error), "{error}");
-        }
+    if let Ok(mut folder) = view.open_folder(old.node)
+        && let Err(error) = folder.next(&view, 0)
+    {
+        assert!(error.is_damage() && !is_gone(&error), "{error}");
     }
     // New snapshots have packs that the view has not seen.
     lab.tree().edit(15);
