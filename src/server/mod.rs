@@ -1,7 +1,7 @@
 //! What Larder offers over HTTP.
 //!
 //! Requests are answered by async tasks; whatever waits for storage runs on threads of its own
-//! ([`Threads`]), as everywhere else in this crate.
+//! (`threads`), as everywhere else in this crate.
 
 pub mod files;
 mod threads;
