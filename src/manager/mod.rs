@@ -5,13 +5,16 @@
 //! [`rewrite()`] make snapshots out of snapshots, in another repository or in the same one;
 //! [`export_bundle`] and [`import_bundle`] carry them there in one file.
 //! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes;
-//! [`schedule`] repeats backups. The [guide] has an example for each method.
+//! [`schedule`] repeats backups. A program that runs for days has a [`fleet`] of repositories and
+//! a [`board`] of jobs and events. The [guide] has an example for each method.
 
 mod backup;
+pub mod board;
 mod bundle;
 mod copy;
 pub mod disaster;
 mod export;
+pub mod fleet;
 pub mod history;
 mod import;
 mod mirrors;

@@ -2,7 +2,7 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN];
+pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -57,4 +57,37 @@ CREATE TABLE schedules (
 /// When the scheduler that works on a run last said that it is there.
 const SEEN: &str = "
 ALTER TABLE schedules ADD COLUMN seen_ms INTEGER;
+";
+
+/// One row for each job of a daemon, and the lines of its log (`manager::board`).
+const JOBS: &str = "
+CREATE TABLE jobs (
+    number      INTEGER PRIMARY KEY,
+    job_id      TEXT NOT NULL UNIQUE,
+    repository  TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    title       TEXT NOT NULL,
+    schedule_id TEXT,
+    attempt     INTEGER NOT NULL,
+    wanted_by   TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    started_ms  INTEGER NOT NULL,
+    ended_ms    INTEGER,
+    backup_id   TEXT,
+    error       TEXT,
+    hint        TEXT,
+    warnings    INTEGER NOT NULL,
+    result      TEXT,
+    process     TEXT NOT NULL
+) STRICT;
+CREATE INDEX jobs_by_schedule ON jobs (schedule_id, number);
+CREATE INDEX jobs_by_status ON jobs (status, number);
+CREATE TABLE job_lines (
+    number  INTEGER PRIMARY KEY,
+    job_id  TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    level   TEXT NOT NULL,
+    message TEXT NOT NULL
+) STRICT;
+CREATE INDEX job_lines_by_job ON job_lines (job_id, number);
 ";
