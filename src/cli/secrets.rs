@@ -4,10 +4,9 @@
 //! What is read here is wiped when it is dropped.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
@@ -17,11 +16,9 @@ use super::signals;
 use crate::crypto::{KeyFileSecret, RecoveryCode};
 use crate::error::{Error, Result};
 use crate::fsmeta;
+use crate::manager::secret;
 use crate::repository::{Password, Unlock};
 use crate::runtime::Random;
-
-/// No password or key file is longer.
-const SECRET_LEN_MAX: usize = 64 << 10;
 
 /// Where to get what opens a repository. An option wins over the environment, and of several
 /// places the first in the order of this list.
@@ -129,9 +126,9 @@ impl SecretSource {
                 ));
             }
             Self::PasswordFile(path) => password_from_file(path, out)?,
-            Self::PasswordCommand(command) => password_from_command(command)?,
+            Self::PasswordCommand(command) => secret::from_command(command)?,
             Self::Environment(name) => {
-                Zeroizing::new(std::env::var(name).map_err(|_| not_text(name))?)
+                Zeroizing::new(std::env::var(name).map_err(|_| secret::not_text(name))?)
             }
             Self::Prompt => ask(prompt, location)?,
         };
@@ -153,7 +150,8 @@ fn password(mut text: Zeroizing<String>) -> Password {
 fn read_key_file(path: &Path, out: &Output) -> Result<KeyFileSecret> {
     let mut file = File::open(path).map_err(|error| Error::local("open", path, error))?;
     warn_if_shared(&file, path, out);
-    let bytes = read_bounded(&mut file).map_err(|error| Error::local("read", path, error))?;
+    let bytes =
+        secret::read_bounded(&mut file).map_err(|error| Error::local("read", path, error))?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
     KeyFileSecret::parse(text).map_err(|error| match error {
         Error::Usage { hint, .. } => {
@@ -196,66 +194,9 @@ fn ask(prompt: &str, location: &str) -> Result<Zeroizing<String>> {
 fn password_from_file(path: &Path, out: &Output) -> Result<Zeroizing<String>> {
     let mut file = File::open(path).map_err(|error| Error::local("open", path, error))?;
     warn_if_shared(&file, path, out);
-    let bytes = read_bounded(&mut file).map_err(|error| Error::local("read", path, error))?;
-    first_line(bytes, &path.display().to_string())
-}
-
-/// What may hold a password that a command must not see.
-const PASSWORD_VARIABLES: [&str; 4] =
-    ["LARDER_PASSWORD", "LARDER_TO_PASSWORD", "LARDER_FROM_PASSWORD", "LARDER_LIKE_PASSWORD"];
-
-/// Runs `command` in a shell, so that it may use quotes, variables and pipes.
-fn password_from_command(command: &str) -> Result<Zeroizing<String>> {
-    // The command's text can itself hold a secret, so errors do not repeat it.
-    let failed = |error: std::io::Error| Error::local("run", "the password command", error);
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", command]).stdout(Stdio::piped());
-    for name in PASSWORD_VARIABLES {
-        shell.env_remove(name);
-    }
-    let mut child = shell.spawn().map_err(failed)?;
-    let output = match child.stdout.take() {
-        Some(mut stdout) => read_bounded(&mut stdout),
-        None => Ok(Zeroizing::new(Vec::new())),
-    };
-    let status = child.wait().map_err(failed)?;
-    if !status.success() {
-        return Err(failed(std::io::Error::other(format!("it ended with {status}"))));
-    }
-    first_line(output.map_err(failed)?, "the output of the password command")
-}
-
-/// Reads all of `input` into a buffer that never moves, so no copy is left behind in memory.
-fn read_bounded(input: &mut impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let mut buf = Zeroizing::new(vec![0; SECRET_LEN_MAX + 1]);
-    let mut len = 0;
-    while len < buf.len() {
-        match input.read(&mut buf[len..]) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if len > SECRET_LEN_MAX {
-        return Err(std::io::Error::other("it is too long for a password"));
-    }
-    buf.truncate(len);
-    Ok(buf)
-}
-
-fn first_line(bytes: Zeroizing<Vec<u8>>, name: &str) -> Result<Zeroizing<String>> {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = std::str::from_utf8(line).map_err(|_| not_text(name))?;
-    Ok(Zeroizing::new(text.to_owned()))
-}
-
-fn not_text(name: &str) -> Error {
-    Error::usage_hint(
-        format!("the password in `{name}` is not UTF-8 text"),
-        "use a key file where a secret is not text",
-    )
+    let bytes =
+        secret::read_bounded(&mut file).map_err(|error| Error::local("read", path, error))?;
+    secret::first_line(&bytes, &path.display().to_string())
 }
 
 /// Warns if other users can read a file that holds a secret.
@@ -272,26 +213,6 @@ pub(crate) fn warn_if_shared(file: &File, path: &Path, out: &Output) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line(bytes: &[u8]) -> Result<String> {
-        first_line(Zeroizing::new(bytes.to_vec()), "test").map(|password| password.to_string())
-    }
-
-    #[test]
-    fn a_password_is_the_first_line() {
-        assert_eq!(line(b"secret\n").expect("text"), "secret");
-        assert_eq!(line(b" two words \r\nmore").expect("text"), " two words ");
-        assert_eq!(line(b"").expect("text"), "");
-        assert!(line(b"\xff\xfe").is_err());
-    }
-
-    #[test]
-    fn commands_run_in_a_shell() {
-        let password = password_from_command("printf '%s\\n' \"a b\" | tr a c").expect("runs");
-        assert_eq!(*password, "c b");
-        let error = password_from_command("echo hunter2; exit 3").expect_err("fails");
-        assert!(!format!("{error:?}").contains("hunter2"));
-    }
 
     #[test]
     fn key_files_are_private_and_never_written_over() {

@@ -22,6 +22,7 @@ pub mod progress;
 pub mod recovery;
 mod rewrite;
 pub mod schedule;
+pub mod secret;
 mod warm_up;
 
 pub use backup::{
