@@ -1,12 +1,12 @@
 //! Reading chunks and pages: locate, fetch, open, decompress, check the id.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use super::index::{Location, PackInfo, SegmentInfo};
 use super::segments::SegmentKey;
 use super::{Index, Repository};
 use crate::codec::{Codec, Decompressor};
-use crate::crypto::{Class, SealKind, Unit, open_in_place};
+use crate::crypto::{Class, PREFIX, SealKind, Unit, open_in_place};
 use crate::error::{Error, Result};
 use crate::format::pack::{PackType, SEGMENT_PLAIN_MAX};
 use crate::model::{ChunkId, PageId};
@@ -123,45 +123,68 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// [`Error::Damaged`], naming the pack, and the storage's.
-    pub fn segment(&mut self, key: SegmentKey) -> Result<Arc<Vec<u8>>> {
-        self.repository.segments.get_or_read(key, || {
-            let mut plain = Vec::new();
-            self.segment_into(key, &mut plain)?;
-            Ok(plain)
-        })
+    pub fn segment(&mut self, key: SegmentKey) -> Result<Bytes> {
+        self.repository.segments.get_or_read(key, || self.fresh_segment(key))
     }
 
-    /// Decodes a segment into `plain`, past the cache. The caller checks the ids of what it uses.
+    /// A segment as it is in storage now, past the cache. The caller checks the ids of what it uses.
     ///
     /// # Errors
     /// As [`Reader::segment`].
-    pub fn segment_into(&mut self, key: SegmentKey, plain: &mut Vec<u8>) -> Result<()> {
+    pub fn fresh_segment(&mut self, key: SegmentKey) -> Result<Bytes> {
         let index = &self.repository.index;
         let pack = index.pack(key.0);
         let segment = index
             .segment(key.0, key.1)
             .ok_or_else(|| Error::damaged(pack.object_name(), "it has no such segment"))?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let read = self.fetch(&pack, &segment, &mut buffer);
-        let decoded = read.and_then(|()| self.decode(&pack, &segment, &mut buffer, plain));
-        self.buffer = buffer;
+        let (mut buffer, mut plain) = (std::mem::take(&mut self.buffer), Vec::new());
+        let decoded = self.fetch(&pack, &segment, &mut buffer).and_then(|len| {
+            let raw = self.decode_in_place(&pack, &segment, &mut buffer[..len], &mut plain)?;
+            Ok(raw.map(<[u8]>::len))
+        });
         match decoded {
-            Err(error) if error.is_damage() && self.decode_elsewhere(&pack, &segment, plain) => {
-                Ok(())
+            Ok(Some(raw_len)) => return Ok(self.keep_raw(buffer, raw_len)),
+            Err(error) if error.is_damage() => {
+                if !self.decode_elsewhere(&pack, &segment, &mut plain) {
+                    return Err(error);
+                }
             }
-            decoded => decoded,
+            Err(error) => return Err(error),
+            Ok(None) => {}
         }
+        self.buffer = buffer;
+        Ok(plain.into())
     }
 
-    fn fetch(&self, pack: &PackInfo, segment: &SegmentInfo, buffer: &mut Vec<u8>) -> Result<()> {
+    /// What was stored without compression stays where it was opened, unless much more memory than
+    /// it needs would be kept with it.
+    fn keep_raw(&mut self, buffer: Vec<u8>, raw_len: usize) -> Bytes {
+        let range = PREFIX..PREFIX + raw_len;
+        if buffer.len() / 8 * 7 > raw_len {
+            let raw = Bytes::copy_from_slice(&buffer[range]);
+            self.buffer = buffer;
+            return raw;
+        }
+        Bytes::from(buffer).slice(range)
+    }
+
+    /// Returns how many bytes were read to the front of `buffer`.
+    fn fetch(&self, pack: &PackInfo, segment: &SegmentInfo, buffer: &mut Vec<u8>) -> Result<usize> {
         // Lengths come from sealed directories, but a mistake there must not take all memory.
         if segment.sealed_len > SEGMENT_PLAIN_MAX + (1 << 20) {
             return Err(Error::damaged(pack.object_name(), "a segment is too long"));
         }
-        buffer.clear();
-        buffer.resize(segment.sealed_len as usize, 0);
-        self.repository.storage.get_range(&pack.object_name(), segment.offset, buffer)?;
-        Ok(())
+        let len = segment.sealed_len as usize;
+        if buffer.len() < len {
+            // New memory is zero already, longer memory would be cleared first.
+            *buffer = vec![0; len];
+        }
+        self.repository.storage.get_range(
+            &pack.object_name(),
+            segment.offset,
+            &mut buffer[..len],
+        )?;
+        Ok(len)
     }
 
     /// Reads and decodes a segment that is damaged where it was read first, from the first other

@@ -1,7 +1,6 @@
 //! Decoded segments, kept for those who read next to each other.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
@@ -19,15 +18,15 @@ const USUAL_BYTES: u64 = 256 << 10;
 
 /// Keeps decoded segments, bounded in bytes. Those who ask for the same segment at the same time
 /// wait for one fetch.
-pub(super) struct SegmentCache(Cache<SegmentKey, Arc<Vec<u8>>, Bytes>);
+pub(super) struct SegmentCache(Cache<SegmentKey, Bytes, Length>);
 
 #[derive(Clone)]
-struct Bytes;
+struct Length;
 
-impl Weighter<SegmentKey, Arc<Vec<u8>>> for Bytes {
-    fn weight(&self, _: &SegmentKey, segment: &Arc<Vec<u8>>) -> u64 {
+impl Weighter<SegmentKey, Bytes> for Length {
+    fn weight(&self, _: &SegmentKey, segment: &Bytes) -> u64 {
         // What weighs nothing would be kept for ever.
-        segment.capacity().max(1) as u64
+        segment.len().max(1) as u64
     }
 }
 
@@ -41,7 +40,7 @@ impl SegmentCache {
             .build()
             .expect("every option that is needed is given");
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self(Cache::with_options(options, Bytes, hasher, lifecycle))
+        Self(Cache::with_options(options, Length, hasher, lifecycle))
     }
 
     /// The segment `key`: kept, or made by `read`, which others who ask for it wait for. If it
@@ -49,9 +48,9 @@ impl SegmentCache {
     pub(super) fn get_or_read(
         &self,
         key: SegmentKey,
-        read: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Arc<Vec<u8>>> {
-        self.0.get_or_insert_with(&key, || read().map(Arc::new))
+        read: impl FnOnce() -> Result<Bytes>,
+    ) -> Result<Bytes> {
+        self.0.get_or_insert_with(&key, read)
     }
 
     /// Keeps at most `bytes` from now on.

@@ -6,6 +6,7 @@ use super::Manifest;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
+use crate::crypto::Suite;
 use crate::format::list::{
     ListChild, encode_inner as encode_list_inner, encode_leaf as encode_list_leaf,
 };
@@ -46,12 +47,20 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
+        let unlock = Unlock::Password(Password::new("pw"));
+        Self::made(Arc::new(MemoryStorage::new()), Suite::Aes256, unlock)
+    }
+
+    /// One that is not encrypted, for tests that move many megabytes, on `storage`.
+    pub(crate) fn plain(storage: SharedStorage) -> Self {
+        Self::made(storage, Suite::None, Unlock::Nothing)
+    }
+
+    fn made(storage: SharedStorage, suite: Suite, unlock: Unlock) -> Self {
         let runtime = Runtime { random: Random::seeded(1), ..Runtime::default() };
-        let storage: SharedStorage = Arc::new(MemoryStorage::new());
-        let options = InitOptions { kdf: KdfCost::CheapForTests, ..InitOptions::default() };
-        let unlock = [Unlock::Password(Password::new("pw"))];
+        let options = InitOptions { suite, kdf: KdfCost::CheapForTests, ..InitOptions::default() };
         let repository =
-            Repository::init(storage, &unlock, &options, &OpenOptions::default(), &runtime)
+            Repository::init(storage, &[unlock], &options, &OpenOptions::default(), &runtime)
                 .expect("inits");
         Self { repository: Arc::new(repository), runtime }
     }
@@ -133,6 +142,13 @@ impl Store<'_> {
             self.data.push(&id.0, bytes).expect("pushes");
         }
         Piece::Chunk(id, bytes.len() as u32)
+    }
+
+    /// A chunk in a segment of its own.
+    pub(crate) fn lone_chunk(&mut self, bytes: &[u8]) -> Piece {
+        let piece = self.chunk(bytes);
+        self.data.flush().expect("flushes");
+        piece
     }
 
     pub(crate) fn manifest(&mut self, entries: &[Entry]) -> Manifest {

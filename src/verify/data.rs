@@ -277,20 +277,22 @@ fn salvage(
         }
     });
     let mut reader = repository.reader();
-    let mut plain = Vec::new();
     for pack in packs {
         let Some(parts) = parts.get_mut(&pack.pack) else { continue };
         parts.sort_unstable_by_key(|part| (part.segment_no, part.start));
         for parts in parts.chunk_by(|a, b| a.segment_no == b.segment_no) {
             runtime.cancel.check()?;
             let number = parts[0].segment_no;
-            if let Err(error) = reader.segment_into((pack.pack, number), &mut plain) {
-                if !is_past_end(repository, pack, number) {
-                    collector.damage(error)?;
+            let plain = match reader.fresh_segment((pack.pack, number)) {
+                Ok(plain) => plain,
+                Err(error) => {
+                    if !is_past_end(repository, pack, number) {
+                        collector.damage(error)?;
+                    }
+                    found.segments.push((pack.info.hash, number));
+                    continue;
                 }
-                found.segments.push((pack.info.hash, number));
-                continue;
-            }
+            };
             for part in parts {
                 let (start, len) = (part.start as usize, part.len as usize);
                 let good =

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use parking_lot::Mutex;
 
+use super::damaged::DamagedChunks;
 use super::file::Stored;
 use super::trouble::{Freshness, Said};
 use crate::error::{Error, Result};
@@ -28,12 +29,9 @@ const BYTES_PER_THREAD: u64 = 2 << 20;
 pub(super) const WINDOW_MIN: u64 = 1 << 20;
 /// Jobs that wait for a thread.
 const QUEUE_PER_THREAD: usize = 4;
-/// Segments of a pack that are read before anybody asks, while its segments are asked for in order.
-const SEGMENTS_AHEAD: u32 = 2;
-/// How long a chunk that was found damaged is not read again, and how many such chunks are
-/// remembered.
-const DAMAGED_FOR: Duration = Duration::from_secs(60);
-const DAMAGED_MAX: usize = 10_000;
+/// Segments of a pack that are read before anybody asks, while its segments are asked for in order:
+/// from a disk, and from storage where calls wait for a network.
+const SEGMENTS_AHEAD: (u32, u32) = (2, 8);
 /// Packs whose last segment is remembered.
 const PACKS_KEPT: usize = 64;
 
@@ -51,30 +49,21 @@ pub(super) struct Ahead {
     jobs: Sender<Job>,
     /// Most bytes that are read ahead for one reader.
     window_max: u64,
+    segments_ahead: u32,
 }
 
 /// Where chunks come from.
 pub(super) struct Source {
     repository: Arc<Repository>,
-    /// Bytes of chunks that open files hold, and how many they should hold together.
+    /// Bytes of chunks that open files hold or have asked for, and how many they should hold
+    /// together.
     held: AtomicU64,
     held_max: u64,
     freshness: Arc<Freshness>,
     said: Arc<Said>,
     /// The segment up to which the packs used last were read or asked for.
     reached: Mutex<HashMap<PackRef, u32>>,
-    /// Chunks that were found damaged, when, and why: whoever reads on past damage asks for the same
-    /// chunk hundreds of times.
-    damaged: Mutex<HashMap<ChunkId, (Instant, String, String)>>,
-}
-
-/// A part of a decoded segment.
-struct Segment(Arc<Vec<u8>>);
-
-impl AsRef<[u8]> for Segment {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
+    damaged: DamagedChunks,
 }
 
 impl Ahead {
@@ -88,9 +77,9 @@ impl Ahead {
     ) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let calls = repository.storage().concurrency();
-        let threads = match calls > LOCAL_CALLS {
-            true => calls.clamp(CALLERS.0, CALLERS.1),
-            false => cores.min(DECODERS_MAX),
+        let (threads, segments_ahead) = match calls > LOCAL_CALLS {
+            true => (calls.clamp(CALLERS.0, CALLERS.1), SEGMENTS_AHEAD.1),
+            false => (cores.min(DECODERS_MAX), SEGMENTS_AHEAD.0),
         };
         let (jobs, queue) = crossbeam_channel::bounded(threads * QUEUE_PER_THREAD);
         let source = Arc::new(Source {
@@ -100,7 +89,7 @@ impl Ahead {
             freshness: Arc::clone(freshness),
             said: Arc::clone(said),
             reached: Mutex::default(),
-            damaged: Mutex::default(),
+            damaged: DamagedChunks::default(),
         });
         for _ in 0..threads {
             let (source, queue) = (Arc::clone(&source), queue.clone());
@@ -110,7 +99,7 @@ impl Ahead {
                 .spawn(move || work(&source, &queue));
         }
         let window_max = (threads as u64 * BYTES_PER_THREAD).min(cache_bytes as u64 / 2);
-        Arc::new(Self { source, jobs, window_max: window_max.max(WINDOW_MIN) })
+        Arc::new(Self { source, jobs, window_max: window_max.max(WINDOW_MIN), segments_ahead })
     }
 
     /// Where chunks come from.
@@ -134,7 +123,7 @@ impl Ahead {
     /// Says that a chunk was wanted that is in segment `segment_no` of `pack`. If its segments are
     /// wanted in order, as by whoever copies a folder of small files, the next are read.
     pub(super) fn wanted(&self, pack: PackRef, segment_no: u32) {
-        let until = segment_no.saturating_add(SEGMENTS_AHEAD);
+        let until = segment_no.saturating_add(self.segments_ahead);
         let from = {
             let mut reached = self.source.reached.lock();
             if reached.len() >= PACKS_KEPT && !reached.contains_key(&pack) {
@@ -145,6 +134,7 @@ impl Ahead {
                 // Elsewhere in the pack, or there for the first time.
                 None => return,
                 Some(before) if before.saturating_add(1) < segment_no => return,
+                Some(before) if before > until.saturating_add(self.segments_ahead) => return,
                 Some(before) if before >= until => {
                     reached.insert(pack, before);
                     return;
@@ -202,6 +192,17 @@ impl Source {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes that open files hold or have asked for.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes open files should hold together.
+    pub(super) fn held_max(&self) -> u64 {
+        self.held_max
+    }
+
     /// Whether open files hold as much as they should.
     pub(super) fn is_full(&self) -> bool {
         self.held.load(Ordering::Relaxed) >= self.held_max
@@ -212,18 +213,12 @@ impl Source {
     /// # Errors
     /// As [`Reader::chunk`].
     pub(super) fn chunk(&self, reader: &mut Reader<'_>, id: ChunkId, len: u32) -> Result<Bytes> {
-        if let Some((since, object, what)) = self.damaged.lock().get(&id)
-            && since.elapsed() < DAMAGED_FOR
-        {
-            return Err(Error::damaged(object, what));
+        if let Some(error) = self.damaged.get(id, Instant::now()) {
+            return Err(error);
         }
         let read = self.read_chunk(reader, id, len);
-        if let Err(Error::Damaged { object, what }) = &read {
-            let mut damaged = self.damaged.lock();
-            if damaged.len() >= DAMAGED_MAX {
-                damaged.clear();
-            }
-            damaged.insert(id, (Instant::now(), object.clone(), what.clone()));
+        if let Err(error) = &read {
+            self.damaged.note(id, error, Instant::now());
         }
         read
     }
@@ -252,6 +247,6 @@ impl Source {
         if range.len() < segment.len() / 4 {
             return segment.get(range).map(Bytes::copy_from_slice);
         }
-        Some(Bytes::from_owner(Segment(segment)).slice(range))
+        Some(segment.slice(range))
     }
 }

@@ -1,22 +1,19 @@
 //! An open file of a snapshot: read from any offset by several threads, with what comes next
 //! already on its way where it is read in order.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Condvar, Mutex};
 
 use super::ahead::{Ahead, Job, Source};
+use super::chunks::{Chunks, Found};
 use super::streams::Streams;
 use crate::error::{Error, Result};
 use crate::model::{ChunkId, Content, Entry, FileKind, Piece};
 use crate::repository::Reader;
 use crate::tree::Layout;
 
-/// Bytes that are kept for readers who are a little behind the one in front, or go back a little.
-const KEPT_BEHIND: u64 = 4 << 20;
 /// Pieces that are planned at once at most: a file may have very many small ones.
 const PLANNED_MAX: usize = 1024;
 
@@ -43,30 +40,6 @@ pub(super) struct Stored {
     streams: Mutex<Streams>,
 }
 
-/// The chunks that are here or on their way, by where they start in the file.
-#[derive(Default)]
-struct Chunks {
-    slots: HashMap<u64, Chunk>,
-    /// Bytes of those that are here.
-    bytes: u64,
-    tick: u64,
-}
-
-struct Chunk {
-    id: ChunkId,
-    len: u32,
-    used: u64,
-    state: State,
-}
-
-enum State {
-    /// A thread will read it, or whoever needs it sooner.
-    Queued,
-    /// Somebody reads it.
-    Coming,
-    Here(Bytes),
-}
-
 impl OpenFile {
     /// Opens the file of `entry`, which has its content itself. `shown` is its path for people.
     ///
@@ -86,7 +59,7 @@ impl OpenFile {
                 let stored = Stored {
                     source: Arc::clone(ahead.source()),
                     layout: Mutex::new(Layout::new(entry)),
-                    chunks: Mutex::default(),
+                    chunks: Mutex::new(Chunks::new(ahead.source())),
                     came: Condvar::new(),
                     streams: Mutex::default(),
                 };
@@ -192,6 +165,9 @@ impl Stored {
                 Piece::Hole(_) => whole.resize(whole.len() + within.len(), 0),
                 Piece::Chunk(id, len) => {
                     let bytes = self.chunk(ahead, &mut reader, start, id, len)?.slice(within);
+                    if end == start + u64::from(len) {
+                        self.chunks.lock().was_read(start);
+                    }
                     if at == range.start && end == range.end {
                         return Ok(bytes);
                     }
@@ -203,7 +179,8 @@ impl Stored {
         Ok(whole.freeze())
     }
 
-    /// Has what is in `range` read by other threads. Stops where they have enough to do.
+    /// Has what is in `range` read by other threads. Stops where they have enough to do, or open
+    /// files hold enough.
     fn plan(self: &Arc<Self>, ahead: &Ahead, reader: &mut Reader<'_>, range: std::ops::Range<u64>) {
         let mut planned = Planned::default();
         let mut at = range.start;
@@ -211,19 +188,25 @@ impl Stored {
             // What cannot be found is met by whoever reads it.
             let located = (at < range.end).then(|| self.layout.lock().locate(reader, at));
             let Some(Ok((piece, start))) = located else { break };
-            at = start + piece.len();
-            let Piece::Chunk(id, len) = piece else { continue };
+            let Piece::Chunk(id, len) = piece else {
+                at = start + piece.len();
+                continue;
+            };
             let location = ahead.source().repository().index().find(&id.0);
             let segment = location.map(|location| (location.pack, location.segment_no));
-            if segment != planned.segment
-                && let Err(refused) = self.ask(ahead, planned.take())
-            {
-                return self.streams.lock().planned(range.start, refused);
+            if segment != planned.segment {
+                if let Err(refused) = self.ask(ahead, planned.take()) {
+                    return self.streams.lock().planned(range.start, refused);
+                }
+                if self.source.is_full() {
+                    return self.streams.lock().planned(range.start, at);
+                }
             }
             planned.segment = segment;
-            if self.queue(start, id, len) {
+            if self.chunks.lock().queue(start, id, len) {
                 planned.starts.push(start);
             }
+            at = start + u64::from(len);
         }
         let until = self.ask(ahead, planned.take()).err().unwrap_or(at);
         self.streams.lock().planned(range.start, until);
@@ -235,30 +218,14 @@ impl Stored {
     /// Where the first of them starts, if the threads have enough to do.
     fn ask(self: &Arc<Self>, ahead: &Ahead, starts: Vec<u64>) -> Result<(), u64> {
         let Some(first) = starts.first().copied() else { return Ok(()) };
-        if !self.source.is_full() && ahead.ask(Job::Chunks(Arc::downgrade(self), starts.clone())) {
+        if ahead.ask(Job::Chunks(Arc::downgrade(self), starts.clone())) {
             return Ok(());
         }
         let mut chunks = self.chunks.lock();
         for start in starts {
-            let queued = |chunk: &Chunk| matches!(chunk.state, State::Queued);
-            if chunks.slots.get(&start).is_some_and(queued) {
-                chunks.slots.remove(&start);
-            }
+            chunks.unqueue(start);
         }
         Err(first)
-    }
-
-    /// Takes note of a chunk that will be read. `false` if it is known.
-    fn queue(&self, start: u64, id: ChunkId, len: u32) -> bool {
-        let mut chunks = self.chunks.lock();
-        let used = chunks.next_tick();
-        match chunks.slots.entry(start) {
-            Slot::Occupied(_) => false,
-            Slot::Vacant(slot) => {
-                slot.insert(Chunk { id, len, used, state: State::Queued });
-                true
-            }
-        }
     }
 
     /// A chunk, from whoever reads it already or else read by this thread.
@@ -271,22 +238,15 @@ impl Stored {
         len: u32,
     ) -> Result<Bytes> {
         let mut chunks = self.chunks.lock();
-        loop {
-            let used = chunks.next_tick();
-            let chunk =
-                chunks.slots.entry(start).or_insert(Chunk { id, len, used, state: State::Queued });
-            chunk.used = used;
-            match &chunk.state {
-                State::Here(bytes) => return Ok(bytes.clone()),
-                State::Coming => self.came.wait(&mut chunks),
-                State::Queued => {
-                    chunk.state = State::Coming;
-                    break;
-                }
+        let is_planned = loop {
+            match chunks.find(start, id, len) {
+                Found::Here(bytes) => return Ok(bytes),
+                Found::Coming => self.came.wait(&mut chunks),
+                Found::Yours { queued } => break queued,
             }
-        }
+        };
         drop(chunks);
-        if let Some(location) = ahead.source().repository().index().find(&id.0) {
+        if !is_planned && let Some(location) = ahead.source().repository().index().find(&id.0) {
             ahead.wanted(location.pack, location.segment_no);
         }
         self.fetch(reader, start, id, len)
@@ -294,16 +254,11 @@ impl Stored {
 
     /// Reads a chunk that a thread was asked for, unless somebody else did.
     pub(super) fn fetch_queued(&self, reader: &mut Reader<'_>, start: u64) {
-        let mut chunks = self.chunks.lock();
-        let Some(chunk) = chunks.slots.get_mut(&start) else { return };
-        if !matches!(chunk.state, State::Queued) {
-            return;
+        let taken = self.chunks.lock().take_queued(start);
+        if let Some((id, len)) = taken {
+            // Whoever needs it tries again, and meets the error.
+            let _ = self.fetch(reader, start, id, len);
         }
-        chunk.state = State::Coming;
-        let (id, len) = (chunk.id, chunk.len);
-        drop(chunks);
-        // Whoever needs it tries again, and meets the error.
-        let _ = self.fetch(reader, start, id, len);
     }
 
     fn fetch(&self, reader: &mut Reader<'_>, start: u64, id: ChunkId, len: u32) -> Result<Bytes> {
@@ -311,50 +266,15 @@ impl Stored {
         let mut chunks = self.chunks.lock();
         match &read {
             Ok(bytes) => {
-                let room = self.streams.lock().window() + KEPT_BEHIND;
-                let let_go = chunks.put(start, bytes.clone(), room);
-                self.source.hold(bytes.len() as u64);
-                self.source.release(let_go);
+                let streams = self.streams.lock();
+                let near = |start, end| streams.is_near(start, end);
+                chunks.put(start, bytes.clone(), streams.window(), near);
             }
-            Err(_) => _ = chunks.slots.remove(&start),
+            Err(_) => chunks.failed(start),
         }
         drop(chunks);
         self.came.notify_all();
         read
-    }
-}
-
-impl Chunks {
-    fn next_tick(&mut self) -> u64 {
-        self.tick += 1;
-        self.tick
-    }
-
-    /// Takes a chunk that came, and lets go of those used longest ago until no more than `room`
-    /// bytes are here. Returns how many bytes that were.
-    fn put(&mut self, start: u64, bytes: Bytes, room: u64) -> u64 {
-        self.bytes += bytes.len() as u64;
-        if let Some(chunk) = self.slots.get_mut(&start) {
-            chunk.state = State::Here(bytes);
-        }
-        let mut let_go = 0;
-        while self.bytes > room {
-            let here = self.slots.iter().filter_map(|(at, chunk)| match &chunk.state {
-                State::Here(bytes) if *at != start => Some((chunk.used, *at, bytes.len() as u64)),
-                _ => None,
-            });
-            let Some((_, oldest, len)) = here.min() else { break };
-            self.slots.remove(&oldest);
-            self.bytes -= len;
-            let_go += len;
-        }
-        let_go
-    }
-}
-
-impl Drop for Stored {
-    fn drop(&mut self) {
-        self.source.release(self.chunks.get_mut().bytes);
     }
 }
 
@@ -370,3 +290,6 @@ impl Planned {
         std::mem::take(&mut self.starts)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@
 
 mod ahead;
 mod attributes;
+mod chunks;
+mod damaged;
 mod file;
 mod folder;
 mod inside;

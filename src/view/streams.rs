@@ -12,11 +12,21 @@ const DISORDER: u64 = 2 << 20;
 /// How many times as far ahead as somebody has read in order, up to a limit.
 const FARTHER: u64 = 4;
 
+/// A reader who asked for nothing while others asked so many times is gone.
+const GONE_AFTER: u64 = 256;
+
 /// The readers of one file.
 #[derive(Default)]
-pub(super) struct Streams(Vec<Stream>);
+pub(super) struct Streams {
+    /// Who read last is the last.
+    readers: Vec<Stream>,
+    /// How many reads there were.
+    reads: u64,
+}
 
 struct Stream {
+    /// The number of its last read.
+    last: u64,
     start: u64,
     /// The end of what was asked for.
     high: u64,
@@ -34,32 +44,34 @@ impl Streams {
         size: u64,
         window_max: u64,
     ) -> Option<Range<u64>> {
+        self.reads += 1;
+        let last = self.reads;
         let follows = |stream: &Stream| {
             read.start <= stream.high.saturating_add(DISORDER)
                 && read.end.saturating_add(DISORDER) >= stream.high
         };
-        let Some(at) = self.0.iter().position(follows) else {
-            if self.0.len() >= STREAMS_MAX {
-                self.0.remove(0);
+        let Some(at) = self.readers.iter().position(follows) else {
+            if self.readers.len() >= STREAMS_MAX {
+                self.readers.remove(0);
             }
-            let stream = Stream { start: read.start, high: read.end, planned: read.end, window: 0 };
-            self.0.push(stream);
-            let is_all = read.start == 0 && read.end >= size;
-            return (read.start == 0 && !is_all).then(|| self.ahead(size, window_max)).flatten();
+            let Range { start, end } = *read;
+            self.readers.push(Stream { last, start, high: end, planned: end, window: 0 });
+            let is_all = start == 0 && end >= size;
+            return (start == 0 && !is_all).then(|| self.ahead(size, window_max)).flatten();
         };
-        // The one used last is the last to be forgotten.
-        let stream = self.0.remove(at);
-        self.0.push(stream);
-        if let Some(stream) = self.0.last_mut() {
-            stream.high = stream.high.max(read.end);
-            stream.start = stream.start.min(read.start);
-        }
+        let mut stream = self.readers.remove(at);
+        stream.last = last;
+        stream.high = stream.high.max(read.end);
+        stream.start = stream.start.min(read.start);
+        self.readers.push(stream);
         self.ahead(size, window_max)
     }
 
-    /// What to read ahead of the reader at the end of the list.
+    /// What to read ahead of who read last. Several share what there is.
     fn ahead(&mut self, size: u64, window_max: u64) -> Option<Range<u64>> {
-        let stream = self.0.last_mut()?;
+        let others = self.there().rev().skip(1).filter(|stream| stream.window > 0).count() as u64;
+        let window_max = (window_max / (others + 1)).max(WINDOW_MIN);
+        let stream = self.readers.last_mut()?;
         let so_far = stream.high - stream.start;
         stream.window = so_far.saturating_mul(FARTHER).clamp(WINDOW_MIN, window_max);
         let from = stream.planned.max(stream.high);
@@ -70,9 +82,15 @@ impl Streams {
         is_worth.then_some(from..to)
     }
 
+    /// Those who still read, as far as can be known.
+    fn there(&self) -> impl DoubleEndedIterator<Item = &Stream> {
+        self.readers.iter().filter(|stream| self.reads - stream.last < GONE_AFTER)
+    }
+
     /// Says that everything from `start` to `end` was given to threads.
     pub(super) fn planned(&mut self, start: u64, end: u64) {
-        let of = self.0.iter_mut().rev().find(|stream| stream.planned.max(stream.high) >= start);
+        let of =
+            self.readers.iter_mut().rev().find(|stream| stream.planned.max(stream.high) >= start);
         if let Some(stream) = of {
             stream.planned = stream.planned.max(end);
         }
@@ -80,7 +98,15 @@ impl Streams {
 
     /// Bytes that are read ahead of all readers together.
     pub(super) fn window(&self) -> u64 {
-        self.0.iter().map(|stream| stream.window).sum()
+        self.there().map(|stream| stream.window).sum()
+    }
+
+    /// Whether some of the bytes from `start` to `end` are just behind somebody who reads, or will
+    /// be read soon.
+    pub(super) fn is_near(&self, start: u64, end: u64) -> bool {
+        self.there().any(|stream| {
+            end.saturating_add(DISORDER) >= stream.high && start <= stream.planned.max(stream.high)
+        })
     }
 }
 
@@ -138,6 +164,19 @@ mod tests {
             }
         }
         assert!(ahead.iter().all(|ahead| *ahead >= 12 * MIB), "{ahead:?}");
+    }
+
+    #[test]
+    fn a_reader_who_is_gone_leaves_its_part_to_the_others() {
+        let size = 1 << 40;
+        let mut streams = Streams::default();
+        read_on(&mut streams, 0, 64 * MIB, size);
+        assert!(streams.is_near(70 * MIB, 71 * MIB));
+        read_on(&mut streams, 900 * MIB, 16 * MIB, size);
+        assert_eq!(streams.window(), 48 * MIB, "the second has half of what there is");
+        read_on(&mut streams, 916 * MIB, 64 * MIB, size);
+        assert_eq!(streams.window(), 32 * MIB, "the first is gone");
+        assert!(!streams.is_near(70 * MIB, 71 * MIB));
     }
 
     #[test]
