@@ -60,7 +60,7 @@
 //! - [`manager`]: the front door ([`manager::BackupManager`], [`manager::RecoveryManager`]) with an
 //!   example for each method, and what combines operations;
 //! - `mount` (with the feature of that name, where there is FUSE): a [`view`] in the kernel;
-//! - `server` (with the feature `serve-files`): a [`view`] over WebDAV;
+//! - `server` (with the features `serve-files` and `serve`): a [`view`] over WebDAV, the HTTP API;
 //! - [`cli`]: the command line.
 //!
 //! The stored format is described in SPEC.md, byte by byte.
@@ -85,7 +85,7 @@ pub mod repository;
 pub mod restore;
 pub mod retention;
 pub mod runtime;
-#[cfg(feature = "serve-files")]
+#[cfg(any(feature = "serve-files", feature = "serve"))]
 pub mod server;
 pub mod source;
 pub mod storage;

@@ -46,7 +46,7 @@ pub use open::{
     OpenDir, open_dir_at, open_dir_path_at, open_file_at, open_path_at, open_root, read_dir_names,
 };
 pub use owners::OwnerNames;
-pub use private::create_private;
+pub use private::{create_private, replace_private};
 pub use stat::{has_nodump_at, read_link_at, stat_at, stat_fd, stat_follow_at};
 pub use types::{FileKind, Stat, Time, Xattr, Xattrs};
 pub use xattr::{read_xattrs_at, read_xattrs_fd};

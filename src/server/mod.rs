@@ -3,6 +3,9 @@
 //! Requests are answered by async tasks; whatever waits for storage runs on threads of its own
 //! (`threads`), as everywhere else in this crate.
 
+#[cfg(feature = "serve")]
+pub mod auth;
+#[cfg(feature = "serve-files")]
 pub mod files;
 mod threads;
 

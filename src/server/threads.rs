@@ -39,4 +39,11 @@ impl Threads {
         self.0.send(job).ok()?;
         result.await.ok()
     }
+
+    /// Runs `work` on one of the threads; nobody waits for it.
+    #[cfg(feature = "serve")]
+    pub(super) fn send(&self, work: impl FnOnce() + Send + 'static) {
+        // The threads end with this, so they take it.
+        let _ = self.0.send(Box::new(work));
+    }
 }

@@ -2,7 +2,7 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS];
+pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -90,4 +90,16 @@ CREATE TABLE job_lines (
     message TEXT NOT NULL
 ) STRICT;
 CREATE INDEX job_lines_by_job ON job_lines (job_id, number);
+";
+
+/// One row for each browser that is logged in to a daemon (`server::auth`), by a hash of what its
+/// cookie holds.
+const SESSIONS: &str = "
+CREATE TABLE sessions (
+    hash        TEXT PRIMARY KEY,
+    user        TEXT NOT NULL,
+    password_ms INTEGER NOT NULL,
+    made_ms     INTEGER NOT NULL,
+    seen_ms     INTEGER NOT NULL
+) STRICT;
 ";
