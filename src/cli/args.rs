@@ -273,7 +273,7 @@ pub(crate) fn parse_location(text: &OsStr) -> Result<Location> {
     }
 }
 
-fn location_from_file(path: &Path) -> Result<Location> {
+pub(crate) fn location_from_file(path: &Path) -> Result<Location> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::local("read", path, error))?;
     let line = text.lines().next().unwrap_or_default().trim();
     if line.is_empty() {

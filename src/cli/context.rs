@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::args::GlobalArgs;
 use super::output::Output;
 use super::output::progress::Display;
+use super::profile::Profile;
 use super::secrets::SecretSource;
 use super::wire::Wire;
 use crate::error::{Error, Result, StorageErrorKind};
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) cancel: CancelToken,
     /// How storage is reached: never past it.
     pub(crate) wire: Wire,
+    /// What stands in for options that are not given; `global` has its part already.
+    pub(crate) profile: Profile,
     /// Those of the repositories that were opened.
     pub(super) mirrors: Mutex<Vec<Arc<MirrorStorage>>>,
 }

@@ -35,6 +35,7 @@ use self::profile::Profile;
 use self::wire::Wire;
 use crate::error::Error;
 use crate::runtime::CancelToken;
+use crate::storage::Access;
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +90,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let surroundings = || {
         let profile = Profile::choose(global.profile.as_deref())?;
         profile.fill(&mut global)?;
-        let wire = Wire::new(&global, profile.access(), &out, cancel.clone())?;
-        Ok(Context { global, out: Arc::clone(&out), cancel, wire, mirrors: Mutex::default() })
+        // Commands for secrets are not run for what needs none.
+        let access = if cli.command.uses_storage() { profile.access()? } else { Access::default() };
+        let wire = Wire::new(&global, access, &out, cancel.clone())?;
+        let (out, mirrors) = (Arc::clone(&out), Mutex::default());
+        Ok(Context { global, out, cancel, wire, profile, mirrors })
     };
     let result = surroundings().and_then(|context| {
         let ran = cli.command.run(&context);

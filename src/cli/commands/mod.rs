@@ -4,6 +4,7 @@ mod backups;
 mod bundle;
 mod check;
 mod completions;
+mod config;
 mod copy;
 mod data_place;
 mod diff;
@@ -98,6 +99,7 @@ pub(crate) enum Command {
     Repair(repair::RepairArgs),
     Mirror(mirror::MirrorArgs),
     Heal(heal::HealArgs),
+    Config(config::ConfigArgs),
     Runbook(runbook::RunbookArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -113,6 +115,11 @@ impl Command {
             Self::ServeFiles(_) => Some("larder=warn"),
             _ => None,
         }
+    }
+
+    /// Whether it may need what opens storage.
+    pub(super) fn uses_storage(&self) -> bool {
+        !matches!(self, Self::Config(_) | Self::Runbook(_) | Self::Completions(_) | Self::Man(_))
     }
 
     /// Does what the command says.
@@ -154,6 +161,7 @@ impl Command {
             Self::Repair(args) => repair::run(args, context),
             Self::Mirror(args) => mirror::run(args, context),
             Self::Heal(args) => heal::run(&args, context),
+            Self::Config(args) => config::run(&args, context),
             Self::Runbook(args) => runbook::run(&args, context),
             Self::Completions(args) => completions::run(args, context),
             Self::Man(args) => man::run(&args, context),

@@ -16,6 +16,7 @@ use crate::cli::Finish;
 use crate::cli::context::Context;
 use crate::cli::output::progress::{Display, Job};
 use crate::cli::output::{count, plural};
+use crate::cli::profile::BackupFields;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
 use crate::manager::{BackupManager, BackupRequest};
@@ -44,18 +45,19 @@ Files that cannot be read are named and counted; the snapshot is made without th
 code is 3. A run that was interrupted keeps what it stored, and the next one goes on from there.";
 
 /// Back up files and folders
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SnapshotArgs {
-    /// Files and folders; a symbolic link is stored as a link unless it ends in `/`
-    #[arg(value_name = "PATH",
-          required_unless_present_any = ["files_from", "files_from_verbatim", "files_from_raw", "stdin"])]
+    /// Files and folders (default: those of the profile); a symbolic link is stored as a link unless
+    /// it ends in `/`
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
     /// Which earlier snapshot tells what need not be read again: `full` reads everything,
-    /// `differential` compares with the newest full one. Each makes a complete snapshot
-    #[arg(long, value_name = "STRATEGY", default_value = "incremental", value_parser = strategy())]
-    strategy: BackupStrategy,
+    /// `incremental` (the default) compares with the newest one, `differential` with the newest
+    /// full one. Each makes a complete snapshot
+    #[arg(long, value_name = "STRATEGY", value_parser = strategy())]
+    strategy: Option<BackupStrategy>,
 
     /// Tag of the snapshot (may be repeated)
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
@@ -79,8 +81,8 @@ pub(crate) struct SnapshotArgs {
     no_mirror_sync: bool,
 
     /// How hard to compress: fast, default, max, none or a zstd level from 1 to 22
-    #[arg(long, value_name = "HOW", default_value_t)]
-    compression: Compression,
+    #[arg(long, value_name = "HOW")]
+    compression: Option<Compression>,
 
     #[command(flatten)]
     select: SelectArgs,
@@ -90,7 +92,7 @@ pub(crate) struct SnapshotArgs {
 }
 
 /// What is taken and what is left out.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(next_help_heading = "What to back up")]
 struct SelectArgs {
     /// Leave out what fits the pattern (may be repeated)
@@ -152,7 +154,7 @@ struct SelectArgs {
 }
 
 /// How files are looked at.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(next_help_heading = "How to read")]
 struct ReadArgs {
     /// Keep the times of last access
@@ -168,7 +170,8 @@ struct ReadArgs {
     ignore_inode: bool,
 }
 
-pub(super) fn run(args: SnapshotArgs, context: &Context) -> Result<Finish> {
+pub(super) fn run(mut args: SnapshotArgs, context: &Context) -> Result<Finish> {
+    args.fill(context.profile.backup())?;
     let dry_run = args.dry_run;
     let no_mirror_sync = args.no_mirror_sync;
     let options = args.options()?;
@@ -207,17 +210,66 @@ pub(super) fn backup_shown(
     report
 }
 
+/// What a profile says of backups.
+///
+/// # Errors
+/// [`Error::Usage`] for a compression or size that is none, and if it names no sources.
+pub(crate) fn options_of(profile: &BackupFields) -> Result<BackupOptions> {
+    let mut args = SnapshotArgs::default();
+    args.fill(profile)?;
+    args.options()
+}
+
 impl SnapshotArgs {
+    /// Takes from a profile what was not given.
+    fn fill(&mut self, profile: &BackupFields) -> Result<()> {
+        fn list<T: Clone>(given: &mut Vec<T>, said: &[T]) {
+            if given.is_empty() {
+                given.extend_from_slice(said);
+            }
+        }
+        let select = &mut self.select;
+        if !select.names_sources() {
+            list(&mut self.paths, &profile.sources);
+        }
+        self.strategy = self.strategy.or(profile.strategy);
+        list(&mut self.tag, &profile.tags);
+        self.host = self.host.take().or_else(|| profile.host.clone());
+        self.description = self.description.take().or_else(|| profile.description.clone());
+        if self.compression.is_none()
+            && let Some(text) = &profile.compression
+        {
+            let wrong = |error| Error::usage(format!("profile, `compression`: {error}"));
+            self.compression = Some(text.parse().map_err(wrong)?);
+        }
+        list(&mut select.exclude, &profile.exclude);
+        list(&mut select.iexclude, &profile.iexclude);
+        list(&mut select.exclude_file, &profile.exclude_file);
+        list(&mut select.iexclude_file, &profile.iexclude_file);
+        list(&mut select.exclude_if_present, &profile.exclude_if_present);
+        if select.exclude_larger_than.is_none()
+            && let Some(text) = &profile.exclude_larger_than
+        {
+            let wrong = |error| Error::usage(format!("profile, `exclude-larger-than`: {error}"));
+            select.exclude_larger_than = Some(size(text).map_err(wrong)?);
+        }
+        select.exclude_caches |= profile.exclude_caches.unwrap_or_default();
+        select.exclude_nodump |= profile.exclude_nodump.unwrap_or_default();
+        select.git_ignore |= profile.git_ignore.unwrap_or_default();
+        select.one_file_system |= profile.one_file_system.unwrap_or_default();
+        Ok(())
+    }
+
     fn options(self) -> Result<BackupOptions> {
         Ok(BackupOptions {
             sources: self.select.sources(&self.paths)?,
             stdin: self.select.stdin.as_deref().map(stdin_source).transpose()?.map(Arc::new),
             walk: self.select.walk(),
-            strategy: self.strategy,
+            strategy: self.strategy.unwrap_or(BackupStrategy::Incremental),
             tags: self.tag,
             description: self.description.unwrap_or_default(),
             host: self.host,
-            compression: self.compression,
+            compression: self.compression.unwrap_or_default(),
             with_atime: self.read.with_atime,
             ignore_ctime: self.read.ignore_ctime,
             ignore_inode: self.read.ignore_inode,
@@ -228,6 +280,12 @@ impl SnapshotArgs {
 }
 
 impl SelectArgs {
+    /// Whether something else than paths says what is taken.
+    fn names_sources(&self) -> bool {
+        let lists = [&self.files_from, &self.files_from_verbatim, &self.files_from_raw];
+        self.stdin.is_some() || lists.iter().any(|files| !files.is_empty())
+    }
+
     fn sources(&self, paths: &[PathBuf]) -> Result<Vec<SourcePath>> {
         let mut sources: Vec<SourcePath> =
             paths.iter().map(|path| SourcePath::new(path)).collect::<Result<_>>()?;
@@ -243,6 +301,12 @@ impl SelectArgs {
                     .map_err(|error| Error::local("find", "the current folder", error))?;
                 sources.extend(read_source_list(&list, kind, &base)?);
             }
+        }
+        if sources.is_empty() && !self.names_sources() {
+            return Err(Error::usage_hint(
+                "nothing is said of what to back up",
+                "give paths, or `sources` below `[backup]` in a profile",
+            ));
         }
         if sources.is_empty() && self.stdin.is_none() {
             return Err(Error::usage("the lists name nothing to back up"));
