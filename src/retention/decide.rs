@@ -8,10 +8,10 @@ use jiff::tz::TimeZone;
 
 use super::candidate::Candidate;
 use super::group::{GroupBy, GroupName};
-use super::policy::RetentionPolicy;
 use super::reason::Reason;
 use super::rules::{Item, apply, named};
 use crate::error::{Error, Result};
+use crate::model::RetentionPolicy;
 use crate::model::{Age, BackupId};
 
 /// What a decision depends on beside snapshots and policy.

@@ -22,11 +22,11 @@ mod policy;
 mod reason;
 mod rules;
 
+pub use crate::model::{Count, RetentionPolicy};
 pub use bucket::Period;
 pub use candidate::{Candidate, Sights, TimeStanding};
 pub use decide::{Decision, GroupPlan, RetentionPlan, Setting, plan};
 pub use group::{GroupBy, GroupName};
-pub use policy::{Count, RetentionPolicy};
 pub use reason::{Reason, Rule};
 
 use crate::model::Age;

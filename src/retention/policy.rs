@@ -1,24 +1,10 @@
-//! What to keep, as people say it.
+//! What a policy says, rule by rule, and what nobody can mean.
 
 use std::fmt;
-use std::num::NonZeroU32;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use super::bucket::Period;
 use crate::error::{Error, Result};
-use crate::model::{Age, BackupId};
-
-/// How many to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "CountText", into = "CountText")]
-pub enum Count {
-    /// So many.
-    Some(NonZeroU32),
-    /// All.
-    Unlimited,
-}
+use crate::model::{Age, Count, RetentionPolicy};
 
 impl Count {
     pub(super) fn allows(self, number: usize) -> bool {
@@ -27,96 +13,6 @@ impl Count {
             Self::Unlimited => true,
         }
     }
-}
-
-impl FromStr for Count {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "unlimited" {
-            return Ok(Self::Unlimited);
-        }
-        match text.parse::<u32>().map(NonZeroU32::new) {
-            Ok(Some(count)) => Ok(Self::Some(count)),
-            Ok(None) => Err("0 keeps nothing: leave the option out".into()),
-            Err(_) => Err(format!("`{text}` is not a number of snapshots or `unlimited`")),
-        }
-    }
-}
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Some(count) => fmt::Display::fmt(count, f),
-            Self::Unlimited => f.pad("unlimited"),
-        }
-    }
-}
-
-/// A count in configuration files: a number or a word.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum CountText {
-    Number(u32),
-    Word(String),
-}
-
-impl TryFrom<CountText> for Count {
-    type Error = String;
-
-    fn try_from(text: CountText) -> Result<Self, String> {
-        match text {
-            CountText::Number(number) => number.to_string().parse(),
-            CountText::Word(word) => word.parse(),
-        }
-    }
-}
-
-impl From<Count> for CountText {
-    fn from(count: Count) -> Self {
-        match count {
-            Count::Some(count) => Self::Number(count.get()),
-            Count::Unlimited => Self::Word("unlimited".into()),
-        }
-    }
-}
-
-/// What to keep of each group; what any rule keeps is kept. `Default` has no rule, and is refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetentionPolicy {
-    /// The newest so many.
-    pub keep_last: Option<Count>,
-    /// The newest of each of the newest so many hours that have one; so of the next four.
-    pub keep_hourly: Option<Count>,
-    #[allow(missing_docs)]
-    pub keep_daily: Option<Count>,
-    #[allow(missing_docs)]
-    pub keep_weekly: Option<Count>,
-    #[allow(missing_docs)]
-    pub keep_monthly: Option<Count>,
-    #[allow(missing_docs)]
-    pub keep_yearly: Option<Count>,
-    /// All that are so much older than the newest of the group, or less. Counted from the newest,
-    /// not from now: what a machine stored last does not go because the machine is gone.
-    pub keep_within: Option<Age>,
-    /// The newest of each hour within that time; so of the next four.
-    pub keep_within_hourly: Option<Age>,
-    #[allow(missing_docs)]
-    pub keep_within_daily: Option<Age>,
-    #[allow(missing_docs)]
-    pub keep_within_weekly: Option<Age>,
-    #[allow(missing_docs)]
-    pub keep_within_monthly: Option<Age>,
-    #[allow(missing_docs)]
-    pub keep_within_yearly: Option<Age>,
-    /// Those that have all tags of any of these sets.
-    pub keep_tags: Vec<Vec<String>>,
-    /// These.
-    pub keep_ids: Vec<BackupId>,
-    /// All of the last so many days, counted from now, and the newest of each series however old.
-    /// Older ones go unless another rule keeps them.
-    pub retention_days: Option<NonZeroU32>,
 }
 
 impl RetentionPolicy {
@@ -133,7 +29,7 @@ impl RetentionPolicy {
     }
 
     /// Within which time one of each period.
-    pub(super) fn withins(&self) -> impl Iterator<Item = (Period, Age)> {
+    pub(crate) fn withins(&self) -> impl Iterator<Item = (Period, Age)> {
         let ages = [
             self.keep_within_hourly,
             self.keep_within_daily,

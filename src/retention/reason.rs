@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::bucket::Period;
 use super::candidate::TimeStanding;
-use super::policy::Count;
+use crate::model::Count;
 use crate::model::{Age, BackupId, format_duration};
 
 /// One reason to keep a snapshot. Its text is what tables and JSON show.

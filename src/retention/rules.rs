@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use jiff::Zoned;
 
 use super::candidate::Candidate;
-use super::policy::{Count, RetentionPolicy};
 use super::reason::Rule;
 use crate::model::Age;
+use crate::model::{Count, RetentionPolicy};
 
 /// A snapshot that counts.
 #[derive(Clone)]

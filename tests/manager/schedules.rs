@@ -120,8 +120,7 @@ fn schedule_backup() {
         max_retries: 3,
         encryption_enabled: true,
         created_at: made,
-        cron: None,
-        time_zone: None,
+        ..BackupSchedule::default()
     };
     let of = |id: &str| all.iter().find(|one| one.schedule_id == id).expect("is there").clone();
     assert_eq!(all.len(), 3);

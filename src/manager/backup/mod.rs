@@ -7,6 +7,7 @@ mod list;
 mod record;
 mod restore;
 mod running;
+mod schedule_specs;
 mod schedules;
 mod stats;
 mod verify;
@@ -15,6 +16,7 @@ pub use create::BackupRequest;
 pub use delete::{DeleteOptions, check_deletable, check_history};
 pub use list::{BackupPage, BackupQuery, LIST_DEFAULT};
 pub use running::RunningBackup;
+pub use schedule_specs::ScheduleChanges;
 pub use schedules::{NewSchedule, NextRun};
 pub use verify::VerificationDetails;
 

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use super::BackupManager;
 use crate::error::{Error, Result};
 use crate::manager::schedule::{
-    Calendar, ScheduleState, Store, Timing, check_encryption, timing_of,
+    Calendar, ScheduleState, Store, Timing, check_encryption, check_schedule, timing_of,
 };
-use crate::model::{BackupSchedule, BackupStrategy, Encryption};
+use crate::model::{BackupSchedule, BackupStrategy, Encryption, Hooks, Job, RetentionPolicy};
 
 /// Ids are this many random bytes, in hex.
 const ID_LEN: usize = 8;
@@ -29,6 +29,22 @@ pub struct NewSchedule {
     pub encryption_enabled: Option<bool>,
     /// Whether it runs; otherwise it is made paused.
     pub enabled: bool,
+    /// What people call it; no two of a repository have the same.
+    pub name: Option<String>,
+    /// What it does.
+    pub job: Job,
+    /// Minutes that runs of a cron expression are spread over.
+    pub spread_minutes: u32,
+    /// Limits of its transfers (see [`BackupSchedule::bandwidth`]).
+    pub bandwidth: Option<String>,
+    /// Commands around each attempt.
+    pub hooks: Hooks,
+    /// What is kept of its own backups.
+    pub keep: RetentionPolicy,
+    /// Hours after which a backup is missing.
+    pub rpo_hours: Option<u32>,
+    /// Of what is due at the same time, the highest is first.
+    pub priority: i32,
 }
 
 impl NewSchedule {
@@ -41,6 +57,14 @@ impl NewSchedule {
             max_retries: 3,
             encryption_enabled: None,
             enabled: true,
+            name: None,
+            job: Job::default(),
+            spread_minutes: 0,
+            bandwidth: None,
+            hooks: Hooks::default(),
+            keep: RetentionPolicy::default(),
+            rpo_hours: None,
+            priority: 0,
         }
     }
 }
@@ -77,13 +101,20 @@ impl BackupManager {
     pub fn schedule_backup_with(&self, new: &NewSchedule) -> Result<BackupSchedule> {
         let runtime = &self.options().runtime;
         let id: [u8; ID_LEN] = runtime.random.bytes();
+        let schedule = self.make_schedule(hex(&id), new);
+        self.add_schedule(&schedule)?;
+        Ok(schedule)
+    }
+
+    /// The schedule of this id that `new` means.
+    pub(super) fn make_schedule(&self, schedule_id: String, new: &NewSchedule) -> BackupSchedule {
         let (interval_hours, cron, time_zone) = match new.timing.clone() {
             Timing::EveryHours(hours) => (hours, None, None),
             Timing::Cron { expression, time_zone } => (0, Some(expression), time_zone),
         };
         let is_encrypted = self.encryption() != Encryption::None;
-        let schedule = BackupSchedule {
-            schedule_id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        BackupSchedule {
+            schedule_id,
             enabled: new.enabled,
             interval_hours,
             backup_type: new.backup_type,
@@ -93,11 +124,42 @@ impl BackupManager {
             created_at: now(self),
             cron,
             time_zone,
+            name: new.name.clone(),
+            job: new.job.clone(),
+            spread_minutes: new.spread_minutes,
+            bandwidth: new.bandwidth.clone(),
+            hooks: new.hooks.clone(),
+            keep: new.keep.clone(),
+            rpo_hours: new.rpo_hours,
+            priority: new.priority,
+            origin: None,
+        }
+    }
+
+    pub(super) fn add_schedule(&self, schedule: &BackupSchedule) -> Result<()> {
+        self.check_definition(schedule, &self.schedules()?)?;
+        self.store().add(schedule, self.options().runtime.clock.now_ms())
+    }
+
+    pub(super) fn check_definition(
+        &self,
+        schedule: &BackupSchedule,
+        all: &[BackupSchedule],
+    ) -> Result<()> {
+        check_schedule(schedule)?;
+        check_encryption(self, schedule)?;
+        let is_same = |other: &&BackupSchedule| {
+            other.schedule_id != schedule.schedule_id
+                && other.name.is_some()
+                && other.name == schedule.name
         };
-        Calendar::new(&new.timing)?;
-        check_encryption(self, &schedule)?;
-        self.store().add(&schedule, runtime.clock.now_ms())?;
-        Ok(schedule)
+        match all.iter().find(is_same) {
+            Some(other) => Err(Error::usage_hint(
+                format!("there is a schedule called `{}` already", other.title()),
+                "give another name, or change that one: `larder schedule edit`",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// All schedules, oldest first.
@@ -116,12 +178,16 @@ impl BackupManager {
         self.store().all(self.options().runtime.clock.now_ms())
     }
 
-    /// The schedule of this id, or whose id begins so.
+    /// The schedule of this name or id, or whose id begins so.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Ambiguous`], and as [`BackupManager::schedules`].
     pub fn schedule(&self, id: &str) -> Result<BackupSchedule> {
         let mut found = self.schedules()?;
+        let is_named = |one: &BackupSchedule| one.name.as_deref() == Some(id);
+        if let Some(at) = found.iter().position(is_named) {
+            return Ok(found.swap_remove(at));
+        }
         found.retain(|schedule| !id.is_empty() && schedule.schedule_id.starts_with(id));
         match found.len() {
             0 => Err(missing(id)),
@@ -137,16 +203,29 @@ impl BackupManager {
     /// [`Error::NotFound`] if there is none of this id, and as
     /// [`BackupManager::schedule_backup_with`].
     pub fn update_schedule(&self, schedule: &BackupSchedule) -> Result<()> {
-        let timing = timing_of(schedule)?;
-        Calendar::new(&timing)?;
-        check_encryption(self, schedule)?;
+        self.change_schedule(schedule, None)
+    }
+
+    /// As [`BackupManager::update_schedule`], for whoever speaks for the profile file `origin`.
+    pub(super) fn change_schedule(
+        &self,
+        schedule: &BackupSchedule,
+        origin: Option<&str>,
+    ) -> Result<()> {
         let id = &schedule.schedule_id;
-        let states = self.schedule_states()?;
-        let state = states.iter().find(|state| state.schedule.schedule_id == *id);
-        let old = &state.ok_or_else(|| missing(id))?.schedule;
+        let all = self.schedules()?;
+        let old = all.iter().find(|one| one.schedule_id == *id).ok_or_else(|| missing(id))?;
+        let is_pause = *old == BackupSchedule { enabled: old.enabled, ..schedule.clone() };
+        if !is_pause {
+            refuse_origin(old, origin)?;
+        }
+        let timing = timing_of(schedule)?;
+        self.check_definition(schedule, &all)?;
         // Runs of before the change, or of while it was paused, were not missed.
         let is_interval = schedule.cron.is_none();
-        let goes_on = old.enabled && timing_of(old).is_ok_and(|old| old == timing);
+        let goes_on = old.enabled
+            && old.spread_minutes == schedule.spread_minutes
+            && timing_of(old).is_ok_and(|old| old == timing);
         let now_ms = self.options().runtime.clock.now_ms();
         let settled_ms = (!is_interval && !goes_on).then_some(now_ms);
         match self.store().update(schedule, settled_ms, now_ms)? {
@@ -201,9 +280,14 @@ impl BackupManager {
     /// As [`BackupManager::schedule`].
     pub fn cancel_schedule(&self, id: &str) -> Result<()> {
         let schedule = self.schedule(id)?;
+        refuse_origin(&schedule, None)?;
+        self.remove_schedule(&schedule)
+    }
+
+    pub(super) fn remove_schedule(&self, schedule: &BackupSchedule) -> Result<()> {
         let now_ms = self.options().runtime.clock.now_ms();
         match self.store().remove(Some(&schedule.schedule_id), now_ms)? {
-            0 => Err(missing(id)),
+            0 => Err(missing(&schedule.schedule_id)),
             _ => Ok(()),
         }
     }
@@ -254,6 +338,21 @@ impl BackupManager {
 fn now(manager: &BackupManager) -> Timestamp {
     let now_ms = manager.options().runtime.clock.now_ms();
     Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::MAX)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a profile says is changed there, and by nobody else.
+fn refuse_origin(schedule: &BackupSchedule, origin: Option<&str>) -> Result<()> {
+    match schedule.origin.as_deref() {
+        Some(file) if Some(file) != origin => Err(Error::usage_hint(
+            format!("schedule `{}` is made by the profile `{file}`", schedule.title()),
+            format!("change it in `{file}`; pausing and resuming it works here, too"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn missing(id: &str) -> Error {

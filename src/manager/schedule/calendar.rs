@@ -10,8 +10,9 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
+use super::spread::{late_ms, own_machine};
 use super::timing::{INTERVAL_HOURS_MAX, TEXT_LEN_MAX, Timing, interval_out_of_range};
 use crate::error::{Error, Result};
 use crate::model::BackupSchedule;
@@ -22,7 +23,11 @@ const LOOKED_AT_MAX: usize = 100_000;
 
 /// When something runs.
 #[derive(Clone, Debug)]
-pub struct Calendar(When);
+pub struct Calendar {
+    when: When,
+    /// How late each run is; for expressions only.
+    late: SignedDuration,
+}
 
 #[derive(Clone, Debug)]
 enum When {
@@ -39,7 +44,7 @@ impl Calendar {
     pub fn new(timing: &Timing) -> Result<Self> {
         match timing {
             Timing::EveryHours(hours) => match (1..=INTERVAL_HOURS_MAX).contains(hours) {
-                true => Ok(Self(When::Every { hours: *hours })),
+                true => Ok(Self::on_time(When::Every { hours: *hours })),
                 false => Err(interval_out_of_range(hours)),
             },
             Timing::Cron { expression, time_zone } => {
@@ -50,7 +55,8 @@ impl Calendar {
                 };
                 let is_distance =
                     cron.pattern.hours.from_wildcard || cron.pattern.minutes.from_wildcard;
-                let calendar = Self(When::Cron { cron: Box::new(cron), time_zone, is_distance });
+                let cron = Box::new(cron);
+                let calendar = Self::on_time(When::Cron { cron, time_zone, is_distance });
                 // Whatever comes at all comes within 8 years (29 February around 2100).
                 if calendar.next_after(EXAMPLE, EXAMPLE).is_none() {
                     return Err(Error::usage_hint(
@@ -63,13 +69,24 @@ impl Calendar {
         }
     }
 
-    /// The calendar of a schedule.
+    fn on_time(when: When) -> Self {
+        Self { when, late: SignedDuration::ZERO }
+    }
+
+    /// The same, but that each run of an expression is so much later.
+    #[must_use]
+    pub fn late_by_ms(self, late_ms: i64) -> Self {
+        Self { late: SignedDuration::from_millis(late_ms), ..self }
+    }
+
+    /// The calendar of a schedule, as late as its spread makes it on this machine.
     ///
     /// # Errors
     /// As [`Calendar::new`]; [`Error::Usage`] also for a schedule with both an interval and an
     /// expression, or none.
     pub fn of(schedule: &BackupSchedule) -> Result<Self> {
-        Self::new(&timing_of(schedule)?)
+        let late_ms = late_ms(schedule, own_machine());
+        Ok(Self::new(&timing_of(schedule)?)?.late_by_ms(late_ms))
     }
 
     /// The first run after `time`. `last` is when the last one started, or when the schedule was
@@ -77,8 +94,17 @@ impl Calendar {
     ///
     /// A run that was missed is given too: the result of an interval may lie before `time`.
     pub fn next_after(&self, time: Timestamp, last: Timestamp) -> Option<Timestamp> {
-        match &self.0 {
-            When::Every { hours } => last.checked_add(i64::from(*hours).hours()).ok(),
+        if let When::Every { hours } = &self.when {
+            return last.checked_add(i64::from(*hours).hours()).ok();
+        }
+        let on_time = self.next_on_time(time.checked_sub(self.late).ok()?)?;
+        on_time.checked_add(self.late).ok()
+    }
+
+    /// The first time after `time` that the expression names.
+    fn next_on_time(&self, time: Timestamp) -> Option<Timestamp> {
+        match &self.when {
+            When::Every { .. } => None,
             When::Cron { cron, time_zone, is_distance: true } => {
                 let zoned = time.to_zoned(time_zone.clone());
                 cron.find_next_occurrence(&zoned, false).ok().map(|next| next.timestamp())

@@ -1,6 +1,8 @@
 //! What to start now, and when to look again. A pure function over plain data: no clock, no
 //! storage, no threads.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 
 use super::calendar::Calendar;
@@ -64,12 +66,14 @@ pub struct Start {
     pub due_ms: i64,
     /// Whether it is a regular run, and no repetition.
     pub is_regular: bool,
+    /// The highest goes first.
+    pub priority: i32,
 }
 
 /// What is to be done.
 #[derive(Debug, Default)]
 pub struct Decision {
-    /// Start these, what is due longest first.
+    /// Start these, the highest priority first, and what is due longest first of those.
     pub start: Vec<Start>,
     /// Runs of these were broken off with their process.
     pub broken_off: Vec<String>,
@@ -119,6 +123,7 @@ pub fn due(states: &[ScheduleState], now_ms: i64) -> Decision {
             attempt,
             due_ms,
             is_regular,
+            priority: state.schedule.priority,
         };
         if let Some(due_ms) = is_due(regular_ms) {
             decision.start.push(start(1, due_ms, true));
@@ -129,7 +134,8 @@ pub fn due(states: &[ScheduleState], now_ms: i64) -> Decision {
             decision.wake_ms = decision.wake_ms.into_iter().chain(next).min();
         }
     }
-    decision.start.sort_by(|a, b| (a.due_ms, &a.schedule_id).cmp(&(b.due_ms, &b.schedule_id)));
+    let key = |start: &Start| (Reverse(start.priority), start.due_ms);
+    decision.start.sort_by(|a, b| (key(a), &a.schedule_id).cmp(&(key(b), &b.schedule_id)));
     decision
 }
 

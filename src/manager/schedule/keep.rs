@@ -22,8 +22,8 @@ pub fn schedule_tag(schedule_id: &str) -> String {
     format!("schedule:{schedule_id}")
 }
 
-/// Forgets the backups of `schedule` that are older than its `retention_days`, unless another rule
-/// of `keep` keeps them. The newest good one of each series stays however old it is, and what
+/// Forgets the backups of `schedule` that neither its `retention_days` nor its keep rules keep; of
+/// one without rules, `keep` counts beside the days. The newest good one of each series stays however old it is, and what
 /// storage has shown for less than `min_age`, is pinned or in doubt stays, too. Returns what was
 /// forgotten.
 ///
@@ -37,8 +37,12 @@ pub fn forget_old(
     min_age: Age,
     runtime: &Runtime,
 ) -> Result<Vec<BackupId>> {
-    let Some(days) = NonZeroU32::new(schedule.retention_days) else { return Ok(Vec::new()) };
-    let policy = RetentionPolicy { retention_days: Some(days), ..keep.clone() };
+    let own = if schedule.keep.is_empty() { keep } else { &schedule.keep };
+    let days = NonZeroU32::new(schedule.retention_days);
+    if days.is_none() && schedule.keep.is_empty() {
+        return Ok(Vec::new());
+    }
+    let policy = RetentionPolicy { retention_days: days.or(own.retention_days), ..own.clone() };
     let repository = manager.repository();
     let list = repository.snapshots()?;
     check_history(&list, false)?;

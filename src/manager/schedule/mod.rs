@@ -2,7 +2,8 @@
 //!
 //! | Module | Subject |
 //! |---|---|
-//! | `timing`, `calendar` | when: intervals, cron expressions, time zones |
+//! | `timing`, `calendar`, `spread` | when: intervals, cron expressions, time zones; how late on which machine |
+//! | `check` | what makes no sense is refused |
 //! | `decide` | what to start now, and when to look again: a pure function over plain data |
 //! | `store`, `mirror`, `alive` | where schedules live, and who works on which |
 //! | `retry` | which failures are tried again |
@@ -18,6 +19,7 @@
 
 mod alive;
 mod calendar;
+mod check;
 mod decide;
 mod events;
 mod keep;
@@ -25,16 +27,19 @@ mod mirror;
 mod retry;
 mod runner;
 mod scheduler;
+mod spread;
 mod store;
 mod timing;
 mod work;
 
 pub use calendar::{Calendar, timing_of};
+pub use check::{check_job, check_schedule, parse_bandwidth};
 pub use decide::{Decision, LastRun, Running, ScheduleState, Start, due, regular_ms};
 pub use events::{EventSink, ScheduleEvent};
 pub use keep::{forget_old, schedule_tag};
 pub use retry::{RetryDelays, is_worth_retrying};
 pub use scheduler::{Scheduler, SchedulerOptions};
+pub use spread::{SPREAD_MINUTES_MAX, late_ms};
 pub use timing::{INTERVAL_HOURS_MAX, Timing};
 pub use work::{Assignment, Done, Work};
 

@@ -393,6 +393,7 @@ mod tests {
             created_at: timestamp(0),
             cron: None,
             time_zone: None,
+            ..BackupSchedule::default()
         };
         store.add(&schedule, 0).expect("is added");
         let now_ms = 3_600_000;

@@ -20,6 +20,7 @@ fn state(id: &str, cron: Option<&str>, hours: u32) -> ScheduleState {
             created_at: timestamp(START_MS),
             cron: cron.map(Into::into),
             time_zone: cron.map(|_| "UTC".into()),
+            ..BackupSchedule::default()
         },
         settled_ms: START_MS,
         failed_attempts: 0,
