@@ -1,4 +1,4 @@
-//! `larder snapshot`: backs up.
+//! What `larder snapshot` takes, from its options and from the profile.
 
 use std::fs;
 use std::io::Read;
@@ -8,23 +8,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use parking_lot::Mutex;
-use serde::Serialize;
 
-use super::shared::{size, strategy};
-use crate::archive::{BackupOptions, BackupReport, BackupStats, StdinSource};
-use crate::cli::Finish;
-use crate::cli::context::Context;
-use crate::cli::output::progress::{Display, Job};
-use crate::cli::output::{count, plural};
+use super::super::shared::{size, strategy};
+use crate::archive::{BackupOptions, StdinSource};
 use crate::cli::profile::BackupFields;
 use crate::codec::Compression;
 use crate::error::{Error, Result};
-use crate::manager::{BackupManager, BackupRequest};
+use crate::model::BackupStrategy;
 use crate::model::entry::is_valid_path;
-use crate::model::{BackupStrategy, format_bytes, format_duration};
-use crate::repository::HeadCode;
 use crate::source::{SourceListKind, SourcePath, WalkOptions, read_source_list};
-use crate::storage::MirrorState;
 use crate::tree::clean_path;
 
 const EXAMPLES: &str = "\
@@ -73,12 +65,12 @@ pub(crate) struct SnapshotArgs {
 
     /// Read everything and say what would be stored, but store nothing
     #[arg(short = 'n', long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 
     /// Leave mirrors that are not written with the snapshot (policy `async`, or far behind) as they
     /// are
     #[arg(long)]
-    no_mirror_sync: bool,
+    pub(super) no_mirror_sync: bool,
 
     /// How hard to compress: fast, default, max, none or a zstd level from 1 to 22
     #[arg(long, value_name = "HOW")]
@@ -169,47 +161,6 @@ struct ReadArgs {
     #[arg(long)]
     ignore_inode: bool,
 }
-
-pub(super) fn run(mut args: SnapshotArgs, context: &Context) -> Result<Finish> {
-    args.fill(context.profile.backup())?;
-    let dry_run = args.dry_run;
-    let no_mirror_sync = args.no_mirror_sync;
-    let options = args.options()?;
-    let repository = context.open()?;
-    let manager = context.manager(repository)?;
-    let request = BackupRequest { options, no_mirror_sync, ..BackupRequest::default() };
-    let report = backup_shown(&manager, request, context)?;
-    tell(&report, dry_run, context)?;
-    if !dry_run {
-        super::repo::nag(manager.repository(), context)?;
-    }
-    Ok(Finish::with_failed(report.stats.errors))
-}
-
-/// Says what a run did.
-pub(super) fn tell(report: &BackupReport, dry_run: bool, context: &Context) -> Result<()> {
-    if context.out.json {
-        context.out.message("summary", &Summary::new(report, dry_run))
-    } else {
-        print(report, context)
-    }
-}
-
-/// Backs up with progress on the screen. The history of this machine shows how it went.
-pub(super) fn backup_shown(
-    manager: &BackupManager,
-    request: BackupRequest,
-    context: &Context,
-) -> Result<BackupReport> {
-    let display = Display::start(&context.out, Job::Backup);
-    let runtime = context.runtime(&display);
-    let request = BackupRequest { runtime, ..request };
-    let report = manager.create_backup_with(&request);
-    display.finish();
-    context.warn_of_history(manager);
-    report
-}
-
 /// What a profile says of backups.
 ///
 /// # Errors
@@ -222,7 +173,7 @@ pub(crate) fn options_of(profile: &BackupFields) -> Result<BackupOptions> {
 
 impl SnapshotArgs {
     /// Takes from a profile what was not given.
-    fn fill(&mut self, profile: &BackupFields) -> Result<()> {
+    pub(super) fn fill(&mut self, profile: &BackupFields) -> Result<()> {
         fn list<T: Clone>(given: &mut Vec<T>, said: &[T]) {
             if given.is_empty() {
                 given.extend_from_slice(said);
@@ -260,7 +211,7 @@ impl SnapshotArgs {
         Ok(())
     }
 
-    fn options(self) -> Result<BackupOptions> {
+    pub(super) fn options(self) -> Result<BackupOptions> {
         Ok(BackupOptions {
             sources: self.select.sources(&self.paths)?,
             stdin: self.select.stdin.as_deref().map(stdin_source).transpose()?.map(Arc::new),
@@ -349,106 +300,4 @@ fn stdin_source(name: &Path) -> Result<StdinSource> {
         ));
     }
     Ok(StdinSource { name: bytes, reader: Mutex::new(Box::new(std::io::stdin())) })
-}
-
-fn print(report: &BackupReport, context: &Context) -> Result<()> {
-    let out = &context.out;
-    let stats = &report.stats;
-    let kind = match report.parent {
-        Some(parent) => format!("{}, compared with {}", report.strategy, parent.short()),
-        None => report.strategy.to_string(),
-    };
-    let time = format_duration(report.duration);
-    out.note(match &report.snapshot {
-        Some(snapshot) => format!("snapshot {} saved in {time} ({kind})", snapshot.id.short()),
-        None => format!("nothing was saved in {time}: this was a dry run ({kind})"),
-    })?;
-    let new_changed = |new, changed, unmodified| {
-        format!("{} new, {} changed, {} unmodified", count(new), count(changed), count(unmodified))
-    };
-    let files = new_changed(stats.files_new, stats.files_changed, stats.files_unmodified);
-    out.note(format!("  files    {files}"))?;
-    let folders = new_changed(stats.folders_new, stats.folders_changed, stats.folders_unmodified);
-    out.note(format!("  folders  {folders}"))?;
-    let read = format_bytes(stats.bytes_read);
-    out.note(format!("  source   {}, of which {read} was read", format_bytes(stats.bytes_total)))?;
-    let added = format_bytes(stats.bytes_added);
-    if report.snapshot.is_some() {
-        out.note(format!("  added    {added}, stored as {}", format_bytes(stats.bytes_stored)))?;
-    } else {
-        out.note(format!("  new      {added} before compression"))?;
-    }
-    if let Some(snapshot) = &report.snapshot {
-        out.note(format!("  head     {}", HeadCode::of(snapshot.record)))?;
-    }
-    if report.lost_packs > 0 {
-        out.warn(&format!(
-            "storage lost {}: what the sources still have of it was stored again; \
-             `larder check` shows which snapshots are hit",
-            plural(report.lost_packs, "pack"),
-        ));
-    }
-    if stats.errors > 0 && !out.quiet {
-        out.warn(&format!("{} could not be read, see above", plural(stats.errors, "entry")));
-    }
-    Ok(())
-}
-
-/// The `summary` of a run in JSON.
-#[derive(Serialize)]
-struct Summary<'a> {
-    snapshot_id: Option<String>,
-    head_code: Option<HeadCode>,
-    dry_run: bool,
-    strategy: BackupStrategy,
-    parent: Option<String>,
-    #[serde(flatten)]
-    stats: &'a BackupStats,
-    seconds: f64,
-    lost_packs: u64,
-    adopted_packs: u64,
-    /// Whether a mirror does not have the snapshot.
-    degraded: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mirrors: Vec<MirrorJson<'a>>,
-    /// Objects that could only be read from a mirror.
-    read_from_mirrors: u64,
-}
-
-/// What became of a mirror.
-#[derive(Serialize)]
-struct MirrorJson<'a> {
-    name: &'a str,
-    complete: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<&'a str>,
-    caught_up: u64,
-}
-
-impl<'a> Summary<'a> {
-    fn new(report: &'a BackupReport, dry_run: bool) -> Self {
-        Self {
-            snapshot_id: report.snapshot.as_ref().map(|snapshot| snapshot.id.to_string()),
-            head_code: report.snapshot.as_ref().map(|snapshot| HeadCode::of(snapshot.record)),
-            dry_run,
-            strategy: report.strategy,
-            parent: report.parent.map(|parent| parent.to_string()),
-            stats: &report.stats,
-            seconds: report.duration.as_secs_f64(),
-            lost_packs: report.lost_packs,
-            adopted_packs: report.adopted_packs,
-            degraded: report.is_degraded(),
-            mirrors: report.mirrors.mirrors.iter().map(mirror_json).collect(),
-            read_from_mirrors: report.mirrors.elsewhere_count,
-        }
-    }
-}
-
-fn mirror_json(mirror: &MirrorState) -> MirrorJson<'_> {
-    MirrorJson {
-        name: &mirror.name,
-        complete: mirror.is_complete,
-        why: mirror.left.as_deref(),
-        caught_up: mirror.caught_up,
-    }
 }
