@@ -8,6 +8,7 @@ use super::{BackupId, BackupStrategy, ObjectHash};
 /// One run of a backup: completed, going on, or failed. A completed run has exactly one snapshot,
 /// with the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct Backup {
     /// Its id, and that of its snapshot.
     pub backup_id: BackupId,
@@ -61,6 +62,7 @@ pub struct Backup {
 
 /// How far a backup is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BackupStatus {
     /// It waits for its turn.
@@ -109,6 +111,7 @@ impl std::str::FromStr for BackupStatus {
 
 /// How a repository seals what it stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
     /// Not at all: whoever reads the storage reads the files.
@@ -119,6 +122,7 @@ pub enum Encryption {
 
 /// Statistics over the backups of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct BackupStats {
     /// Completed backups that are there.
     pub total_backups: u64,

@@ -9,6 +9,7 @@ macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serve", derive(utoipa::ToSchema), schema(value_type = String))]
         pub struct $name(pub [u8; $len]);
 
         impl $name {

@@ -10,6 +10,7 @@ pub const TEMPLATE_IDS_MAX: usize = 1_000;
 
 /// A state that files can be brought back to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct RecoveryPoint {
     /// The time of that state: when the backup started.
     pub timestamp: Timestamp,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Which earlier snapshot tells what may be skipped while reading. Every backup is a complete
 /// snapshot, whatever its kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum BackupStrategy {
     /// None: every file is read.

@@ -1,5 +1,7 @@
 //! All backups that there are: the repository's snapshots, and the runs without one.
 
+use std::sync::Arc;
+
 use super::BackupManager;
 use super::record::{of_run, of_snapshot};
 use crate::error::{Error, Result};
@@ -10,7 +12,7 @@ use crate::tree::SnapshotFilter;
 
 /// Snapshots, and the runs of this machine that have none.
 pub(super) struct Known {
-    pub(super) list: SnapshotList,
+    pub(super) list: Arc<SnapshotList>,
     /// Newest first. Neither those whose snapshot is there nor those whose snapshot was deleted.
     pub(super) runs: Vec<Run>,
     /// Runs that completed and whose snapshot was deleted since.
@@ -22,7 +24,7 @@ impl BackupManager {
     pub(super) fn known(&self) -> Result<Known> {
         // In this order: a run that ends meanwhile has its snapshot in the list.
         let runs = self.remembered_runs();
-        let list = self.repository().snapshots()?;
+        let list = self.snapshot_list()?;
         let (mut known, mut deleted) = (Vec::new(), 0);
         let there: std::collections::HashSet<BackupId> =
             list.snapshots.iter().map(|snapshot| snapshot.id).collect();
@@ -76,8 +78,9 @@ impl BackupManager {
     /// # Errors
     /// [`Error::NotFound`] if there is none of this id, or no more; the storage's.
     pub fn snapshot(&self, id: BackupId) -> Result<Snapshot> {
-        let list = self.repository().snapshots()?;
-        list.snapshots.into_iter().find(|snapshot| snapshot.id == id).ok_or_else(|| no_snapshot(id))
+        let list = self.snapshot_list()?;
+        let found = list.snapshots.iter().find(|snapshot| snapshot.id == id);
+        found.cloned().ok_or_else(|| no_snapshot(id))
     }
 
     /// The snapshots that are meant, oldest first.
@@ -85,9 +88,9 @@ impl BackupManager {
     /// # Errors
     /// The storage's.
     pub fn snapshots(&self, filter: &SnapshotFilter) -> Result<Vec<Snapshot>> {
-        let mut snapshots = self.repository().snapshots()?.snapshots;
-        snapshots.retain(|snapshot| filter.fits(snapshot));
-        Ok(snapshots)
+        let list = self.snapshot_list()?;
+        let fitting = list.snapshots.iter().filter(|snapshot| filter.fits(snapshot));
+        Ok(fitting.cloned().collect())
     }
 }
 

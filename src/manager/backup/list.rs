@@ -1,5 +1,7 @@
 //! Listing backups: filters and pages.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,7 @@ pub struct BackupQuery {
 
 /// A part of a list, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct BackupPage {
     /// The backups.
     pub backups: Vec<Backup>,
@@ -71,7 +74,7 @@ impl BackupManager {
     ///
     /// # Errors
     /// As [`BackupManager::list_backups_with`].
-    pub fn list_with_log(&self, query: &BackupQuery) -> Result<(BackupPage, SnapshotList)> {
+    pub fn list_with_log(&self, query: &BackupQuery) -> Result<(BackupPage, Arc<SnapshotList>)> {
         let after = query.page_token.as_deref().map(Place::parse).transpose()?;
         let known = self.known()?;
         let encryption = self.encryption();

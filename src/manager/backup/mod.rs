@@ -9,6 +9,7 @@ mod restore;
 mod running;
 mod schedule_specs;
 mod schedules;
+mod showing;
 mod stats;
 mod verify;
 
@@ -22,6 +23,7 @@ pub use verify::VerificationDetails;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::archive::BackupOptions;
 use crate::crypto::Suite;
@@ -31,6 +33,7 @@ use crate::model::Encryption;
 use crate::repository::{Repository, Unlock};
 use crate::runtime::Runtime;
 use crate::storage::Connector;
+use showing::Seen;
 
 /// What a [`BackupManager`] is opened with beside its repository.
 #[derive(Clone, Default)]
@@ -56,12 +59,17 @@ pub struct ManagerOptions {
 ///
 /// Clones are cheap and share everything; any number of threads may use them at once.
 #[derive(Clone)]
-pub struct BackupManager(Arc<Shared>);
+pub struct BackupManager {
+    shared: Arc<Shared>,
+    /// How old the list of snapshots may be; `None`: it is read whenever it is needed.
+    max_age: Option<Duration>,
+}
 
 struct Shared {
-    repository: Repository,
+    repository: Arc<Repository>,
     options: ManagerOptions,
     database: Database,
+    seen: Seen,
 }
 
 impl BackupManager {
@@ -73,12 +81,14 @@ impl BackupManager {
     pub fn open(repository: Repository, options: ManagerOptions) -> Result<Self> {
         let clock = Arc::clone(&options.runtime.clock);
         let database = Database::new(options.state_dir.clone(), clock);
-        Ok(Self(Arc::new(Shared { repository, options, database })))
+        let (repository, seen) = (Arc::new(repository), Seen::default());
+        let shared = Arc::new(Shared { repository, options, database, seen });
+        Ok(Self { shared, max_age: None })
     }
 
     /// What this machine remembers: runs, schedules.
     pub fn database(&self) -> &Database {
-        &self.0.database
+        &self.shared.database
     }
 
     /// The runs of this repository that this machine remembers.
@@ -88,12 +98,17 @@ impl BackupManager {
 
     /// The repository, for everything that is administration.
     pub fn repository(&self) -> &Repository {
-        &self.0.repository
+        &self.shared.repository
+    }
+
+    /// The same repository, for what has to own a part of it.
+    pub fn shared_repository(&self) -> Arc<Repository> {
+        Arc::clone(&self.shared.repository)
     }
 
     /// What it was opened with.
     pub fn options(&self) -> &ManagerOptions {
-        &self.0.options
+        &self.shared.options
     }
 
     /// How the repository seals what it stores.

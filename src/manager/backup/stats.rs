@@ -1,5 +1,7 @@
 //! Statistics over all backups.
 
+use std::sync::Arc;
+
 use super::BackupManager;
 use super::record::timestamp;
 use crate::error::Result;
@@ -20,11 +22,9 @@ impl BackupManager {
     ///
     /// # Errors
     /// As [`BackupManager::get_backup_stats`].
-    pub fn stats_with_log(&self) -> Result<(BackupStats, SnapshotList)> {
+    pub fn stats_with_log(&self) -> Result<(BackupStats, Arc<SnapshotList>)> {
         let known = self.known()?;
-        for error in self.repository().load_index()? {
-            tracing::warn!("a part of the index cannot be used: {error}");
-        }
+        self.load_index()?;
         let index = self.repository().index().stats();
         let snapshots = &known.list.snapshots;
         let failed = known.runs.iter().filter(|run| run.status == BackupStatus::Failed).count();

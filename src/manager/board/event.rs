@@ -10,6 +10,7 @@ use crate::model::BackupId;
 /// Something that happened. Its number is greater than that of everything before it, in earlier
 /// processes too.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct Event {
     /// Its number.
     pub id: u64,
@@ -24,6 +25,7 @@ pub struct Event {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Happening {

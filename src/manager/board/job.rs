@@ -13,6 +13,8 @@ use crate::runtime::Random;
 /// Names a job: 16 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "serve", schema(pattern = "^[0-9a-f]{16}$", example = "8a1f0c22d9e4b7a3"))]
 pub struct JobId(String);
 
 impl JobId {
@@ -46,6 +48,7 @@ impl fmt::Display for JobId {
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// Makes a backup.
@@ -104,6 +107,7 @@ impl JobKind {
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// It goes on.
@@ -140,6 +144,7 @@ impl JobStatus {
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct JobView {
     /// Its id.
     pub job_id: JobId,
@@ -186,6 +191,7 @@ pub struct JobOutcome {
 
 /// How much a line of a log matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
     /// What was done.
@@ -198,6 +204,7 @@ pub enum LogLevel {
 
 /// A line of the log of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct LogLine {
     /// When.
     pub time: Timestamp,
@@ -226,6 +233,7 @@ pub struct JobQuery {
 
 /// Some jobs, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct JobPage {
     /// The jobs.
     pub jobs: Vec<JobView>,

@@ -21,10 +21,12 @@ const WAITING_MAX: usize = 1_000;
 
 /// How far an operation is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct ProgressEvent {
     /// Why there is an event.
     pub kind: EventKind,
     /// What the operation is doing; `None` before the first phase.
+    #[cfg_attr(feature = "serve", schema(value_type = Option<String>))]
     pub phase: Option<Phase>,
     /// Milliseconds since its start.
     pub elapsed_ms: u64,
@@ -62,6 +64,7 @@ pub struct ProgressEvent {
 
 /// Why there is an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A phase begins.
@@ -76,6 +79,7 @@ pub enum EventKind {
 
 /// One file or thing that did not go as it should.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct EventIssue {
     /// Whether the file is missing from the result; otherwise it is a warning.
     pub is_failure: bool,

@@ -19,7 +19,7 @@ impl RecoveryManager {
     /// series if several have one; [`Error::NotFound`] if none fits at all; the storage's.
     pub fn point_at(&self, time: Timestamp, filter: &SnapshotFilter) -> Result<RecoveryPoint> {
         let found = self.snapshot_at(Some(time), filter)?;
-        self.load_index()?;
+        self.manager.load_index()?;
         Ok(self.point_of(&found.snapshot))
     }
 

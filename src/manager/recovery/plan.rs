@@ -11,6 +11,7 @@ use crate::restore::{RestoreOptions, RestoreReport, restore, room_for};
 
 /// What a recovery would do, as the target is now. Entries are files, folders, links and all else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct RecoveryPlan {
     /// The backup that files would come from.
     pub backup_id: BackupId,

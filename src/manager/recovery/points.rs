@@ -20,6 +20,8 @@ pub struct PointQuery {
     pub from: Option<Timestamp>,
     /// Without those that are known not to be whole.
     pub only_available: bool,
+    /// Nothing is read for a point: whether it is available is what its record says.
+    pub unread: bool,
     /// With [`RecoveryPoint::template_ids`]: they are read from the manifest of each point.
     pub with_templates: bool,
     /// So many at most; `None` is 50.
@@ -54,7 +56,9 @@ impl RecoveryManager {
         if let Some(after) = after {
             snapshots.retain(|snapshot| place(snapshot) < after);
         }
-        self.load_index()?;
+        if !query.unread {
+            self.manager.load_index()?;
+        }
         let mut page = PointPage::default();
         let mut last = None;
         for snapshot in snapshots.iter().rev() {
@@ -62,7 +66,10 @@ impl RecoveryManager {
                 page.next_page = last.map(token);
                 break;
             }
-            let mut point = self.point_of(snapshot);
+            let mut point = match query.unread {
+                true => describe(snapshot),
+                false => self.point_of(snapshot),
+            };
             last = Some(snapshot);
             if query.only_available && !point.is_available {
                 continue;
@@ -86,14 +93,6 @@ impl RecoveryManager {
         let mut point = describe(snapshot);
         point.is_available &= is_open;
         point
-    }
-
-    /// Brings the index up to date; parts that cannot be used show when something is missing.
-    pub(super) fn load_index(&self) -> Result<()> {
-        for error in self.manager.repository().load_index()? {
-            tracing::warn!("part of the index is lost: {error}");
-        }
-        Ok(())
     }
 }
 

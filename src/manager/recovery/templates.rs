@@ -10,6 +10,7 @@ use crate::tree::{Manifest, parse_path};
 
 /// A part of the templates of a recovery point, in the order of the snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct TemplatePage {
     /// Ids: paths from `/`, escaped where they are no text.
     pub template_ids: Vec<String>,
@@ -35,7 +36,7 @@ impl RecoveryManager {
     ) -> Result<TemplatePage> {
         let snapshot = self.manager.snapshot(id)?;
         let after = after.map(|after| parse_path(after.as_bytes())).transpose()?;
-        self.load_index()?;
+        self.manager.load_index()?;
         self.template_ids_of(&snapshot, &after.unwrap_or_default(), limit)
     }
 

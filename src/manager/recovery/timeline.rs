@@ -14,6 +14,7 @@ use crate::tree::SnapshotFilter;
 
 /// An hour in which there are recovery points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct Hour {
     /// Its first moment: hours begin where those of UTC do.
     pub start: Timestamp,
