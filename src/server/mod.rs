@@ -4,6 +4,8 @@
 //! (`threads`), as everywhere else in this crate.
 
 #[cfg(feature = "serve")]
+pub mod api;
+#[cfg(feature = "serve")]
 pub mod auth;
 #[cfg(feature = "serve-files")]
 pub mod files;

@@ -102,13 +102,15 @@ impl From<&Token> for TokenView {
 
 /// All users
 #[utoipa::path(get, path = "/api/v1/users", tag = "access",
+    extensions(("x-larder-role" = json!("admin"))),
     responses((status = 200, body = [UserView]), (status = 401), (status = 403)))]
 async fn list_users(State(auth): State<Auth>, _: Admin) -> Json<Vec<UserView>> {
     Json(auth.access().known().users.iter().map(UserView::from).collect())
 }
 
 /// Add a user
-#[utoipa::path(post, path = "/api/v1/users", tag = "access", request_body = NewUser,
+#[utoipa::path(post, path = "/api/v1/users", tag = "access",
+    extensions(("x-larder-role" = json!("admin"))), request_body = NewUser,
     responses((status = 201, body = UserView), (status = 400), (status = 401), (status = 403),
         (status = 415), (status = 422)))]
 async fn add_user(
@@ -129,7 +131,8 @@ async fn add_user(
 /// Change the role or the password of a user
 ///
 /// A new password ends the sessions of the user.
-#[utoipa::path(patch, path = "/api/v1/users/{name}", tag = "access", request_body = UserChange,
+#[utoipa::path(patch, path = "/api/v1/users/{name}", tag = "access",
+    extensions(("x-larder-role" = json!("admin"))), request_body = UserChange,
     params(("name" = String, Path)),
     responses((status = 200, body = UserView), (status = 400), (status = 401), (status = 403),
         (status = 404), (status = 415), (status = 422)))]
@@ -157,6 +160,7 @@ async fn change_user(
 
 /// Remove a user
 #[utoipa::path(delete, path = "/api/v1/users/{name}", tag = "access",
+    extensions(("x-larder-role" = json!("admin"))),
     params(("name" = String, Path)),
     responses((status = 204), (status = 400), (status = 401), (status = 403), (status = 404)))]
 async fn remove_user(
@@ -171,13 +175,15 @@ async fn remove_user(
 
 /// All tokens, without their secret parts
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "access",
+    extensions(("x-larder-role" = json!("admin"))),
     responses((status = 200, body = [TokenView]), (status = 401), (status = 403)))]
 async fn list_tokens(State(auth): State<Auth>, _: Admin) -> Json<Vec<TokenView>> {
     Json(auth.access().known().tokens.iter().map(TokenView::from).collect())
 }
 
 /// Make a token
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "access", request_body = NewToken,
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "access",
+    extensions(("x-larder-role" = json!("admin"))), request_body = NewToken,
     responses((status = 201, body = NewTokenView), (status = 400), (status = 401),
         (status = 403), (status = 415), (status = 422)))]
 async fn add_token(
@@ -195,6 +201,7 @@ async fn add_token(
 
 /// Remove a token
 #[utoipa::path(delete, path = "/api/v1/tokens/{token_id}", tag = "access",
+    extensions(("x-larder-role" = json!("admin"))),
     params(("token_id" = String, Path)),
     responses((status = 204), (status = 401), (status = 403), (status = 404)))]
 async fn remove_token(

@@ -105,6 +105,7 @@ async fn log_in(State(auth): State<Auth>, sent: Sent<LoginRequest>) -> Result<Re
 
 /// Log out
 #[utoipa::path(post, path = "/api/v1/logout", tag = "access",
+    extensions(("x-larder-role" = json!("viewer"))),
     responses((status = 204), (status = 401), (status = 403)))]
 async fn log_out(State(auth): State<Auth>, _: Viewer, headers: HeaderMap) -> Response {
     if let Some(secret) = session_cookie(&headers, auth.cookie_name()) {
@@ -144,7 +145,8 @@ async fn set_up(State(auth): State<Auth>, sent: Sent<SetupRequest>) -> Result<Re
 /// Change one's own password
 ///
 /// All sessions of the user end; the answer has the cookie of a new one.
-#[utoipa::path(post, path = "/api/v1/password", tag = "access", request_body = PasswordChange,
+#[utoipa::path(post, path = "/api/v1/password", tag = "access",
+    extensions(("x-larder-role" = json!("viewer"))), request_body = PasswordChange,
     responses((status = 200, body = Who), (status = 400), (status = 401), (status = 403),
         (status = 415), (status = 422), (status = 429)))]
 async fn change_password(

@@ -1,0 +1,6 @@
+//! The HTTP API over real HTTP, against a real repository.
+
+mod events;
+mod harness;
+mod matrix;
+mod reads;

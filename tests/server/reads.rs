@@ -1,0 +1,146 @@
+//! What can be looked at.
+
+use std::os::unix::ffi::OsStringExt;
+
+use super::harness::{ADMIN, Server};
+
+#[test]
+fn repositories_say_how_they_are() {
+    let server = Server::start();
+    let list = server.get("/api/v1/repositories").with_status(200);
+    assert_eq!((&list[0]["name"], &list[0]["is_open"]), (&"home".into(), &false.into()));
+    let away = server.get("/api/v1/repositories/away/backups");
+    let problem = away.with_status(503);
+    assert_eq!(away.header("content-type"), "application/problem+json");
+    assert_eq!(problem["code"], "repository_away");
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("/mnt/away")));
+    let away = server.get("/api/v1/repositories/away").with_status(200);
+    assert!(away["error"].as_str().is_some_and(|text| text.contains("/mnt/away")), "{away}");
+    server.get("/api/v1/repositories/home/backups").with_status(200);
+    let home = server.get("/api/v1/repositories/home").with_status(200);
+    assert_eq!((&home["is_open"], &home["encryption"]), (&true.into(), &"none".into()));
+    let missing = server.get("/api/v1/repositories/nowhere").with_status(404);
+    assert_eq!(missing["code"], "not_found");
+    assert!(missing["hint"].as_str().is_some_and(|hint| hint.contains("/api/v1/repositories")));
+}
+
+#[test]
+fn backups_are_listed_in_parts_and_new_ones_show() {
+    let server = Server::start();
+    let path = "/api/v1/repositories/home/backups";
+    assert_eq!(server.get(path).with_status(200)["total"], 0);
+    let ids: Vec<String> = (0..5).map(|_| server.backup().to_string()).collect();
+    // The list may be two seconds old.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let first = server.get(&format!("{path}?limit=2")).with_status(200);
+    assert_eq!(first["total"], 5);
+    let mut seen = Vec::new();
+    let mut page = first;
+    loop {
+        let items = page["items"].as_array().expect("a list").clone();
+        seen.extend(items.iter().map(|item| item["backup_id"].as_str().expect("an id").to_owned()));
+        let Some(next) = page["next_page"].as_str() else { break };
+        page = server.get(&format!("{path}?limit=2&page={next}")).with_status(200);
+    }
+    seen.reverse();
+    assert_eq!(seen, ids);
+    let one = server.get(&format!("{path}/{}", ids[0])).with_status(200);
+    assert_eq!((&one["status"], &one["host"]), (&"completed".into(), &"laptop".into()));
+    let stats = server.get("/api/v1/repositories/home/stats").with_status(200);
+    assert_eq!(stats["total_backups"], 5);
+    for wrong in ["limit=0", "limit=1001", "limit=x", "status=odd", "page=x", "other=1"] {
+        let problem = server.get(&format!("{path}?{wrong}")).with_status(400);
+        assert_eq!(problem["status"], 400, "{wrong}");
+    }
+    server.get(&format!("{path}/zz")).with_status(404);
+}
+
+#[test]
+fn a_deleted_backup_is_gone_at_once_and_can_be_had_back() {
+    let server = Server::start();
+    let (first, second) = (server.backup().to_string(), server.backup().to_string());
+    let list = "/api/v1/repositories/home/backups";
+    assert_eq!(server.get(list).with_status(200)["total"], 2);
+    let delete = |path: &str| server.send(server.request("DELETE", path, ADMIN));
+    delete(&format!("{list}/{first}")).with_status(204);
+    assert_eq!(server.get(list).with_status(200)["total"], 1, "no old list is shown");
+    let refused = delete(&format!("{list}/{second}"));
+    assert_eq!(refused.status, 400, "the last of its series needs more than that");
+    let back = server.post(&format!("{list}/{first}/undelete"), &serde_json::Value::Null);
+    back.with_status(200);
+    assert_eq!(server.get(list).with_status(200)["total"], 2);
+    delete(&format!("{list}/{second}?allow_last=true&reason=a%20test")).with_status(204);
+    delete(&format!("{list}/{second}")).with_status(404);
+}
+
+#[test]
+fn recovery_points_are_listed_and_counted_by_the_hour() {
+    let server = Server::start();
+    let id = server.backup().to_string();
+    let base = "/api/v1/repositories/home";
+    let points = server.get(&format!("{base}/recovery-points")).with_status(200);
+    assert_eq!(points["items"][0]["backup_id"], id.as_str());
+    assert_eq!(points["items"][0]["is_available"], true);
+    let hours = server.get(&format!("{base}/timeline")).with_status(200);
+    assert_eq!(hours[0]["count"], 1);
+    let none = server.get(&format!("{base}/timeline?until=2001-01-01T00:00:00Z")).with_status(200);
+    assert_eq!(none.as_array().map(Vec::len), Some(0));
+    let templates = server.get(&format!("{base}/recovery-points/{id}/templates")).with_status(200);
+    assert_eq!(templates["template_ids"][0], server.in_snapshot("letter.txt").as_str());
+}
+
+#[test]
+fn folders_are_read_in_parts_and_hostile_names_come_and_go() {
+    let server = Server::start();
+    for number in 0..25 {
+        server.write(format!("many/{number:03}"), "x");
+    }
+    server.write(std::ffi::OsString::from_vec(b"odd/\xff%\n<img onerror>".to_vec()), "odd");
+    std::os::unix::fs::symlink("letter.txt", server.folder.path().join("documents/link"))
+        .expect("a link");
+    let id = server.backup();
+    let base = format!("/api/v1/repositories/home/backups/{id}");
+    let folder = |name: &str| Server::encoded(&server.in_snapshot(name));
+    let mut names = Vec::new();
+    let mut page = String::new();
+    loop {
+        let path = format!("{base}/tree?path={}&limit=10{page}", folder("many"));
+        let part = server.get(&path).with_status(200);
+        let items = part["items"].as_array().expect("a list");
+        names.extend(items.iter().map(|item| item["name"].as_str().expect("a name").to_owned()));
+        match part["next_page"].as_str() {
+            Some(next) => page = format!("&page={next}"),
+            None => break,
+        }
+    }
+    let expected: Vec<String> = (0..25).map(|number| format!("{number:03}")).collect();
+    assert_eq!(names, expected);
+    let odd = server.get(&format!("{base}/tree?path={}", folder("odd"))).with_status(200);
+    assert_eq!(odd["items"][0]["name"], "%FF%25%0A<img onerror>");
+    let path = Server::encoded(odd["items"][0]["path"].as_str().expect("a path"));
+    let entry = server.get(&format!("{base}/entry?path={path}")).with_status(200);
+    assert_eq!((&entry["kind"], &entry["size"]), (&"file".into(), &3.into()));
+    let link = server.get(&format!("{base}/entry?path={}", folder("link"))).with_status(200);
+    assert_eq!(link["link_target"], "letter.txt");
+    server.get(&format!("{base}/tree?path=/nowhere")).with_status(404);
+    server.get(&format!("{base}/tree?path=/../etc")).with_status(400);
+    server.get(&format!("{base}/tree?path={}", folder("link"))).with_status(400);
+    assert_eq!(server.get(&format!("{base}/tree")).with_status(200)["items"][0]["kind"], "folder");
+    let long = "a/".repeat(30_000);
+    server.get(&format!("{base}/tree?path={long}")).with_status(414);
+}
+
+#[test]
+fn wrong_requests_are_refused_with_problems() {
+    let server = Server::start();
+    let missing = server.get("/api/v1/nothing");
+    assert_eq!(missing.with_status(404)["code"], "no_route");
+    assert_eq!(missing.header("content-type"), "application/problem+json");
+    let method = server.send(server.request("PATCH", "/api/v1/jobs", ADMIN));
+    assert_eq!(method.with_status(405)["code"], "method");
+    assert!(method.header("allow").contains("GET"), "{:?}", method.headers);
+    let nobody = server.send(server.request("GET", "/api/v1/jobs", None));
+    assert_eq!(nobody.with_status(401)["status"], 401);
+    server.get("/api/v1/jobs/0123456789abcdef").with_status(404);
+    server.get("/api/v1/jobs/nonsense").with_status(404);
+}
