@@ -104,6 +104,14 @@ fn profiles_are_checked() {
     for part in ["fast", "gone", "compression"] {
         assert!(said.stdout.contains(part), "{part}: {said}");
     }
+    let schedules =
+        "[[schedule]]\nname = \"a\"\nwhen = \"30 2 * * 8\"\n[[schedule]]\nwhen = \"6h\"\n";
+    profile(&person, "schedules.toml", schedules, 0o600);
+    let said = person.run("config check ./schedules.toml");
+    assert_eq!(said.code, 2, "{said}");
+    for part in ["schedule `a`: `30 2 * * 8`", "needs a `name`"] {
+        assert!(said.stdout.contains(part), "{part}: {said}");
+    }
     profile(&person, "worse.toml", "[backup]\nsources = [\"a\",\n  7]\n", 0o600);
     let said = person.run("config check ./worse.toml");
     assert_eq!(said.code, 2, "{said}");

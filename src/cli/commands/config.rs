@@ -1,5 +1,6 @@
 //! `larder config`: what a profile says, and whether it can be meant.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -13,6 +14,9 @@ use crate::cli::context::Context;
 use crate::cli::output::plural;
 use crate::cli::profile::{BackupFields, Profile};
 use crate::error::{Error, Result};
+use crate::manager::NewSchedule;
+use crate::manager::schedule::{Calendar, check_job, parse_bandwidth};
+use crate::model::ScheduleSpec;
 use crate::source::Excludes;
 
 const EXAMPLES: &str = "\
@@ -152,10 +156,33 @@ fn problems(profile: &Profile, with_secrets: bool) -> Vec<Problem> {
                 .and_then(|o| Excludes::new(&o.walk).map(|_| ())),
         );
     }
+    let mut names = HashSet::new();
+    for schedule in profile.schedules() {
+        let name = schedule.name.as_deref().unwrap_or_default();
+        let named = |error: Error| match error {
+            Error::Usage { message, hint } => {
+                Error::Usage { message: format!("schedule `{name}`: {message}"), hint }
+            }
+            other => other,
+        };
+        note(check_schedule(schedule, &mut names).map_err(named));
+    }
     if with_secrets {
         note(profile.access().map(|_| ()));
     }
     found
+}
+
+fn check_schedule<'p>(spec: &'p ScheduleSpec, names: &mut HashSet<&'p str>) -> Result<()> {
+    let name = spec.name.as_deref().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| Error::usage("one in a profile needs a `name`"))?;
+    if !names.insert(name) {
+        return Err(Error::usage("there are two of this name"));
+    }
+    let new = NewSchedule::from_spec(spec)?;
+    Calendar::new(&new.timing)?;
+    check_job(&spec.job)?;
+    spec.bandwidth.as_deref().map_or(Ok(()), |text| parse_bandwidth(text).map(|_| ()))
 }
 
 fn is_there(field: &str, path: &Path) -> Result<()> {

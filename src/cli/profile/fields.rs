@@ -1,14 +1,16 @@
 //! What can stand in the file of a profile.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::place::Place;
 use crate::manager::secret::SecretText;
-use crate::model::BackupStrategy;
+use crate::model::{BackupStrategy, Job, ScheduleSpec, escape_bytes, unescape_bytes};
 
 /// Secrets of storage, by the names of their variables.
 pub(crate) type Secrets = BTreeMap<String, SecretText>;
@@ -37,6 +39,8 @@ pub(crate) struct Fields {
     pub(super) credentials: BTreeMap<String, Secrets>,
     /// What backups take.
     pub(super) backup: BackupFields,
+    /// Schedules that the daemon runs, each with a name.
+    pub(super) schedule: Vec<ScheduleSpec>,
 }
 
 /// What a backup takes if the command says nothing else.
@@ -111,6 +115,7 @@ impl Fields {
             secrets: secrets(self.secrets),
             credentials,
             backup: self.backup.at(place),
+            schedule: self.schedule.into_iter().map(|one| schedule_at(one, place)).collect(),
             ..self
         }
     }
@@ -146,6 +151,7 @@ impl Fields {
             secrets,
             credentials,
             backup: self.backup.or(base.backup),
+            schedule: own_and(self.schedule, base.schedule),
         }
     }
 
@@ -154,6 +160,27 @@ impl Fields {
         let all = self.secrets.values().chain(self.credentials.values().flatten().map(|(_, s)| s));
         all.into_iter().any(SecretText::is_text)
     }
+}
+
+/// The same with all paths in full.
+fn schedule_at(mut schedule: ScheduleSpec, place: &Place<'_>) -> ScheduleSpec {
+    if let Job::Backup(job) = &mut schedule.job {
+        for path in job.sources.iter_mut().chain(&mut job.exclude_files) {
+            let full = place.path(Path::new(OsStr::from_bytes(&unescape_bytes(path.as_bytes()))));
+            *path = escape_bytes(full.as_os_str().as_bytes()).into_owned();
+        }
+    }
+    schedule
+}
+
+/// Schedules, and those of a base that have other names.
+fn own_and(mut own: Vec<ScheduleSpec>, base: Vec<ScheduleSpec>) -> Vec<ScheduleSpec> {
+    for schedule in base {
+        if own.iter().all(|other| other.name != schedule.name) {
+            own.push(schedule);
+        }
+    }
+    own
 }
 
 impl BackupFields {

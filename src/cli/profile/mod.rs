@@ -22,6 +22,7 @@ use fields::{Fields, Secrets};
 use super::args::{GivenRate, GlobalArgs, parse_duration};
 use crate::error::{Error, Result};
 use crate::manager::secret::SecretText;
+use crate::model::ScheduleSpec;
 use crate::storage::{Access, BandwidthPlan};
 
 /// A profile that was read.
@@ -68,6 +69,11 @@ impl Profile {
     /// What backups take if the command says nothing else.
     pub(crate) fn backup(&self) -> &BackupFields {
         &self.fields.backup
+    }
+
+    /// The schedules that the daemon runs.
+    pub(crate) fn schedules(&self) -> &[ScheduleSpec] {
+        &self.fields.schedule
     }
 
     /// Says to `args` what neither they nor the environment say.

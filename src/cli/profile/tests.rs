@@ -160,3 +160,25 @@ fn secrets_are_read_where_they_are() {
     // Where the secret itself is not in it, others may read it.
     assert!(profile("[secrets]\nA = { env = \"X\" }", 0o644).1.is_ok());
 }
+
+#[test]
+fn schedules_are_inherited_by_name() {
+    let (dir, read) = several(&[
+        (
+            "a.toml",
+            "inherit = \"b\"\n[[schedule]]\nname = \"night\"\nwhen = \"@daily\"\n\
+             job = { kind = \"backup\", sources = [\"docs\"] }",
+        ),
+        (
+            "b.toml",
+            "[[schedule]]\nname = \"night\"\nwhen = \"6h\"\n[[schedule]]\nname = \"check\"\nwhen = \"@weekly\"\n\
+             job = { kind = \"check\", period-days = 30 }",
+        ),
+    ]);
+    let read = read.unwrap();
+    let shown: Vec<_> =
+        read.schedules().iter().map(|s| (s.name.as_deref(), s.when.as_deref())).collect();
+    assert_eq!(shown, [(Some("night"), Some("@daily")), (Some("check"), Some("@weekly"))]);
+    let crate::model::Job::Backup(job) = &read.schedules()[0].job else { panic!("a backup") };
+    assert_eq!(job.sources, [dir.path().join("docs").display().to_string()]);
+}
