@@ -41,7 +41,6 @@ pub(crate) struct Answer {
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) body: Vec<u8>,
     /// Whether the answer was broken off.
-    #[allow(dead_code)]
     pub(crate) is_cut_off: bool,
 }
 

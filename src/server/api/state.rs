@@ -23,6 +23,8 @@ use crate::view::{View, ViewOptions};
 const THREADS: usize = 16;
 /// Requests about one repository at a time: one that does not answer must not hold up the others.
 const PER_SITE: usize = 8;
+/// Archives that are made at a time, each on a thread of its own.
+const ARCHIVES: usize = 4;
 /// Listeners to events at a time.
 const STREAMS: usize = 256;
 /// How long a request waits for its turn.
@@ -64,6 +66,7 @@ struct Shared {
     auth: Auth,
     threads: Threads,
     gates: HashMap<String, Arc<Semaphore>>,
+    archives: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     shelves: Mutex<HashMap<String, Arc<Shelf>>>,
     stopping: watch::Sender<bool>,
@@ -93,6 +96,7 @@ impl ApiState {
             limits: options.limits,
             auth: options.auth,
             threads: Threads::start(THREADS)?,
+            archives: Arc::new(Semaphore::new(ARCHIVES)),
             streams: Arc::new(Semaphore::new(STREAMS)),
             shelves: Mutex::default(),
             stopping: watch::Sender::new(false),
@@ -176,6 +180,14 @@ impl ApiState {
         });
         shelves.insert(name.to_owned(), Arc::clone(&shelf));
         Ok(shelf)
+    }
+
+    /// Leave to make an archive.
+    ///
+    /// # Errors
+    /// A problem if too many others are made.
+    pub(super) async fn archive_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        turn(&self.0.archives, "archives").await
     }
 
     /// Leave to listen to events.

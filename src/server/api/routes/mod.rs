@@ -1,6 +1,8 @@
 //! The routes, one file for each subject.
 
+mod archive;
 mod backups;
+mod download;
 mod jobs;
 mod points;
 mod repositories;
@@ -25,6 +27,8 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(points::templates))
         .routes(routes!(tree::list))
         .routes(routes!(tree::entry))
+        .routes(routes!(download::file))
+        .routes(routes!(archive::archive))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::log))
