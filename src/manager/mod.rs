@@ -8,6 +8,7 @@
 //! [`schedule`] repeats backups. A program that runs for days has a [`fleet`] of repositories and
 //! a [`board`] of jobs and events. The [guide] has an example for each method.
 
+pub mod alerts;
 mod backup;
 pub mod board;
 mod bundle;
@@ -15,14 +16,18 @@ mod copy;
 pub mod disaster;
 mod export;
 pub mod fleet;
+pub mod guard;
 pub mod history;
 mod import;
 mod mirrors;
+#[cfg(feature = "serve")]
+pub mod notify;
 pub mod progress;
 pub mod recovery;
 mod rewrite;
 pub mod schedule;
 pub mod secret;
+pub mod status;
 mod warm_up;
 
 pub use backup::{

@@ -7,6 +7,7 @@ mod backups;
 mod bundles;
 mod disaster;
 mod exports;
+mod guard;
 mod guide;
 mod in_place;
 mod recovery;

@@ -18,7 +18,7 @@ use crate::cli::context::Context;
 use crate::cli::output::plural;
 use crate::cli::select::warn_of_bad;
 use crate::error::{Error, Result};
-use crate::manager::{BackupManager, DeleteOptions, check_deletable, check_history};
+use crate::manager::{BackupManager, DeleteOptions, check_deletable, check_history, guard};
 use crate::model::{Age, format_duration};
 use crate::repository::{Repository, Snapshot, SnapshotList};
 use crate::retention::{Candidate, GroupBy, MIN_AGE, Setting, plan};
@@ -163,11 +163,15 @@ fn by_policy(
         group_by: args.group_by.unwrap_or_default(),
         allow_empty: args.allow_empty,
     };
+    let paused = guard::paused(manager, list, &context.quiet_runtime())?;
+    if !paused.is_empty() {
+        context.out.warn(&guard::why_paused(paused.len()));
+    }
     let (snapshots, candidates): (Vec<&Snapshot>, Vec<Candidate>) = list
         .snapshots
         .iter()
         .zip(Candidate::all_of(list))
-        .filter(|(snapshot, _)| filter.fits(snapshot))
+        .filter(|(snapshot, _)| filter.fits(snapshot) && !paused.contains(&snapshot.body.series))
         .unzip();
     let plan = plan(&candidates, &policy, &setting)?;
     show(&plan, &snapshots, &context.out)?;

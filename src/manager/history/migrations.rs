@@ -2,7 +2,7 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS];
+pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS, ALERTS];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -102,4 +102,61 @@ CREATE TABLE sessions (
     made_ms     INTEGER NOT NULL,
     seen_ms     INTEGER NOT NULL
 ) STRICT;
+";
+
+/// What needs a person (`manager::alerts`), what the guard has judged (`manager::guard`), and what
+/// is to be sent to whom (`manager::notify`).
+///
+/// `subject` says what an alert is about: a series, a schedule, or nothing for the repository.
+/// Jobs of before this step count as told.
+const ALERTS: &str = "
+CREATE TABLE alerts (
+    number     INTEGER PRIMARY KEY,
+    alert_id   TEXT NOT NULL UNIQUE,
+    repo_id    TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    subject    TEXT NOT NULL,
+    message    TEXT NOT NULL,
+    advice     TEXT NOT NULL,
+    raised_ms  INTEGER NOT NULL,
+    cleared_ms INTEGER,
+    cleared_by TEXT,
+    told       INTEGER NOT NULL DEFAULT 0,
+    told_clear INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX alerts_open ON alerts (repo_id, kind, subject) WHERE cleared_ms IS NULL;
+CREATE TABLE judged (
+    repo_id   TEXT NOT NULL,
+    series    TEXT NOT NULL,
+    start_ms  INTEGER NOT NULL,
+    PRIMARY KEY (repo_id, series)
+) STRICT;
+CREATE TABLE notices (
+    number     INTEGER PRIMARY KEY,
+    channel    TEXT NOT NULL,
+    event      TEXT NOT NULL,
+    notice     TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    due_ms     INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    is_held    INTEGER NOT NULL DEFAULT 0,
+    error      TEXT
+) STRICT;
+CREATE INDEX notices_by_time ON notices (due_ms);
+CREATE TABLE sent (
+    channel TEXT NOT NULL,
+    event   TEXT NOT NULL,
+    sent_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sent_by_channel ON sent (channel, event, sent_ms);
+CREATE TABLE streaks (
+    subject  TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    told_ms  INTEGER
+) STRICT;
+ALTER TABLE jobs ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET is_told = 1;
+CREATE INDEX jobs_to_tell ON jobs (ended_ms) WHERE is_told = 0;
 ";

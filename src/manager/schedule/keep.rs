@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::error::Result;
 use crate::format::log::LogKind;
 use crate::fsmeta::{host_name, user_name};
-use crate::manager::{BackupManager, check_history};
+use crate::manager::{BackupManager, check_history, guard};
 use crate::model::{Age, BackupId, BackupSchedule};
 use crate::repository::{Author, Snapshot};
 use crate::retention::{Candidate, GroupBy, RetentionPolicy, Setting, plan};
@@ -24,8 +24,8 @@ pub fn schedule_tag(schedule_id: &str) -> String {
 
 /// Forgets the backups of `schedule` that neither its `retention_days` nor its keep rules keep; of
 /// one without rules, `keep` counts beside the days. The newest good one of each series stays however old it is, and what
-/// storage has shown for less than `min_age`, is pinned or in doubt stays, too. Returns what was
-/// forgotten.
+/// storage has shown for less than `min_age`, is pinned or in doubt stays, too, and so do series
+/// that the [`guard`] keeps. Returns what was forgotten.
 ///
 /// # Errors
 /// [`Error::History`](crate::error::Error::History) if records of the repository are missing or cannot be read: nothing is
@@ -47,7 +47,14 @@ pub fn forget_old(
     let list = repository.snapshots()?;
     check_history(&list, false)?;
     let tag = schedule_tag(&schedule.schedule_id);
-    let is_own = |snapshot: &Snapshot| snapshot.body.tags.contains(&tag);
+    // Judged first: what an attack left must not push out what was before it.
+    let paused = guard::paused(manager, &list, runtime)?;
+    if !paused.is_empty() {
+        tracing::warn!("{}", guard::why_paused(paused.len()));
+    }
+    let is_own = |snapshot: &Snapshot| {
+        snapshot.body.tags.contains(&tag) && !paused.contains(&snapshot.body.series)
+    };
     let candidates = Candidate::all_of(&list);
     let own = list.snapshots.iter().zip(candidates).filter(|(snapshot, _)| is_own(snapshot));
     let (snapshots, candidates): (Vec<&Snapshot>, Vec<Candidate>) = own.unzip();

@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod client;
 mod download;
+mod message;
 mod patience;
 mod transport;
 mod trouble;
@@ -32,6 +33,7 @@ use client::Redirects;
 
 pub use answer::{Answer, date};
 pub(super) use answer::{BODY_MAX, Secrets};
+pub use message::send_message;
 pub use patience::Patience;
 pub use trouble::Trouble;
 

@@ -1,0 +1,202 @@
+//! Whether one is safe: what a repository and the database of this machine tell, without a daemon.
+
+mod series;
+mod watch;
+
+use jiff::Timestamp;
+use rusqlite::OptionalExtension;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::manager::alerts::{Alert, AlertKind, Alerts, PASSED};
+use crate::manager::history::{Database, RunQuery};
+use crate::manager::{BackupManager, guard};
+use crate::repository::SnapshotList;
+use crate::runtime::Runtime;
+
+pub use series::{RpoSource, SeriesStatus};
+pub use watch::{free_bytes, look};
+
+/// What is looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WatchOptions {
+    /// How old the newest good snapshot of a series may be, hours, if its schedule does not say;
+    /// else it is learned from the series.
+    pub rpo_hours: Option<u32>,
+    /// Less room than this is little, bytes; else it is what three of the largest backups of late
+    /// would take, one GiB at least.
+    pub least_free_bytes: Option<u64>,
+}
+
+/// How things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
+pub enum Verdict {
+    /// Everything is as it should be.
+    Safe,
+    /// Backups are there, and something should be looked at.
+    Attention,
+    /// What is there may not be what is needed.
+    Danger,
+}
+
+/// Why things do not stand better.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
+pub struct Reason {
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// What, in one line.
+    pub message: String,
+}
+
+/// How a repository stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
+pub struct StatusReport {
+    /// The repository, by the name that was given.
+    pub repository: String,
+    /// Its id.
+    pub repo_id: String,
+    /// How things stand: the worst of the reasons.
+    pub verdict: Verdict,
+    /// Why they do not stand better, the worst first.
+    pub reasons: Vec<Reason>,
+    /// The series of snapshots, of all hosts.
+    pub series: Vec<SeriesStatus>,
+    /// What needs a person.
+    pub alerts: Vec<Alert>,
+    /// The next run of a schedule of this machine.
+    pub next_run: Option<Timestamp>,
+    /// The last check that a daemon of this machine made and that went well.
+    pub last_check: Option<Timestamp>,
+    /// The last restore test of a daemon of this machine that went well.
+    pub last_restore_test: Option<Timestamp>,
+    /// Mirrors that missed the last backup of this machine.
+    pub mirrors_missed: Vec<String>,
+    /// The room that is left where the repository is; `None` for a service.
+    pub free_bytes: Option<u64>,
+}
+
+/// How a repository stands. `name` is what jobs and people call it, `location` where it is.
+///
+/// # Errors
+/// The storage's; [`Error::Local`](crate::error::Error::Local) if the database cannot be read.
+pub fn report(
+    manager: &BackupManager,
+    name: &str,
+    location: &str,
+    list: &SnapshotList,
+    options: &WatchOptions,
+    runtime: &Runtime,
+) -> Result<StatusReport> {
+    let database = manager.database();
+    let repo_id = manager.repository().id().to_string();
+    // Also without a daemon an attack is seen when somebody looks.
+    guard::look(manager, name, list, runtime)?;
+    let alerts = Alerts::new(database, runtime);
+    let mut open = alerts.open()?;
+    open.retain(|alert| {
+        alert.repo_id == repo_id || (alert.repo_id.is_empty() && alert.repository == name)
+    });
+    let schedules = manager.schedules()?;
+    let now_ms = runtime.clock.now_ms();
+    let mut series = series::all(list, &schedules, options.rpo_hours, now_ms);
+    for one in &mut series {
+        one.retention_is_paused = open
+            .iter()
+            .any(|alert| alert.kind == AlertKind::Anomaly && alert.subject == one.series);
+        let last = alerts.last_about(&repo_id, AlertKind::Missing, &one.series)?;
+        one.is_accepted = one.is_overdue && last.is_some_and(|alert| is_accepted(&alert, one));
+    }
+    let run = RunQuery { limit: Some(1), ..RunQuery::default() };
+    let last_run = manager.run_history().list(&run, now_ms)?.into_iter().next();
+    let mut report = StatusReport {
+        repository: name.to_owned(),
+        repo_id,
+        verdict: Verdict::Safe,
+        reasons: Vec::new(),
+        series,
+        alerts: open,
+        next_run: manager.next_runs(1)?.first().map(|run| run.time),
+        last_check: last_job(database, name, "check")?,
+        last_restore_test: last_job(database, name, "restore_test")?,
+        mirrors_missed: last_run.and_then(|run| run.stats).unwrap_or_default().mirrors_missed,
+        free_bytes: free_bytes(location),
+    };
+    report.reasons = reasons(&report, list);
+    report.verdict = report.reasons.first().map_or(Verdict::Safe, |reason| reason.verdict);
+    Ok(report)
+}
+
+/// Whether a person cleared the alert that snapshots are missing since the newest one came.
+fn is_accepted(alert: &Alert, series: &SeriesStatus) -> bool {
+    let by_person = alert.cleared_by.as_deref().is_some_and(|by| by != PASSED);
+    by_person && series.newest.is_none_or(|newest| newest < alert.raised)
+}
+
+fn reasons(report: &StatusReport, list: &SnapshotList) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut add = |verdict, message: String| reasons.push(Reason { verdict, message });
+    if report.series.is_empty() {
+        add(Verdict::Danger, "there is no backup".into());
+    }
+    if !list.rollback.is_empty() {
+        let what = "records of the repository are missing or contradict each other: `larder check`";
+        add(Verdict::Danger, what.into());
+    }
+    if !list.bad.is_empty() {
+        let what = format!("{} records cannot be read: `larder check`", list.bad.len());
+        add(Verdict::Danger, what);
+    }
+    for one in &report.series {
+        let of = format!("{} of {}", one.sources.join(", "), one.host);
+        match (one.newest, one.rpo_hours) {
+            _ if one.is_accepted => {}
+            (None, _) => add(Verdict::Danger, format!("no good backup of {of}")),
+            (Some(_), Some(hours)) if one.is_overdue => {
+                add(
+                    Verdict::Danger,
+                    format!("the newest backup of {of} is more than {hours} h old"),
+                );
+            }
+            _ => {}
+        }
+        if one.is_partial {
+            add(Verdict::Attention, format!("files are missing from the newest backup of {of}"));
+        }
+    }
+    for alert in &report.alerts {
+        let verdict = match alert.kind {
+            AlertKind::Anomaly | AlertKind::Damage => Verdict::Danger,
+            // The series says so itself.
+            AlertKind::Missing => continue,
+            AlertKind::LowSpace | AlertKind::Away => Verdict::Attention,
+        };
+        add(verdict, format!("{} (alert {})", alert.message, alert.alert_id));
+    }
+    if !report.mirrors_missed.is_empty() {
+        let names = report.mirrors_missed.join(", ");
+        add(Verdict::Attention, format!("mirrors missed the last backup: {names}"));
+    }
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
+    reasons
+}
+
+/// When a job of this kind ended well.
+fn last_job(database: &Database, repository: &str, kind: &str) -> Result<Option<Timestamp>> {
+    let ended_ms: Option<i64> = database.with(|connection| {
+        connection
+            .query_row(
+                "SELECT ended_ms FROM jobs WHERE repository = ?1 AND kind = ?2 \
+                 AND status = 'succeeded' ORDER BY number DESC LIMIT 1",
+                [repository, kind],
+                |row| row.get(0),
+            )
+            .optional()
+            .map(Option::flatten)
+    })?;
+    Ok(ended_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
+}
