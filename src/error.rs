@@ -116,6 +116,14 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// A snapshot has no such path.
+    #[error("path `{path}` is not in snapshot `{snapshot}`")]
+    PathMissing {
+        /// The short id of the snapshot.
+        snapshot: String,
+        /// The path, for people.
+        path: String,
+    },
     /// A name that fits more than one thing.
     #[error("`{name}` fits {count} {what}s")]
     Ambiguous {
@@ -356,6 +364,7 @@ impl Error {
             }
             Self::NotFound { what: "path", .. } => "`larder ls SNAPSHOT` lists the paths".into(),
             Self::NotFound { .. } => "run `larder check` to see what is hit".into(),
+            Self::PathMissing { snapshot, .. } => format!("`larder ls {snapshot}` lists its paths"),
             Self::Ambiguous { .. } => "give more characters of the id".into(),
             Self::Storage(error) => return error.hint(),
             Self::MirrorsLeft { mirrors, .. } => {

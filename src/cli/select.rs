@@ -7,25 +7,25 @@ use std::path::Path;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::model::{Entry, FileKind};
-use crate::repository::{Repository, SnapshotList};
-use crate::tree::{Manifest, clean_path};
+use crate::repository::{Repository, Snapshot, SnapshotList};
+use crate::tree::{Manifest, clean_path, path_missing};
 pub(crate) use crate::tree::{roots, shown_path, shown_root, shown_roots};
 
 /// The entry at `path`. The root is there even if the snapshot, as that of an archive, has no entry
 /// for it.
 ///
 /// # Errors
-/// [`Error::NotFound`], and what reading pages fails with.
+/// [`Error::PathMissing`], and what reading pages fails with.
 pub(crate) fn find_entry(
     repository: &Repository,
-    manifest: &Manifest,
+    snapshot: &Snapshot,
     path: &[u8],
 ) -> Result<Entry> {
-    let entry = manifest.find(repository, path)?;
+    let entry = Manifest::of(snapshot).find(repository, path)?;
     if entry.is_none() && path.is_empty() {
         return Ok(Entry::new(Vec::new(), FileKind::Dir));
     }
-    entry.ok_or_else(|| Error::NotFound { what: "path", name: shown_path(path) })
+    entry.ok_or_else(|| path_missing(snapshot, path))
 }
 
 /// Absolute form of a `--path`, without looking at the disk: the source may be gone.

@@ -377,6 +377,7 @@ impl fuser::Filesystem for Filesystem {
         self.answer(request, reply, || {
             let space = self.view.space();
             let blocks = space.bytes.div_ceil(u64::from(BLOCK));
+            // All of it is used and nothing is free, as `df` shows squashfs and CD-ROMs, too.
             Ok(move |reply: ReplyStatfs| {
                 reply.statfs(blocks, 0, 0, space.snapshots, 0, BLOCK, NAME_MAX, BLOCK);
             })

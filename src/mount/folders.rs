@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::view::{FolderItem, NodeId, OpenFolder, View};
 
 /// Items that are read at once: about what one answer takes.
@@ -27,9 +27,6 @@ pub(super) struct Folder {
     /// What was read and not told, and after which item the first of it comes.
     ready: VecDeque<FolderItem>,
     after: u64,
-    /// Some of what is in it is lost, which is told after the item with this cursor, each time that
-    /// somebody gets there: a listing that ended well there would be taken for the whole folder.
-    lost_after: Option<u64>,
 }
 
 impl Folders {
@@ -37,7 +34,7 @@ impl Folders {
     /// As [`View::open_folder`].
     pub(super) fn open(&self, view: &View, node: NodeId) -> Result<u64> {
         let open = view.open_folder(node)?;
-        let folder = Folder { open, ready: VecDeque::new(), after: 0, lost_after: None };
+        let folder = Folder { open, ready: VecDeque::new(), after: 0 };
         let mut open = self.0.lock();
         open.last += 1;
         let number = open.last;
@@ -85,26 +82,15 @@ impl Folder {
 
     fn fill(&mut self, view: &View) -> Result<()> {
         let mut from = self.after;
-        if self.lost_after == Some(from) {
-            return Err(Error::damaged("folder", "some of what is in it is lost"));
-        }
-        while self.ready.len() < BATCH && self.lost_after != Some(from) {
+        while self.ready.len() < BATCH {
             match self.open.next(view, from) {
                 Ok(Some(item)) => {
                     from = item.cursor;
                     self.ready.push_back(item);
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    if error.is_damage() {
-                        self.lost_after = Some(from);
-                    }
-                    // What was found before it is told first.
-                    if self.ready.is_empty() {
-                        return Err(error);
-                    }
-                    break;
-                }
+                // What was found before it is told first; it comes again where that ends.
+                Err(error) if self.ready.is_empty() => return Err(error),
+                Ok(None) | Err(_) => break,
             }
         }
         Ok(())

@@ -73,10 +73,10 @@ use worker::Worker;
 
 use crate::error::{Error, Result};
 use crate::fsmeta::{self, OpenDir};
-use crate::model::{FileKind, escape_bytes};
+use crate::model::FileKind;
 use crate::repository::{Repository, Snapshot};
 use crate::runtime::{Issue, IssueKind, Phase, Runtime};
-use crate::tree::Manifest;
+use crate::tree::{Manifest, path_missing};
 
 /// Threads at most: more would only cost memory.
 const THREADS_MAX: usize = 16;
@@ -168,7 +168,7 @@ fn find_path(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Resul
     }
     match Manifest::of(snapshot).find(repository, path) {
         Ok(Some(entry)) => Ok(entry.kind),
-        Ok(None) => Err(Error::NotFound { what: "path", name: format!("/{}", escape_bytes(path)) }),
+        Ok(None) => Err(path_missing(snapshot, path)),
         Err(error) if is_loss(&error) => Ok(FileKind::Dir),
         Err(error) => Err(error),
     }

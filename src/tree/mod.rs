@@ -37,7 +37,7 @@ pub use manifest::{Counts, Manifest};
 pub use numbered::{NumberedEntries, NumberedEntry, PageSource};
 pub use pages::PageCache;
 pub use reader::{FileReader, Part};
-pub use roots::{roots, shown_path, shown_root, shown_roots};
+pub use roots::{path_missing, roots, shown_path, shown_root, shown_roots};
 pub use select::{SnapshotFilter, SnapshotName, clean_path, parse_path};
 pub use tarball::{TarStats, write_tar};
 pub use text::{ContentDiff, Hunk, LineChange, TextLine, content_diff};

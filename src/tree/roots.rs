@@ -1,6 +1,7 @@
 //! The sources of a snapshot, for programs and for people.
 
 use super::clean_path;
+use crate::error::Error;
 use crate::model::escape_bytes;
 use crate::repository::Snapshot;
 
@@ -31,6 +32,11 @@ pub fn shown_root(root: &[u8]) -> String {
         true => escape_bytes(root).into_owned(),
         false => shown_path(root),
     }
+}
+
+/// Says that a snapshot has no such path, as manifests have it.
+pub fn path_missing(snapshot: &Snapshot, path: &[u8]) -> Error {
+    Error::PathMissing { snapshot: snapshot.id.short(), path: shown_path(path) }
 }
 
 /// A manifest's path as people know it, with `/` in front.

@@ -41,8 +41,8 @@ struct InsideFolder {
     path: Vec<u8>,
     /// A walk that goes on after this cursor.
     walk: Option<(u64, NumberedEntries)>,
-    /// Why some of what is in it may be missing.
-    lost: Option<Error>,
+    /// Why some of what is in it may be missing, if the listing met that.
+    lost: Option<String>,
     /// The cursor after which nothing came.
     ended_at: Option<u64>,
 }
@@ -67,7 +67,8 @@ impl OpenFolder {
     ///
     /// # Errors
     /// Outages at once: the same call may succeed later. Damage, if some of the items may be lost,
-    /// once in the place of the end; all others were given before.
+    /// in the place of the end, however often somebody asks there: a listing that ended well would
+    /// be taken for the whole folder. All others were given before.
     pub fn next(&mut self, view: &View, from: u64) -> Result<Option<FolderItem>> {
         match &mut self.0 {
             Kind::Top(folder) => folder.next(view, from),
@@ -79,7 +80,11 @@ impl OpenFolder {
 impl InsideFolder {
     fn next(&mut self, view: &View, from: u64) -> Result<Option<FolderItem>> {
         if self.ended_at == Some(from) {
-            return Ok(None);
+            return self.end(from);
+        }
+        if from == 0 {
+            // What was lost may have been healed.
+            self.lost = None;
         }
         view.freshness.load_if_stale();
         let mut started = Instant::now();
@@ -104,7 +109,7 @@ impl InsideFolder {
                 }
                 Err(error) if error.is_damage() => {
                     view.say(&self.tree.shown(&self.path), &error);
-                    self.lost = Some(error);
+                    self.lost = Some(error.in_full());
                     self.walk = Some((from, walk));
                 }
                 Err(error) => return Err(error),
@@ -112,11 +117,12 @@ impl InsideFolder {
         }
     }
 
-    /// What was lost is said once, where a listing ends: a program that stops at an error has
-    /// seen all else then.
+    /// What was lost is said where a listing ends: a program that stops at an error has seen all
+    /// else then.
     fn end(&mut self, from: u64) -> Result<Option<FolderItem>> {
         self.ended_at = Some(from);
-        self.lost.take().map_or(Ok(None), Err)
+        let damaged = |what| Err(Error::damaged(self.tree.shown(&self.path), what));
+        self.lost.as_ref().map_or(Ok(None), damaged)
     }
 
     /// A walk that begins with what comes after the item with this cursor, which is made of its

@@ -46,7 +46,9 @@ use crate::error::{Error, Result};
 use crate::model::{Content, FileKind, Time, Xattr};
 use crate::repository::{Repository, Snapshot};
 use crate::runtime::{Clock, SystemClock};
-use crate::tree::{Manifest, PageCache, SnapshotFilter, load_xattrs, roots, shown_path};
+use crate::tree::{
+    Manifest, PageCache, SnapshotFilter, load_xattrs, path_missing, roots, shown_path,
+};
 use ahead::Ahead;
 use attributes::Owners;
 use listing::Listing;
@@ -124,7 +126,7 @@ impl View {
     /// Opens a view of a repository whose index is loaded.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the path to be shown is not there, [`Error::Usage`] if it is no
+    /// [`Error::PathMissing`] if the path to be shown is not there, [`Error::Usage`] if it is no
     /// folder, and the storage's.
     pub fn new(repository: Arc<Repository>, options: ViewOptions) -> Result<Self> {
         let freshness = Arc::new(Freshness::new(&repository));
@@ -171,7 +173,7 @@ impl View {
         }
         let name = shown_path(path);
         let found = self.find_path(&tree, number, path)?;
-        let found = found.ok_or_else(|| Error::NotFound { what: "path", name: name.clone() })?;
+        let found = found.ok_or_else(|| path_missing(snapshot, path))?;
         if found.kind != FileKind::Dir {
             return Err(Error::usage_hint(
                 format!("`{name}` is a {}, not a folder", found.kind.as_str()),

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::listing::Listing;
 use crate::error::Result;
-use crate::repository::{LogWatch, Repository, SnapshotList};
+use crate::repository::{LogWatch, Repository, Snapshot, SnapshotList};
 use crate::tree::SnapshotFilter;
 
 /// How long somebody who looks waits for the new list before the old one is shown.
@@ -121,8 +121,8 @@ impl Shared {
             return Ok(());
         };
         say_bad(&list, &mut watch.said);
-        let fitting = self.wanted.filter.fitting(&list);
-        let listing = Arc::new(Listing::new(fitting, self.wanted.plain_times));
+        let fits = |snapshot: &Snapshot| self.wanted.filter.fits(snapshot);
+        let listing = Arc::new(Listing::new(&list.snapshots, fits, self.wanted.plain_times));
         (self.on_new)();
         self.state.lock().listing = listing;
         Ok(())

@@ -74,6 +74,26 @@ fn a_dead_mount_is_cleared_away_by_the_next() {
     next.end();
 }
 
+#[test]
+fn another_programs_dead_mount_is_left_alone() {
+    if !is_possible() || !is_root() {
+        return;
+    }
+    let person = person_with_snapshot();
+    let folder = person.path("mnt");
+    std::fs::create_dir(&folder).expect("a folder");
+    // A mount whose program is gone as soon as the shell closes the device.
+    let options = "fd=3,rootmode=40000,user_id=0,group_id=0";
+    shell(person.home(), &format!("mount -i -t fuse -o {options} other mnt 3<>/dev/fuse"));
+    let said = person.run("-r repo mount mnt");
+    let is_left = is_mounted(&folder);
+    shell(person.home(), "umount mnt");
+    assert_eq!(said.code, 2, "{said}");
+    assert!(said.stderr.contains("another program's dead mount"), "{said}");
+    assert!(said.stderr.contains("umount"), "{said}");
+    assert!(is_left, "it is not ours to take away");
+}
+
 /// With `--allow-other` the system may be asked to unmount it when its program dies.
 #[test]
 fn a_killed_mount_for_everybody_is_taken_away_by_the_system() {
@@ -114,6 +134,8 @@ fn nothing_is_mounted_where_it_would_do_harm() {
     for (options, code) in [("-o rw", 2), ("-o shiny", 2), ("4f1c", 1), ("latest:nowhere", 1)] {
         let said = person.run(&format!("-r repo mount {options} mnt"));
         assert_eq!(said.code, code, "{options}: {said}");
+        let is_path = options.contains(':');
+        assert!(!is_path || said.stderr.contains("path `/nowhere` is not in snapshot"), "{said}");
         assert!(!is_mounted(&person.path("mnt")));
     }
 }

@@ -99,7 +99,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_written() {
     let bad = try_it(RestoreOptions { subtree: Some(b"a/../b".to_vec()), ..lab.options() });
     assert!(matches!(bad, Error::Usage { .. }), "{bad}");
     let bad = try_it(RestoreOptions { subtree: Some(b"no/such".to_vec()), ..lab.options() });
-    assert!(matches!(bad, Error::NotFound { what: "path", .. }), "{bad}");
+    assert!(matches!(bad, Error::PathMissing { .. }), "{bad}");
     assert!(!lab.out("").exists());
     fs::write(lab.src("../file"), b"x").expect("writes");
     let bad = try_it(RestoreOptions { target: lab.src("../file"), ..lab.options() });

@@ -59,7 +59,7 @@ pub(super) fn run(args: &DumpArgs, context: &Context) -> Result<Finish> {
     let chosen = args.filter.choose(Some(&args.file), &repository, &context.out)?;
     let manifest = Manifest::of(&chosen.snapshot);
     let path = chosen.path.unwrap_or_default();
-    let entry = find_entry(&repository, &manifest, &path)?;
+    let entry = find_entry(&repository, &chosen.snapshot, &path)?;
     let packs = || packs_of(&repository, &chosen.snapshot, path.clone(), context);
     refuse_cold(&repository, packs, "`larder warm-up --wait`", &context.quiet_runtime())?;
     let dump = Dump { repository: &repository, manifest, entry, context };

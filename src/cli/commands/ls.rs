@@ -53,7 +53,7 @@ pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Finish> {
     };
     let mut failed = 0;
     for folder in folders {
-        let entry = find_entry(&repository, &manifest, &folder)?;
+        let entry = find_entry(&repository, &chosen.snapshot, &folder)?;
         if entry.kind != FileKind::Dir {
             style.print(&entry, out)?;
             continue;

@@ -20,7 +20,6 @@ use crate::prune::Tally;
 use crate::repository::{Repository, Snapshot};
 use crate::restore::{NeededPack, RestoreOptions, all_packs, needed_packs};
 use crate::storage::{WarmUpRequest, WarmUpTier};
-use crate::tree::Manifest;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,7 +137,7 @@ pub(super) fn packs_of(
     path: Vec<u8>,
     context: &Context,
 ) -> Result<Vec<NeededPack>> {
-    find_entry(repository, &Manifest::of(snapshot), &path)?;
+    find_entry(repository, snapshot, &path)?;
     let options = RestoreOptions { subtree: Some(path), ..RestoreOptions::default() };
     let display = Display::start(&context.out, Job::Check);
     let packs = needed_packs(repository, snapshot, &options, &context.runtime(&display));
