@@ -8,6 +8,7 @@ use super::{RetentionPolicy, parse_bytes};
 
 /// A piece of work on a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Job {
     /// Backs up.
@@ -30,6 +31,7 @@ pub enum Job {
 
 /// A backup. What is empty is as the repository's manager has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct BackupJob {
     /// Files and folders, absolute paths; bytes that are no text as `%XX`.
@@ -57,9 +59,11 @@ pub struct BackupJob {
 
 /// Forgetting by a policy, over all series of the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ForgetJob {
     /// What is kept; at least one rule.
+    #[cfg_attr(feature = "serve", schema(value_type = Object))]
     pub keep: RetentionPolicy,
     /// Gives the space back afterwards.
     #[serde(skip_serializing_if = "is_false")]
@@ -68,6 +72,7 @@ pub struct ForgetJob {
 
 /// A check. The structure is always looked at; of the stored bytes as much as `period_days` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckJob {
     /// Over so many days all stored bytes are read, a part in each run. `None` reads none, 0 all
@@ -78,6 +83,7 @@ pub struct CheckJob {
 
 /// Bringing mirrors up to date.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MirrorSyncJob {
     /// Which; all if none is named.
@@ -88,6 +94,7 @@ pub struct MirrorSyncJob {
 /// A restore test: some files of the newest snapshot of each series are restored into an empty
 /// folder, compared byte for byte, and removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RestoreTestJob {
     /// Bytes that the sample takes at most. A number, or a text such as `512MiB`.
@@ -157,6 +164,7 @@ impl fmt::Display for Job {
 
 /// Commands around a job. They get what the job is about in their environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Hooks {
     /// Before it. If this fails, the job is not done and counts as failed.
@@ -186,6 +194,7 @@ impl Hooks {
 
 /// A command with a time limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Hook {
     /// What is run.
@@ -197,6 +206,7 @@ pub struct Hook {
 
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum HookCommand {
     /// A line for `sh -c`.

@@ -7,6 +7,7 @@ use super::{BackupStrategy, Hooks, Job, RetentionPolicy};
 
 /// A job that repeats; a backup, if nothing else is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct BackupSchedule {
     /// Its id.
     pub schedule_id: String,
@@ -53,6 +54,7 @@ pub struct BackupSchedule {
     /// What is kept of its own backups; without any rule, and without
     /// [`BackupSchedule::retention_days`], all.
     #[serde(default, skip_serializing_if = "is_default_policy")]
+    #[cfg_attr(feature = "serve", schema(value_type = Object))]
     pub keep: RetentionPolicy,
     /// A backup that is older than so many hours while no newer good one of its series came is
     /// missing one. `None`: nobody is told.

@@ -9,6 +9,7 @@ use super::{BackupStrategy, Hooks, Job, RetentionPolicy};
 
 /// A schedule that is wanted. Names of fields may be written with `-` or `_`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleSpec {
     /// What people call it; no two of a repository have the same. One in a profile has to have it.
@@ -36,6 +37,7 @@ pub struct ScheduleSpec {
     #[serde(alias = "retention-days")]
     pub retention_days: u32,
     /// What is kept of its own backups.
+    #[cfg_attr(feature = "serve", schema(value_type = Option<Object>))]
     pub keep: Option<RetentionPolicy>,
     /// How often a run that failed is tried again.
     #[serde(alias = "max-retries")]
@@ -85,6 +87,7 @@ impl Default for ScheduleSpec {
 
 /// Times and keep rules that go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// Every hour; all of two days are kept, then one of each hour of a week, each day of a month,

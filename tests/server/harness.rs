@@ -169,7 +169,12 @@ impl Server {
 
     pub(crate) fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         self.runtime.block_on(async {
-            let mut response = request.send().await.expect("an answer");
+            let sent = request.send().await;
+            let Ok(mut response) = sent else {
+                // Broken off before its first byte came.
+                let (headers, body) = (reqwest::header::HeaderMap::new(), Vec::new());
+                return Answer { status: 0, headers, body, is_cut_off: true };
+            };
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let (mut body, mut is_cut_off) = (Vec::new(), false);
             loop {

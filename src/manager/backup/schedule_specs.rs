@@ -99,6 +99,19 @@ impl BackupManager {
         self.schedule_backup_with(&NewSchedule::from_spec(spec)?)
     }
 
+    /// What `old` becomes if it is to be as `spec` says: with its id and the time when it was made.
+    ///
+    /// # Errors
+    /// As [`NewSchedule::from_spec`].
+    pub fn schedule_from_spec(
+        &self,
+        old: &BackupSchedule,
+        spec: &ScheduleSpec,
+    ) -> Result<BackupSchedule> {
+        let new = self.make_schedule(old.schedule_id.clone(), &NewSchedule::from_spec(spec)?);
+        Ok(BackupSchedule { created_at: old.created_at, origin: old.origin.clone(), ..new })
+    }
+
     /// Makes the schedules of the profile file `origin` what `wanted` says: those that are new are
     /// made, others changed, and those that the file does not name any more removed. One keeps its
     /// id, and with it all that is known of its runs, as long as it keeps its name; one that a

@@ -6,6 +6,7 @@
 //! | `state` | open repositories, threads, limits: what all answers are made from |
 //! | `openapi` | the document, and who may call what |
 //! | `problem`, `extract`, `page` | errors, what requests bring, lists in parts |
+//! | `limits` | which folders of this machine may be named |
 //! | `events` | what happens, as a stream |
 //! | `routes` | one file for each subject |
 //!
@@ -15,15 +16,17 @@
 
 mod events;
 mod extract;
+mod limits;
 mod openapi;
 mod page;
 mod problem;
 mod routes;
 mod state;
 
+pub use limits::Limits;
 pub use openapi::ROLE_EXTENSION;
 pub use problem::Problem;
-pub use state::{ApiOptions, ApiState, Limits};
+pub use state::{ApiOptions, ApiState};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};

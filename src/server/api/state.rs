@@ -1,7 +1,6 @@
 //! What all answers are made from.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::limits::Limits;
 use super::problem::Problem;
 use crate::error::Result as EngineResult;
 use crate::manager::BackupManager;
@@ -35,16 +35,6 @@ const SHOWN_AGE: Duration = Duration::from_secs(2);
 const PAGES: usize = 16 << 20;
 /// Bytes that are kept of files which are being sent, for each repository.
 const READ_AHEAD: usize = 32 << 20;
-
-/// Which folders of this machine may be named in requests. An empty list: none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Files are restored into these folders and what is in them.
-    pub restore_roots: Vec<PathBuf>,
-    /// Backups are made of these folders and what is in them, beside the sources that the
-    /// repository was opened with.
-    pub source_roots: Vec<PathBuf>,
-}
 
 /// What the API is made with.
 pub struct ApiOptions {
@@ -206,6 +196,11 @@ async fn turn(gate: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit,
 }
 
 impl Shelf {
+    /// What the fleet calls it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The repository, for all that changes something.
     pub(super) fn open(&self) -> &Arc<OpenSite> {
         &self.open

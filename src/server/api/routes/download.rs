@@ -86,6 +86,9 @@ pub(super) async fn file(
         let headers = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
         return Ok((headers, problem).into_response());
     };
+    let wanted = range.clone().unwrap_or(0..size);
+    // Damage at the beginning is a problem that says so, and no answer that is broken off.
+    let first = read(&state, &open, &wanted).await?;
     let mut answer = match &range {
         Some(range) => {
             let shown = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
@@ -93,43 +96,61 @@ pub(super) async fn file(
         }
         None => StatusCode::OK.into_response(),
     };
-    let range = range.unwrap_or(0..size);
     let name = file_name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     describe(answer.headers_mut(), "application/octet-stream", name);
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(wanted.end - wanted.start));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // What is in a backup never changes; whether one may still see it is asked each time.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(header::ETAG, tag);
     }
-    *answer.body_mut() = Body::from_stream(pieces(state, open, range));
+    *answer.body_mut() = Body::from_stream(pieces(state, open, first, wanted));
     Ok(answer)
 }
 
-/// The bytes of a range, one piece after the other as the client takes them.
+/// The first bytes of a range; none if it is empty.
+async fn read(
+    state: &ApiState,
+    file: &Arc<OpenFile>,
+    range: &Range<u64>,
+) -> Result<Bytes, Problem> {
+    if range.is_empty() {
+        return Ok(Bytes::new());
+    }
+    if *state.stopping().borrow() {
+        return Err(Problem::busy("the server is about to end"));
+    }
+    let (file, start) = (Arc::clone(file), range.start);
+    let len = u32::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
+    let read = state.ask(move |_| Ok(file.read(start, len)?)).await?;
+    match read.is_empty() {
+        // An end that comes too early must not look like the whole file.
+        true => Err(Problem::internal("the file ends too early")),
+        false => Ok(read),
+    }
+}
+
+/// The bytes of a range, of which `first` was read, one piece after the other as the client takes
+/// them.
 fn pieces(
     state: ApiState,
     file: Arc<OpenFile>,
+    first: Bytes,
     range: Range<u64>,
 ) -> impl Stream<Item = Result<Bytes, Problem>> {
-    stream::try_unfold((state, file, range), |(state, file, range)| async move {
+    let begin = (state, file, Some(first), range);
+    stream::try_unfold(begin, |(state, file, first, range)| async move {
         if range.is_empty() {
             return Ok(None);
         }
-        if *state.stopping().borrow() {
-            return Err(Problem::busy("the server is about to end"));
-        }
-        let own = Arc::clone(&file);
-        let rest = u32::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
-        let read = state.ask(move |_| Ok(own.read(range.start, rest)?)).await?;
-        if read.is_empty() {
-            // An end that comes too early must not look like the whole file.
-            return Err(Problem::internal("the file ends too early"));
-        }
-        let start = range.start + read.len() as u64;
-        Ok(Some((read, (state, file, start..range.end))))
+        let piece = match first {
+            Some(first) => first,
+            None => read(&state, &file, &range).await?,
+        };
+        let start = range.start + piece.len() as u64;
+        Ok(Some((piece, (state, file, None, start..range.end))))
     })
 }
 

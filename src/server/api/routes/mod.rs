@@ -6,6 +6,9 @@ mod download;
 mod jobs;
 mod points;
 mod repositories;
+mod restores;
+mod schedules;
+mod starts;
 mod tree;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -29,6 +32,9 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(tree::entry))
         .routes(routes!(download::file))
         .routes(routes!(archive::archive))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::get))
+        .routes(routes!(schedules::preview))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::log))
@@ -37,7 +43,18 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
 
 /// What whoever may start and stop things can do.
 pub(super) fn for_operators() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(jobs::cancel))
+    OpenApiRouter::new()
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(starts::backup))
+        .routes(routes!(starts::verify))
+        .routes(routes!(restores::plan))
+        .routes(routes!(restores::start_restore))
+        .routes(routes!(schedules::add))
+        .routes(routes!(schedules::replace))
+        .routes(routes!(schedules::remove))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::run))
 }
 
 /// What whoever may change settings and remove things can do.
