@@ -6,7 +6,8 @@
 //! [`export_bundle`] and [`import_bundle`] carry them there in one file.
 //! [`history`] remembers the runs of this machine; [`progress`] tells programs how one goes;
 //! [`schedule`] repeats backups. A program that runs for days has a [`fleet`] of repositories and
-//! a [`board`] of jobs and events. The [guide] has an example for each method.
+//! a [`board`] of
+//! jobs and events; [`jobs`] does what schedules and people want done. The [guide] has an example for each method.
 
 pub mod alerts;
 mod backup;
@@ -19,6 +20,7 @@ pub mod fleet;
 pub mod guard;
 pub mod history;
 mod import;
+pub mod jobs;
 mod mirrors;
 #[cfg(feature = "serve")]
 pub mod notify;

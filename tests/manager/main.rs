@@ -10,6 +10,7 @@ mod exports;
 mod guard;
 mod guide;
 mod in_place;
+mod jobs;
 mod recovery;
 mod schedules;
 #[allow(dead_code)]

@@ -327,6 +327,13 @@ impl JobHandle {
         &self.runtime
     }
 
+    /// Shows figures with the job, also if it fails.
+    pub fn note_result(&self, result: serde_json::Value) {
+        if let Some(job) = self.board.0.live.lock().get_mut(&self.id) {
+            job.view.result = result;
+        }
+    }
+
     /// Adds a line to the log of the job.
     pub fn log(&self, level: LogLevel, message: impl Into<String>) {
         self.board.log_line(&self.id, level, message.into());

@@ -2,7 +2,7 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS, ALERTS];
+pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS, ALERTS, CHECK_ROUNDS];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -159,4 +159,14 @@ CREATE TABLE streaks (
 ALTER TABLE jobs ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
 UPDATE jobs SET is_told = 1;
 CREATE INDEX jobs_to_tell ON jobs (ended_ms) WHERE is_told = 0;
+";
+
+/// How far a schedule's check is through all stored bytes (`manager::jobs`), as JSON.
+const CHECK_ROUNDS: &str = "
+CREATE TABLE check_rounds (
+    repo_id     TEXT NOT NULL,
+    schedule_id TEXT NOT NULL,
+    round       TEXT NOT NULL,
+    PRIMARY KEY (repo_id, schedule_id)
+) STRICT;
 ";

@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::Mirrors;
 use super::add::check_elsewhere;
 use crate::error::{Error, Result};
+use crate::manager::jobs::is_done;
 use crate::mirror::{Count, SyncOptions, repository_at, sync, sync_keys};
 use crate::model::{Place, PlaceRole, Places, without_data_place};
-use crate::repository::Repository;
+use crate::repository::{Repository, SeenLease};
 use crate::runtime::Runtime;
 use crate::storage::{Location, SharedStorage, Storage};
 
@@ -148,7 +149,10 @@ fn check_idle(repository: &Repository, runtime: &Runtime) -> Result<()> {
         !session.ended && !is_over(session.newest_ms, SILENCE_MS)
     };
     let leases = repository.load_gc()?.leases;
-    let prune = leases.iter().find(|lease| !is_over(lease.modified_ms, LEASE_MS));
+    let is_at_work = |lease: &&SeenLease| {
+        !is_done(&lease.lease.purpose) && !is_over(lease.modified_ms, LEASE_MS)
+    };
+    let prune = leases.iter().find(is_at_work);
     let prune = prune.map(|lease| format!("{} on {}", lease.lease.purpose, lease.lease.host));
     match sessions.iter().find(open).map(|session| session.describe()).or(prune) {
         None => Ok(()),

@@ -8,7 +8,7 @@
 //! | `store`, `mirror`, `alive` | where schedules live, and who works on which |
 //! | `retry` | which failures are tried again |
 //! | `work`, `keep` | what a run does: a backup, and then what the schedule keeps |
-//! | `scheduler`, `runner` | the thread that does all this |
+//! | `scheduler`, `runner`, `slots` | the thread that does all this, and how many runs go on at once |
 //!
 //! A schedule belongs to this machine and one repository. A run that starts is claimed in the
 //! database in one statement, so that of several schedulers one makes it, and a run that was broken
@@ -27,6 +27,7 @@ mod mirror;
 mod retry;
 mod runner;
 mod scheduler;
+mod slots;
 mod spread;
 mod store;
 mod timing;
@@ -39,9 +40,11 @@ pub use events::{EventSink, ScheduleEvent};
 pub use keep::{forget_old, schedule_tag};
 pub use retry::{RetryDelays, is_worth_retrying};
 pub use scheduler::{Scheduler, SchedulerOptions};
+pub use slots::Slots;
 pub use spread::{SPREAD_MINUTES_MAX, late_ms};
 pub use timing::{INTERVAL_HOURS_MAX, Timing};
 pub use work::{Assignment, Done, Work};
 
+pub(crate) use spread::own_machine;
 pub(crate) use store::Store;
 pub(crate) use work::check_encryption;

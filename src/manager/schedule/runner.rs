@@ -12,6 +12,7 @@ use super::decide::{Decision, ScheduleState, Start, due};
 use super::events::ScheduleEvent;
 use super::retry::is_worth_retrying;
 use super::scheduler::SchedulerOptions;
+use super::slots::Slot;
 use super::store::{Ended, Store};
 use super::work::{Assignment, Done, Work};
 use crate::error::{Error, Result};
@@ -39,6 +40,8 @@ pub(super) enum Message {
 struct Run {
     state: ScheduleState,
     cancel: CancelToken,
+    /// Its place among the runs of all repositories.
+    _slot: Option<Slot>,
 }
 
 /// An end that could not be stored yet.
@@ -213,6 +216,13 @@ impl Runner {
         if self.running.contains_key(id) {
             return;
         }
+        let slot = match &self.options.slots {
+            None => None,
+            Some(slots) => match slots.take(&self.back) {
+                Some(slot) => Some(slot),
+                None => return,
+            },
+        };
         match self.store().claim(state, start, self.life.mark(), now_ms) {
             Ok(true) => {}
             // Somebody else was faster, or it was changed just now.
@@ -231,7 +241,7 @@ impl Runner {
             attempt: start.attempt,
             due_ms: start.due_ms,
         });
-        self.running.insert(id.clone(), Run { state: state.clone(), cancel });
+        self.running.insert(id.clone(), Run { state: state.clone(), cancel, _slot: slot });
         let (work, back, attempt) = (Arc::clone(&self.work), self.back.clone(), start.attempt);
         let schedule_id = id.clone();
         let spawned = std::thread::Builder::new().name("schedule".into()).spawn(move || {

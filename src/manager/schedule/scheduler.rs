@@ -7,6 +7,7 @@ use crossbeam_channel::{Sender, bounded};
 use super::events::EventSink;
 use super::retry::RetryDelays;
 use super::runner::{Message, Runner};
+use super::slots::Slots;
 use super::work::{Work, backup_work};
 use crate::error::{Error, Result};
 use crate::manager::BackupManager;
@@ -21,6 +22,8 @@ const MESSAGES_MAX: usize = 64;
 pub struct SchedulerOptions {
     /// Runs of different schedules at the same time at most. Runs of one schedule never overlap.
     pub max_parallel: usize,
+    /// Places that this scheduler shares with others: those of other repositories.
+    pub slots: Option<Slots>,
     /// How long a failed run waits before it is tried again.
     pub retry: RetryDelays,
     /// What is kept beside what `retention_days` of a schedule keeps; nothing more by default.
@@ -35,6 +38,7 @@ impl Default for SchedulerOptions {
     fn default() -> Self {
         Self {
             max_parallel: 2,
+            slots: None,
             retry: RetryDelays::default(),
             keep: RetentionPolicy::default(),
             min_age: MIN_AGE,

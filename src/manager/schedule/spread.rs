@@ -25,7 +25,7 @@ pub fn late_ms(schedule: &BackupSchedule, machine: &str) -> i64 {
 
 /// A name of this machine that stays the same when it gets another host name, where the system has
 /// one.
-pub(super) fn own_machine() -> &'static str {
+pub(crate) fn own_machine() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
         let id = fs::read_to_string("/etc/machine-id").unwrap_or_default();

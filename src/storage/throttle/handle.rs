@@ -44,6 +44,9 @@ struct Shared {
 struct State {
     fixed: Limits,
     plan: Option<BandwidthPlan>,
+    /// Of work that goes on, by its number.
+    further: Vec<(u64, BandwidthPlan)>,
+    last_number: u64,
     /// The second in which the plan was last asked.
     asked_at: Option<i64>,
     upload: Bucket,
@@ -97,12 +100,25 @@ impl ThrottleHandle {
         self.change(|state| state.plan = plan);
     }
 
+    /// Keeps to this plan, too, as long as the result is kept. Of all limits the lowest counts.
+    #[must_use]
+    pub fn limit_also(&self, plan: BandwidthPlan) -> FurtherLimit {
+        let mut number = 0;
+        self.change(|state| {
+            state.last_number += 1;
+            number = state.last_number;
+            state.further.push((number, plan));
+        });
+        FurtherLimit { handle: self.clone(), number }
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.0.state.lock();
         change(&mut state);
         state.asked_at = None;
         state.follow(self.0.clock.now_ns(), &self.0.zone);
-        if !state.fixed.is_unlimited() || state.plan.is_some() {
+        let is_planned = state.plan.is_some() || !state.further.is_empty();
+        if !state.fixed.is_unlimited() || is_planned {
             self.0.in_use.store(true, Ordering::SeqCst);
         }
     }
@@ -134,12 +150,25 @@ impl ThrottleHandle {
     }
 }
 
+/// A plan that holds as long as this is kept.
+pub struct FurtherLimit {
+    handle: ThrottleHandle,
+    number: u64,
+}
+
+impl Drop for FurtherLimit {
+    fn drop(&mut self) {
+        let number = self.number;
+        self.handle.change(|state| state.further.retain(|(other, _)| *other != number));
+    }
+}
+
 impl State {
     fn limits_at(&self, now_ns: i128, zone: &TimeZone) -> Limits {
-        let Some(plan) = &self.plan else { return self.fixed };
         // A clock at the end of all times has the limits of no time.
         let time = Timestamp::from_nanosecond(now_ns).unwrap_or_default();
-        plan.at(time, zone).lower(self.fixed)
+        let plans = self.plan.iter().chain(self.further.iter().map(|(_, plan)| plan));
+        plans.fold(self.fixed, |lowest, plan| plan.at(time, zone).lower(lowest))
     }
 
     /// Takes over the limits of this time, once a second.

@@ -24,7 +24,7 @@ use super::failure::{classify, failure};
 use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::StorageError;
 
-pub use handle::{Direction, Pace, ThrottleHandle, Transfer, Turn};
+pub use handle::{Direction, FurtherLimit, Pace, ThrottleHandle, Transfer, Turn};
 pub use limits::{Limits, Rate, parse_rate};
 pub use plan::BandwidthPlan;
 
