@@ -144,3 +144,33 @@ fn wrong_requests_are_refused_with_problems() {
     server.get("/api/v1/jobs/0123456789abcdef").with_status(404);
     server.get("/api/v1/jobs/nonsense").with_status(404);
 }
+
+#[test]
+fn what_needs_a_person_is_listed_and_cleared() {
+    use larder::manager::alerts::{AlertKind, Alerts, NewAlert, Place};
+
+    let server = Server::start();
+    server.backup();
+    let status = server.get("/api/v1/repositories/home/status").with_status(200);
+    assert_eq!(status["series"][0]["snapshots"], 1, "{status}");
+    let runtime = larder::runtime::Runtime::default();
+    let database = server.state.fleet().board().database();
+    let place = Place::of(server.manager.repository().id(), "home");
+    let new = NewAlert {
+        kind: AlertKind::Anomaly,
+        subject: String::new(),
+        message: "odd".into(),
+        advice: "look".into(),
+    };
+    Alerts::new(database, &runtime).raise(&place, &new).expect("is stored");
+    let alerts = server.get("/api/v1/alerts").with_status(200);
+    assert_eq!(alerts[0]["message"], "odd");
+    let id = alerts[0]["alert_id"].as_str().expect("an id");
+    let cleared = server.post(&format!("/api/v1/alerts/{id}/clear"), &serde_json::Value::Null);
+    assert_eq!(cleared.with_status(200)["cleared_by"], "admin");
+    let left = server.get("/api/v1/alerts").with_status(200);
+    assert_eq!(left.as_array().map(Vec::len), Some(0));
+    let all = server.get("/api/v1/alerts?all=true").with_status(200);
+    assert_eq!(all.as_array().map(Vec::len), Some(1));
+    server.post("/api/v1/alerts/nothing/clear", &serde_json::Value::Null).with_status(404);
+}

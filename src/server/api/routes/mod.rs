@@ -1,5 +1,6 @@
 //! The routes, one file for each subject.
 
+mod alerts;
 mod archive;
 mod backups;
 mod download;
@@ -23,6 +24,8 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(repositories::list))
         .routes(routes!(repositories::get))
         .routes(routes!(repositories::stats))
+        .routes(routes!(alerts::status))
+        .routes(routes!(alerts::list))
         .routes(routes!(backups::list))
         .routes(routes!(backups::get))
         .routes(routes!(points::list))
@@ -59,5 +62,8 @@ pub(super) fn for_operators() -> OpenApiRouter<ApiState> {
 
 /// What whoever may change settings and remove things can do.
 pub(super) fn for_admins() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(backups::delete)).routes(routes!(backups::undelete))
+    OpenApiRouter::new()
+        .routes(routes!(backups::delete))
+        .routes(routes!(backups::undelete))
+        .routes(routes!(alerts::clear))
 }
