@@ -61,6 +61,7 @@
 //!   example for each method, and what combines operations;
 //! - `mount` (with the feature of that name, where there is FUSE): a [`view`] in the kernel;
 //! - `server` (with the features `serve-files` and `serve`): a [`view`] over WebDAV, the HTTP API;
+//! - `daemon` (with the feature `serve`): the program that runs schedules and answers for days;
 //! - [`cli`]: the command line.
 //!
 //! The stored format is described in SPEC.md, byte by byte.
@@ -71,6 +72,8 @@ pub mod cli;
 pub mod codec;
 pub mod commit;
 pub mod crypto;
+#[cfg(feature = "serve")]
+pub mod daemon;
 pub mod error;
 pub mod format;
 pub mod fsmeta;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use etcetera::BaseStrategy;
 use parking_lot::Mutex;
 
-use super::args::GlobalArgs;
+use super::args::{GlobalArgs, RepositoryArgs};
 use super::output::Output;
 use super::output::progress::Display;
 use super::profile::Profile;
@@ -60,10 +60,7 @@ impl Context {
 
     /// The location that was given, or the default one.
     pub(crate) fn location(&self) -> Result<Location> {
-        match self.global.repository.given()? {
-            Some(location) => Ok(location),
-            None => Location::from_path(&folders()?.data_dir().join("larder/repository")),
-        }
+        location_of(&self.global.repository)
     }
 
     /// Opens the repository with what options and environment say; else with the key file that
@@ -183,20 +180,35 @@ impl Context {
 
     /// Where this machine keeps its part of a repository.
     pub(crate) fn open_options(&self) -> OpenOptions {
-        let repository = &self.global.repository;
-        let given = repository.cache_dir.clone().or_else(|| {
-            std::env::var_os("LARDER_CACHE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
-        });
-        // Without a home folder (some services have none) both are done without.
-        let folders = folders().ok();
-        let cache_dir = given.or_else(|| Some(folders.as_ref()?.cache_dir().join("larder")));
-        let state_dir = folders.as_ref().and_then(BaseStrategy::state_dir);
-        OpenOptions {
-            cache_dir: cache_dir.filter(|_| !repository.no_cache),
-            state_dir: state_dir.map(|dir| dir.join("larder")),
-            places: self.wire.connector(),
-            ..OpenOptions::default()
-        }
+        open_options_of(&self.global.repository, &self.wire)
+    }
+}
+
+/// The location that was given, or the default one.
+///
+/// # Errors
+/// [`Error::Usage`] for what is no location, and if the user has no home folder.
+pub(crate) fn location_of(repository: &RepositoryArgs) -> Result<Location> {
+    match repository.given()? {
+        Some(location) => Ok(location),
+        None => Location::from_path(&folders()?.data_dir().join("larder/repository")),
+    }
+}
+
+/// Where this machine keeps its part of a repository.
+pub(crate) fn open_options_of(repository: &RepositoryArgs, wire: &Wire) -> OpenOptions {
+    let given = repository.cache_dir.clone().or_else(|| {
+        std::env::var_os("LARDER_CACHE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+    });
+    // Without a home folder (some services have none) both are done without.
+    let folders = folders().ok();
+    let cache_dir = given.or_else(|| Some(folders.as_ref()?.cache_dir().join("larder")));
+    let state_dir = folders.as_ref().and_then(BaseStrategy::state_dir);
+    OpenOptions {
+        cache_dir: cache_dir.filter(|_| !repository.no_cache),
+        state_dir: state_dir.map(|dir| dir.join("larder")),
+        places: wire.connector(),
+        ..OpenOptions::default()
     }
 }
 

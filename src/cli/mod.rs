@@ -18,10 +18,13 @@ mod profile;
 mod secrets;
 mod select;
 mod signals;
+#[cfg(feature = "serve")]
+mod sites;
 mod time;
 mod wire;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -82,7 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return errors::report_usage(&error, json).into();
         }
     };
-    start_logging(cli.command.default_log());
+    start_logging(cli.command.default_log(), cli.global.json);
     let mut global = cli.global;
     let out = Arc::new(Output::new(global.json, global.quiet, global.verbose, global.no_color));
     let cancel = CancelToken::default();
@@ -149,14 +152,16 @@ fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
 
 /// `LARDER_LOG=debug` (or a filter of `tracing_subscriber`) logs to standard error. Without it only
 /// commands that run for days do, with the filter `default`.
-fn start_logging(default: Option<&str>) {
+/// With `--json` each line is an object.
+fn start_logging(default: Option<&str>, json: bool) {
     use tracing_subscriber::EnvFilter;
     let given = EnvFilter::try_from_env("LARDER_LOG").ok();
     if let Some(filter) = given.or_else(|| default.map(EnvFilter::new)) {
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         // A second call in one process keeps the first subscriber.
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .try_init();
+        let _ = match json {
+            true => log.json().try_init(),
+            false => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        };
     }
 }

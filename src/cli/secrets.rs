@@ -180,6 +180,31 @@ pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<()> {
     fsmeta::create_private(path, content).map_err(|error| Error::local("create", path, error))
 }
 
+/// A password for somebody called `name` that is about to be set: the first line of `file`, or
+/// what is typed twice.
+///
+/// # Errors
+/// [`Error::Local`] if the file cannot be read or there is no terminal, [`Error::Usage`] if the
+/// two differ.
+#[cfg(feature = "serve")]
+pub(crate) fn new_text(file: Option<&Path>, name: &str, out: &Output) -> Result<Zeroizing<String>> {
+    if let Some(path) = file {
+        return password_from_file(path, out);
+    }
+    let typed = |prompt: &str| {
+        let typed = signals::while_prompting(|| rpassword::prompt_password(prompt));
+        typed.map(Zeroizing::new).map_err(|_| {
+            let what = "there is no terminal to type a password on";
+            Error::usage_hint(what, "give `--new-password-file`")
+        })
+    };
+    let first = typed(&format!("new password of {name}: "))?;
+    if *typed("the same again: ")? != *first {
+        return Err(Error::usage("the two passwords differ; nothing was changed"));
+    }
+    Ok(first)
+}
+
 fn ask(prompt: &str, location: &str) -> Result<Zeroizing<String>> {
     match signals::while_prompting(|| rpassword::prompt_password(prompt)) {
         Ok(password) => Ok(Zeroizing::new(password)),

@@ -8,6 +8,10 @@ use super::output::{Output, count, plural};
 use crate::error::Result;
 use crate::model::format_bytes;
 use crate::runtime::CancelToken;
+#[cfg(feature = "serve")]
+use crate::storage::RequestCounter;
+#[cfg(feature = "serve")]
+use crate::storage::throttle::Limits;
 use crate::storage::throttle::ThrottleHandle;
 use crate::storage::{
     self, Access, Connection, Connector, Location, Notify, RetryPolicy, ServiceNotice,
@@ -59,6 +63,28 @@ impl Wire {
             ..Connection::default()
         };
         Ok(Self { connection, beside })
+    }
+
+    /// The same for a repository of a daemon: limits and counts of its own, and what a service
+    /// says goes to the log.
+    ///
+    /// # Errors
+    /// As [`Wire::new`].
+    #[cfg(feature = "serve")]
+    pub(crate) fn of_site(
+        global: &GlobalArgs,
+        access: Access,
+        out: &Arc<Output>,
+        cancel: CancelToken,
+    ) -> Result<(Self, ThrottleHandle, Arc<RequestCounter>)> {
+        let mut wire = Self::new(global, access, out, cancel)?;
+        let unlimited = || ThrottleHandle::new(Limits::default());
+        // There may be limits later.
+        let throttle = wire.connection.throttle.get_or_insert_with(unlimited).clone();
+        let counter = Arc::<RequestCounter>::default();
+        wire.connection.counter = Arc::clone(&counter);
+        wire.connection.notify = Notify::new(|notice| tracing::warn!("{notice}"));
+        Ok((wire, throttle, counter))
     }
 
     /// As [`storage::open`].

@@ -6,9 +6,13 @@
 #[cfg(feature = "serve")]
 pub mod api;
 #[cfg(feature = "serve")]
+pub mod audit;
+#[cfg(feature = "serve")]
 pub mod auth;
 #[cfg(feature = "serve-files")]
 pub mod files;
+#[cfg(feature = "serve")]
+pub mod listen;
 mod threads;
 
 use threads::Threads;

@@ -30,6 +30,7 @@ Nothing is asked of storage. Files that are named have to be there; secrets are 
 
 /// Look at profiles
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,

@@ -1,5 +1,9 @@
 //! The commands, one file each.
 
+#[cfg(feature = "serve")]
+mod access;
+#[cfg(feature = "serve")]
+mod audit;
 mod backups;
 mod bundle;
 mod check;
@@ -38,6 +42,8 @@ mod retain;
 mod rewrite;
 mod rollback;
 mod runbook;
+#[cfg(feature = "serve")]
+mod serve;
 #[cfg(feature = "serve-files")]
 mod serve_files;
 mod shared;
@@ -51,6 +57,8 @@ mod undelete;
 mod warm_up;
 
 pub(super) use shared::words;
+#[cfg(feature = "serve")]
+pub(super) use snapshot::options_of as backup_options;
 
 use clap::Subcommand;
 
@@ -82,6 +90,14 @@ pub(crate) enum Command {
     Mount(Box<mount::MountArgs>),
     #[cfg(feature = "serve-files")]
     ServeFiles(Box<serve_files::ServeFilesArgs>),
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::ServeArgs>),
+    #[cfg(feature = "serve")]
+    User(access::UserArgs),
+    #[cfg(feature = "serve")]
+    Token(access::TokenArgs),
+    #[cfg(feature = "serve")]
+    Audit(audit::AuditArgs),
     Restore(Box<restore::RestoreArgs>),
     Recover(Box<recover::RecoverArgs>),
     Rollback(rollback::RollbackArgs),
@@ -113,6 +129,8 @@ impl Command {
             Self::Mount(_) => Some("larder=warn"),
             #[cfg(feature = "serve-files")]
             Self::ServeFiles(_) => Some("larder=warn"),
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => Some("larder=info"),
             _ => None,
         }
     }
@@ -145,6 +163,14 @@ impl Command {
             Self::Mount(args) => mount::run(&args, context),
             #[cfg(feature = "serve-files")]
             Self::ServeFiles(args) => serve_files::run(&args, context),
+            #[cfg(feature = "serve")]
+            Self::Serve(args) => serve::run(&args, context),
+            #[cfg(feature = "serve")]
+            Self::User(args) => access::user(&args, context),
+            #[cfg(feature = "serve")]
+            Self::Token(args) => access::token(&args, context),
+            #[cfg(feature = "serve")]
+            Self::Audit(args) => audit::run(&args, context),
             Self::Restore(args) => restore::run(*args, context),
             Self::Recover(args) => recover::run(&args, context),
             Self::Rollback(args) => rollback::run(&args, context),

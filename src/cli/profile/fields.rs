@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::place::Place;
+#[cfg(feature = "serve")]
+use crate::daemon::ServeSettings;
+#[cfg(feature = "serve")]
+use crate::manager::notify::ChannelSettings;
 use crate::manager::secret::SecretText;
 use crate::model::{BackupStrategy, Job, ScheduleSpec, escape_bytes, unescape_bytes};
 
@@ -41,6 +45,12 @@ pub(crate) struct Fields {
     pub(super) backup: BackupFields,
     /// Schedules that the daemon runs, each with a name.
     pub(super) schedule: Vec<ScheduleSpec>,
+    /// How the daemon works.
+    #[cfg(feature = "serve")]
+    pub(super) serve: ServeSettings,
+    /// Whom it tells what happens.
+    #[cfg(feature = "serve")]
+    pub(super) notify: Vec<ChannelSettings>,
 }
 
 /// What a backup takes if the command says nothing else.
@@ -116,6 +126,8 @@ impl Fields {
             credentials,
             backup: self.backup.at(place),
             schedule: self.schedule.into_iter().map(|one| schedule_at(one, place)).collect(),
+            #[cfg(feature = "serve")]
+            serve: self.serve.with_paths(|path| place.path(path)),
             ..self
         }
     }
@@ -152,6 +164,10 @@ impl Fields {
             credentials,
             backup: self.backup.or(base.backup),
             schedule: own_and(self.schedule, base.schedule),
+            #[cfg(feature = "serve")]
+            serve: self.serve.or(base.serve),
+            #[cfg(feature = "serve")]
+            notify: if self.notify.is_empty() { base.notify } else { self.notify },
         }
     }
 

@@ -20,7 +20,11 @@ pub(crate) use fields::BackupFields;
 use fields::{Fields, Secrets};
 
 use super::args::{GivenRate, GlobalArgs, parse_duration};
+#[cfg(feature = "serve")]
+use crate::daemon::ServeSettings;
 use crate::error::{Error, Result};
+#[cfg(feature = "serve")]
+use crate::manager::notify::NotifySettings;
 use crate::manager::secret::SecretText;
 use crate::model::ScheduleSpec;
 use crate::storage::{Access, BandwidthPlan};
@@ -74,6 +78,18 @@ impl Profile {
     /// The schedules that the daemon runs.
     pub(crate) fn schedules(&self) -> &[ScheduleSpec] {
         &self.fields.schedule
+    }
+
+    /// How the daemon works.
+    #[cfg(feature = "serve")]
+    pub(crate) fn serve_settings(&self) -> &ServeSettings {
+        &self.fields.serve
+    }
+
+    /// Whom the daemon tells what happens.
+    #[cfg(feature = "serve")]
+    pub(crate) fn notify_settings(&self) -> NotifySettings {
+        NotifySettings { channels: self.fields.notify.clone(), ..NotifySettings::default() }
     }
 
     /// Says to `args` what neither they nor the environment say.
