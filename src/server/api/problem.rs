@@ -31,13 +31,13 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: String,
     /// The status in words.
-    pub title: String,
+    pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
     /// What is wrong, in one line.
     pub detail: String,
     /// Names the kind of problem for programs; never changes.
-    pub code: String,
+    pub code: &'static str,
     /// What to try.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -48,20 +48,20 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of this status and code.
-    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("/problems/{code}"),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
-            code: code.to_owned(),
+            code,
             hint: None,
             retry_after: None,
         }
     }
 
     /// A request that makes no sense.
-    pub fn bad(code: &str, detail: impl Into<String>) -> Self {
+    pub fn bad(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
@@ -183,7 +183,7 @@ mod tests {
     fn errors_have_their_status_and_a_hint_of_the_api() {
         let missing = Error::NotFound { what: "snapshot", name: "4f1c".into() };
         let problem = Problem::from(missing);
-        assert_eq!((problem.status, problem.code.as_str()), (404, "not_found"));
+        assert_eq!((problem.status, problem.code), (404, "not_found"));
         assert!(problem.hint.is_some_and(|hint| hint.contains("/backups")));
         // A stored object that is lost is no wrong request.
         let lost = Error::NotFound { what: "pack", name: "ab".into() };
