@@ -363,6 +363,7 @@ impl Error {
                     .into()
             }
             Self::NotFound { what: "path", .. } => "`larder ls SNAPSHOT` lists the paths".into(),
+            Self::NotFound { what: "alert", .. } => "`larder alert list --all` lists them".into(),
             Self::NotFound { .. } => "run `larder check` to see what is hit".into(),
             Self::PathMissing { snapshot, .. } => format!("`larder ls {snapshot}` lists its paths"),
             Self::Ambiguous { .. } => "give more characters of the id".into(),

@@ -21,6 +21,8 @@ pub mod guard;
 pub mod history;
 mod import;
 pub mod jobs;
+#[cfg(feature = "serve")]
+pub mod metrics;
 mod mirrors;
 #[cfg(feature = "serve")]
 pub mod notify;

@@ -27,6 +27,7 @@ mod restore;
 mod rewrite;
 mod runs;
 #[allow(dead_code)]
+mod status;
 mod support;
 mod versions;
 mod wire;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "serve")]
 mod access;
+mod alert;
 #[cfg(feature = "serve")]
 mod audit;
 mod backups;
@@ -27,6 +28,8 @@ mod man;
 mod mirror;
 #[cfg(all(feature = "mount", any(target_os = "linux", target_os = "freebsd")))]
 mod mount;
+#[cfg(feature = "serve")]
+mod notify;
 mod pin;
 mod policy;
 mod probe;
@@ -52,6 +55,7 @@ mod shown;
 mod snapshot;
 mod snapshots;
 mod stats;
+mod status;
 mod timeline;
 mod undelete;
 mod warm_up;
@@ -78,6 +82,10 @@ pub(crate) enum Command {
     Snapshots(snapshots::SnapshotsArgs),
     Backups(backups::BackupsArgs),
     Stats(stats::StatsArgs),
+    Status(status::StatusArgs),
+    Alert(alert::AlertArgs),
+    #[cfg(feature = "serve")]
+    Notify(notify::NotifyArgs),
     Ls(ls::LsArgs),
     Find(Box<find::FindArgs>),
     Diff(diff::DiffArgs),
@@ -151,6 +159,10 @@ impl Command {
             Self::Snapshots(args) => snapshots::run(&args, context),
             Self::Backups(args) => backups::run(&args, context),
             Self::Stats(args) => stats::run(&args, context),
+            Self::Status(args) => status::run(&args, context),
+            Self::Alert(args) => alert::run(&args, context),
+            #[cfg(feature = "serve")]
+            Self::Notify(args) => notify::run(&args, context),
             Self::Ls(args) => ls::run(&args, context),
             Self::Find(args) => find::run(*args, context),
             Self::Diff(args) => diff::run(&args, context),

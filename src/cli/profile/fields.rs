@@ -14,6 +14,7 @@ use crate::daemon::ServeSettings;
 #[cfg(feature = "serve")]
 use crate::manager::notify::ChannelSettings;
 use crate::manager::secret::SecretText;
+use crate::manager::status::WatchOptions;
 use crate::model::{BackupStrategy, Job, ScheduleSpec, escape_bytes, unescape_bytes};
 
 /// Secrets of storage, by the names of their variables.
@@ -48,9 +49,11 @@ pub(crate) struct Fields {
     /// How the daemon works.
     #[cfg(feature = "serve")]
     pub(super) serve: ServeSettings,
-    /// Whom it tells what happens.
+    /// Who is told what happens.
     #[cfg(feature = "serve")]
     pub(super) notify: Vec<ChannelSettings>,
+    /// What is looked for without anybody asking.
+    pub(super) watch: Option<WatchOptions>,
 }
 
 /// What a backup takes if the command says nothing else.
@@ -128,6 +131,8 @@ impl Fields {
             schedule: self.schedule.into_iter().map(|one| schedule_at(one, place)).collect(),
             #[cfg(feature = "serve")]
             serve: self.serve.with_paths(|path| place.path(path)),
+            #[cfg(feature = "serve")]
+            notify: self.notify.into_iter().map(|one| channel_at(one, place)).collect(),
             ..self
         }
     }
@@ -163,19 +168,36 @@ impl Fields {
             secrets,
             credentials,
             backup: self.backup.or(base.backup),
-            schedule: own_and(self.schedule, base.schedule),
+            schedule: own_and(self.schedule, base.schedule, |one| one.name.clone()),
             #[cfg(feature = "serve")]
             serve: self.serve.or(base.serve),
             #[cfg(feature = "serve")]
-            notify: if self.notify.is_empty() { base.notify } else { self.notify },
+            notify: own_and(self.notify, base.notify, |one| one.name.clone()),
+            watch: self.watch.or(base.watch),
         }
     }
 
     /// Whether a secret itself stands in it.
     pub(super) fn holds_secrets(&self) -> bool {
         let all = self.secrets.values().chain(self.credentials.values().flatten().map(|(_, s)| s));
+        #[cfg(feature = "serve")]
+        if self.notify.iter().any(ChannelSettings::holds_secret) {
+            return true;
+        }
         all.into_iter().any(SecretText::is_text)
     }
+}
+
+/// The same with all paths in full.
+#[cfg(feature = "serve")]
+fn channel_at(mut channel: ChannelSettings, place: &Place<'_>) -> ChannelSettings {
+    for secret in channel.secrets_mut() {
+        *secret = secret.clone().in_folder(|path| place.path(path));
+    }
+    if let Some(ca_file) = channel.email.as_mut().and_then(|email| email.ca_file.as_mut()) {
+        *ca_file = place.path(ca_file);
+    }
+    channel
 }
 
 /// The same with all paths in full.
@@ -189,11 +211,11 @@ fn schedule_at(mut schedule: ScheduleSpec, place: &Place<'_>) -> ScheduleSpec {
     schedule
 }
 
-/// Schedules, and those of a base that have other names.
-fn own_and(mut own: Vec<ScheduleSpec>, base: Vec<ScheduleSpec>) -> Vec<ScheduleSpec> {
-    for schedule in base {
-        if own.iter().all(|other| other.name != schedule.name) {
-            own.push(schedule);
+/// The own ones, and those of a base that have other names.
+fn own_and<T, N: PartialEq>(mut own: Vec<T>, base: Vec<T>, name: impl Fn(&T) -> N) -> Vec<T> {
+    for one in base {
+        if own.iter().all(|other| name(other) != name(&one)) {
+            own.push(one);
         }
     }
     own

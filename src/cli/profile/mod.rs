@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 #[cfg(feature = "serve")]
 use crate::manager::notify::NotifySettings;
 use crate::manager::secret::SecretText;
+use crate::manager::status::WatchOptions;
 use crate::model::ScheduleSpec;
 use crate::storage::{Access, BandwidthPlan};
 
@@ -86,10 +87,15 @@ impl Profile {
         &self.fields.serve
     }
 
-    /// Whom the daemon tells what happens.
+    /// Who is told what happens, and what is looked for.
     #[cfg(feature = "serve")]
     pub(crate) fn notify_settings(&self) -> NotifySettings {
-        NotifySettings { channels: self.fields.notify.clone(), ..NotifySettings::default() }
+        NotifySettings { channels: self.fields.notify.clone(), watch: self.watch() }
+    }
+
+    /// What is looked for without anybody asking.
+    pub(crate) fn watch(&self) -> WatchOptions {
+        self.fields.watch.clone().unwrap_or_default()
     }
 
     /// Says to `args` what neither they nor the environment say.

@@ -9,8 +9,9 @@ use super::queue;
 use super::settings::ChannelSettings;
 use crate::error::Result;
 use crate::fsmeta::host_name;
-use crate::manager::alerts::{Alert, AlertKind, PASSED, read_alert};
-use crate::manager::board::{Board, Happening, JobId, JobStatus, JobView};
+use crate::manager::alerts::{Alert, AlertKind, Alerts, NewAlert, PASSED, Place, read_alert};
+use crate::manager::board::{Board, Happening, JobId, JobKind, JobStatus, JobView};
+use crate::manager::fleet::Fleet;
 use crate::model::format_duration;
 use crate::runtime::Runtime;
 
@@ -26,6 +27,7 @@ const BATCH: i64 = 200;
 /// What makes messages out of what happened.
 pub(super) struct Finder<'f> {
     pub(super) board: &'f Board,
+    pub(super) fleet: &'f Fleet,
     pub(super) channels: &'f [ChannelSettings],
     pub(super) runtime: &'f Runtime,
 }
@@ -84,6 +86,10 @@ impl Finder<'_> {
         let ended_ms = job.ended.map_or(now_ms, Timestamp::as_millisecond);
         let is_news = now_ms.saturating_sub(ended_ms) < NEWS_MS;
         let id = job.job_id.as_str();
+        if is_news {
+            // Before the job counts as told: once more is no harm.
+            self.raise_damage(job)?;
+        }
         self.board.database().transaction(|connection| {
             if mark(connection, id)? == 0 || !is_news {
                 return Ok(());
@@ -98,6 +104,29 @@ impl Finder<'_> {
             }
             Ok(())
         })
+    }
+
+    /// What a check found stays until a person has looked at it: another check may look at other
+    /// parts.
+    fn raise_damage(&self, job: &JobView) -> Result<()> {
+        let problems = job.result["problems"].as_u64().unwrap_or_default();
+        if job.kind != JobKind::Check || problems == 0 {
+            return Ok(());
+        }
+        let name = &job.repository;
+        let open = self.fleet.site(name).ok().and_then(|site| site.opened());
+        let repo_id = open.map(|open| open.manager.repository().id().to_string());
+        let place = Place { repo_id: repo_id.unwrap_or_default(), name: name.clone() };
+        let new = NewAlert {
+            kind: AlertKind::Damage,
+            subject: String::new(),
+            message: format!("a check found damage: {problems} problems (job {})", job.job_id),
+            advice: "look at the log of the job and at `larder check`; `larder heal` brings back \
+                     what mirrors have, `larder runbook damaged-repository` says the rest. Then \
+                     `larder alert clear`"
+                .into(),
+        };
+        Alerts::new(self.board.database(), self.runtime).raise(&place, &new).map(|_| ())
     }
 
     fn tell_alerts(&self) -> Result<()> {

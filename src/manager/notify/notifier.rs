@@ -47,6 +47,7 @@ impl Notifier {
         let settings = Arc::new(Mutex::new(Arc::new(settings)));
         let cancel = CancelToken::default();
         let runner = Runner {
+            fleet: Arc::clone(fleet),
             board: fleet.board().clone(),
             settings: Arc::clone(&settings),
             runtime: runtime.clone(),
@@ -133,6 +134,7 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle
 }
 
 struct Runner {
+    fleet: Arc<Fleet>,
     board: Board,
     settings: Arc<Mutex<Arc<NotifySettings>>>,
     runtime: Runtime,
@@ -169,8 +171,7 @@ impl Runner {
             }
         };
         let settings = self.settings();
-        let finder =
-            Finder { board: &self.board, channels: &settings.channels, runtime: &self.runtime };
+        let finder = self.finder(&settings);
         let mut is_woken = false;
         for event in events {
             *seen = event.id;
@@ -192,8 +193,7 @@ impl Runner {
     /// Finds what is to be told, and sends what is due. Returns when the next message is.
     fn look(&self) -> Result<Option<i64>> {
         let settings = self.settings();
-        Finder { board: &self.board, channels: &settings.channels, runtime: &self.runtime }
-            .find()?;
+        self.finder(&settings).find()?;
         let queue = Queue::new(self.board.database());
         queue.release(self.now_ms())?;
         while let Some(due) = queue.next(self.now_ms())? {
@@ -221,6 +221,11 @@ impl Runner {
                 Ok(())
             }
         }
+    }
+
+    fn finder<'f>(&'f self, settings: &'f NotifySettings) -> Finder<'f> {
+        let (board, fleet, runtime) = (&self.board, &*self.fleet, &self.runtime);
+        Finder { board, fleet, channels: &settings.channels, runtime }
     }
 
     fn settings(&self) -> Arc<NotifySettings> {

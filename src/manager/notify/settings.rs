@@ -250,6 +250,19 @@ impl ChannelSettings {
         }
     }
 
+    /// The secrets of it, for whoever knows which folder their files are in.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut SecretText> {
+        let webhook = self.webhook.as_mut().map(|hook| [Some(&mut hook.url), hook.secret.as_mut()]);
+        let email = self.email.as_mut().map(|email| [email.password.as_mut(), None]);
+        let ping = self.ping.as_mut().map(|ping| [Some(&mut ping.url), None]);
+        [webhook, email, ping].into_iter().flatten().flatten().flatten()
+    }
+
+    /// Whether a secret itself stands in it, not where it is.
+    pub fn holds_secret(&self) -> bool {
+        self.clone().secrets_mut().any(|secret| secret.is_text())
+    }
+
     pub(super) fn is_ping(&self) -> bool {
         self.ping.is_some()
     }

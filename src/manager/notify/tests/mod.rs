@@ -1,3 +1,7 @@
+mod damage;
+mod figures;
+mod mail;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
