@@ -26,6 +26,7 @@ mod repo;
 mod restore;
 mod rewrite;
 mod runs;
+mod schedule;
 #[allow(dead_code)]
 mod status;
 mod support;

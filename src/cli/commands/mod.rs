@@ -13,6 +13,7 @@ mod config;
 mod copy;
 mod data_place;
 mod diff;
+mod drill;
 mod dump;
 mod export;
 mod find;
@@ -45,6 +46,7 @@ mod retain;
 mod rewrite;
 mod rollback;
 mod runbook;
+mod schedule;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve-files")]
@@ -123,6 +125,8 @@ pub(crate) enum Command {
     Repair(repair::RepairArgs),
     Mirror(mirror::MirrorArgs),
     Heal(heal::HealArgs),
+    Drill(drill::DrillArgs),
+    Schedule(schedule::ScheduleArgs),
     Config(config::ConfigArgs),
     Runbook(runbook::RunbookArgs),
     Completions(completions::CompletionsArgs),
@@ -199,6 +203,8 @@ impl Command {
             Self::Repair(args) => repair::run(args, context),
             Self::Mirror(args) => mirror::run(args, context),
             Self::Heal(args) => heal::run(&args, context),
+            Self::Drill(args) => drill::run(&args, context),
+            Self::Schedule(args) => schedule::run(args, context),
             Self::Config(args) => config::run(&args, context),
             Self::Runbook(args) => runbook::run(&args, context),
             Self::Completions(args) => completions::run(args, context),
