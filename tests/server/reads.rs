@@ -174,3 +174,14 @@ fn what_needs_a_person_is_listed_and_cleared() {
     assert_eq!(all.as_array().map(Vec::len), Some(1));
     server.post("/api/v1/alerts/nothing/clear", &serde_json::Value::Null).with_status(404);
 }
+
+#[test]
+fn figures_are_there_for_monitors() {
+    let server = Server::start();
+    server.backup();
+    let answer = server.get("/metrics");
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(text.contains("larder_") && text.trim_end().ends_with("# EOF"), "{text}");
+}

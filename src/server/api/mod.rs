@@ -8,6 +8,7 @@
 //! | `problem`, `extract`, `page` | errors, what requests bring, lists in parts |
 //! | `limits` | which folders of this machine may be named |
 //! | `events` | what happens, as a stream |
+//! | `figures` | `/metrics`, for Prometheus |
 //! | `routes` | one file for each subject |
 //!
 //! Handlers are async and short: what waits for storage or the database runs on threads
@@ -16,6 +17,7 @@
 
 mod events;
 mod extract;
+mod figures;
 mod limits;
 mod openapi;
 mod page;
@@ -60,6 +62,7 @@ pub fn router(state: ApiState) -> Router {
     let shown = axum::routing::get(move || async move { axum::Json(&*document).into_response() });
     router
         .route("/api/v1/openapi.json", shown)
+        .route("/metrics", axum::routing::get(figures::show))
         .fallback(not_there)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(state.clone(), check_request))
