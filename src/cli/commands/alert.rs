@@ -30,12 +30,14 @@ pub(crate) struct AlertArgs {
 #[derive(Debug, Subcommand)]
 enum AlertCommand {
     /// List open alerts
+    #[command(after_help = "Examples:\n  larder alert list --all")]
     List {
         /// Cleared ones too, newest first
         #[arg(long)]
         all: bool,
     },
     /// Say that alerts were looked at and are done with
+    #[command(after_help = "Examples:\n  larder alert clear 3f9a")]
     Clear {
         /// Ids, or their first digits
         #[arg(value_name = "ID", required = true)]

@@ -28,8 +28,10 @@ pub(crate) struct NotifyArgs {
 #[derive(Debug, Subcommand)]
 enum NotifyCommand {
     /// List the channels of the profile
+    #[command(after_help = "Examples:\n  larder -P home notify list")]
     List,
     /// Send a message to a channel, or to all of them
+    #[command(after_help = "Examples:\n  larder -P home notify test phone")]
     Test {
         /// The name of a channel
         channel: Option<String>,

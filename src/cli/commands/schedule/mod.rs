@@ -40,6 +40,9 @@ pub(crate) struct ScheduleArgs {
 #[derive(Subcommand, Debug)]
 enum ScheduleCommand {
     /// Make a schedule
+    #[command(
+        after_help = "Examples:\n  larder schedule add nightly --when '30 2 * * *' /home --keep-daily 14"
+    )]
     Add {
         /// What to call it
         #[arg(value_name = "NAME")]
@@ -53,10 +56,15 @@ enum ScheduleCommand {
         paused: bool,
     },
     /// List the schedules, how their last runs went, and the next ones
+    #[command(after_help = "Examples:\n  larder schedule list")]
     List,
     /// Show a schedule as JSON
+    #[command(after_help = "Examples:\n  larder schedule show nightly")]
     Show(NamedArgs),
     /// Change a schedule
+    #[command(
+        after_help = "Examples:\n  larder schedule edit nightly --when '0 4 * * *' --retries 5"
+    )]
     Edit {
         #[command(flatten)]
         named: NamedArgs,
@@ -65,14 +73,19 @@ enum ScheduleCommand {
         said: Box<SaidArgs>,
     },
     /// Start no more runs until it is resumed
+    #[command(after_help = "Examples:\n  larder schedule pause nightly")]
     Pause(NamedArgs),
     /// Go on with runs; what was missed meanwhile is not made up for
+    #[command(after_help = "Examples:\n  larder schedule resume nightly")]
     Resume(NamedArgs),
     /// Remove a schedule; its backups stay
+    #[command(after_help = "Examples:\n  larder schedule remove nightly")]
     Remove(NamedArgs),
     /// Let the daemon make a run now
+    #[command(after_help = "Examples:\n  larder schedule run nightly")]
     Run(NamedArgs),
     /// The runs that come next
+    #[command(after_help = "Examples:\n  larder schedule next --count 20")]
     Next {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 10)]
