@@ -282,7 +282,7 @@ fn selective_restore() {
     let mut missing = request(&shop, id, &nothing);
     missing.restore.paths = vec![path("work/no-such")];
     let error = manager.restore(&missing).expect_err("is not there");
-    assert!(matches!(error, Error::NotFound { what: "path", .. }), "{error}");
+    assert!(matches!(error, Error::PathMissing { .. }), "{error}");
     assert!(!nothing.exists());
 }
 
@@ -325,7 +325,7 @@ fn template_selective_restore() {
         template_ids: vec![template(&shop, "no-such")],
         ..request(&shop, id, &shop.path("none"))
     };
-    assert!(matches!(manager.restore(&unknown), Err(Error::NotFound { .. })));
+    assert!(matches!(manager.restore(&unknown), Err(Error::PathMissing { .. })));
 }
 
 /// The packs that hold data, largest first.
@@ -538,7 +538,7 @@ fn a_plan_changes_nothing_and_tells_of_room() {
     let error = manager.restore(&request(&shop, id, &inside)).expect_err("refuses");
     assert!(error.to_string().contains("lies in the repository"), "{error}");
     let unknown = request(&shop, BackupId([7; 16]), &target);
-    assert!(matches!(manager.restore(&unknown), Err(Error::NotFound { .. })));
+    assert!(matches!(manager.restore(&unknown), Err(Error::PathMissing { .. })));
 }
 
 /// To where it came from, wholly or not at all, and only if all of it can be had.
