@@ -97,6 +97,7 @@ fn class(error: &Error) -> (StatusCode, &'static str) {
         Error::NotFound { what, .. } if HINT_LISTS.iter().any(|(known, _)| known == what) => {
             (S::NOT_FOUND, "not_found")
         }
+        Error::PathMissing { .. } => (S::NOT_FOUND, "not_found"),
         Error::Damaged { .. } | Error::NotFound { .. } => (S::INTERNAL_SERVER_ERROR, "damaged"),
         Error::Usage { .. } => (S::BAD_REQUEST, "not_possible"),
         Error::Ambiguous { .. } => (S::BAD_REQUEST, "ambiguous"),
@@ -184,6 +185,8 @@ mod tests {
         let missing = Error::NotFound { what: "snapshot", name: "4f1c".into() };
         let problem = Problem::from(missing);
         assert_eq!((problem.status, problem.code), (404, "not_found"));
+        let path = Error::PathMissing { snapshot: "4f1c".into(), path: "/x".into() };
+        assert_eq!(Problem::from(path).status, 404);
         assert!(problem.hint.is_some_and(|hint| hint.contains("/backups")));
         // A stored object that is lost is no wrong request.
         let lost = Error::NotFound { what: "pack", name: "ab".into() };
