@@ -538,7 +538,8 @@ fn a_plan_changes_nothing_and_tells_of_room() {
     let error = manager.restore(&request(&shop, id, &inside)).expect_err("refuses");
     assert!(error.to_string().contains("lies in the repository"), "{error}");
     let unknown = request(&shop, BackupId([7; 16]), &target);
-    assert!(matches!(manager.restore(&unknown), Err(Error::PathMissing { .. })));
+    let error = manager.restore(&unknown).expect_err("no such backup");
+    assert!(matches!(error, Error::NotFound { what: "snapshot", .. }), "{error}");
 }
 
 /// To where it came from, wholly or not at all, and only if all of it can be had.
