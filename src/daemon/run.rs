@@ -13,6 +13,7 @@ use crate::manager::notify::{Notifier, NotifySettings};
 use crate::manager::schedule::{SchedulerOptions, Slots};
 use crate::runtime::{CancelToken, Runtime};
 use crate::server::api::{ApiOptions, ApiState, Limits, router};
+use crate::server::assets::with_pages;
 use crate::server::audit::Audit;
 use crate::server::auth::Auth;
 use crate::server::listen::{Listener, Serving};
@@ -94,7 +95,7 @@ impl Daemon {
         let head = options.audit.head();
         tracing::info!("audit log ends with number {}, hash {}", head.number, head.hash);
         options.audit.record(None, "", "daemon started", 0, env!("CARGO_PKG_VERSION"));
-        let serving = listener.start(router(api.clone()), options.audit.clone())?;
+        let serving = listener.start(with_pages(router(api.clone())), options.audit.clone())?;
         let max_parallel = options.max_parallel.map_or(PARALLEL, NonZeroUsize::get);
         // Shared by all repositories.
         let slots = Some(Slots::new(max_parallel));

@@ -6,6 +6,8 @@
 #[cfg(feature = "serve")]
 pub mod api;
 #[cfg(feature = "serve")]
+pub mod assets;
+#[cfg(feature = "serve")]
 pub mod audit;
 #[cfg(feature = "serve")]
 pub mod auth;
