@@ -165,6 +165,7 @@ impl Context {
         let options = ManagerOptions {
             state_dir: self.open_options().state_dir,
             places: self.wire.connector(),
+            watch: self.profile.watch(),
             runtime: self.quiet_runtime(),
             ..ManagerOptions::default()
         };

@@ -14,7 +14,7 @@ use larder::manager::jobs::{JobRequest, Jobs};
 use larder::manager::schedule::{
     Assignment, Done, ScheduleEvent, Scheduler, SchedulerOptions, Slots,
 };
-use larder::manager::{BackupManager, NewSchedule};
+use larder::manager::{BackupManager, NewSchedule, status};
 use larder::model::{
     BackupJob, BackupSchedule, CheckJob, ForgetJob, Hook, Hooks, Job, MirrorSyncJob, Preset,
     RestoreTestJob, ScheduleSpec,
@@ -46,7 +46,9 @@ impl Desk {
 
     fn of(shop: &Shop, manager: BackupManager) -> Self {
         let runtime = shop.runtime();
-        let database = Arc::new(Database::new(None, Arc::clone(&runtime.clock)));
+        // That of its machine, as with a daemon.
+        let state_dir = manager.options().state_dir.clone();
+        let database = Arc::new(Database::new(state_dir, Arc::clone(&runtime.clock)));
         let board = Board::new(database, EventBus::new(Arc::clone(&runtime.clock)), runtime);
         let throttle = ThrottleHandle::new(Limits::default());
         let open = OpenSite {
@@ -480,4 +482,25 @@ fn presets_are_whole_schedules() {
     clock.advance_ms(HOUR_MS);
     let done = desk.work(&schedule).expect("is made");
     assert!(done.backup_id.is_some() && done.forgotten.is_empty());
+}
+
+/// A daemon calls the repository by its profile, `larder status` by where it is.
+#[test]
+fn what_a_daemon_checked_is_seen_by_whoever_looks_at_the_repository() {
+    let shop = Shop::new();
+    let desk = Desk::new(&shop);
+    shop.write("a.txt", noise(1, 10_000));
+    desk.done(Job::Backup(BackupJob::default()));
+    let look = |manager: &BackupManager| {
+        let (list, runtime) = (manager.repository().snapshots().expect("is read"), shop.runtime());
+        let there = shop.repository_folder().display().to_string();
+        let watch = &manager.options().watch;
+        status::report(manager, &there, &there, &list, watch, &runtime).expect("is looked at")
+    };
+    let before = look(&shop.manager());
+    assert_eq!((before.last_check, before.last_restore_test), (None, None));
+    desk.done(Job::Check(CheckJob::default()));
+    desk.done(Job::RestoreTest(RestoreTestJob::default()));
+    let after = look(&shop.manager());
+    assert!(after.last_check.is_some() && after.last_restore_test.is_some(), "{after:?}");
 }

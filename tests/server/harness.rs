@@ -8,6 +8,7 @@ use larder::crypto::Suite;
 use larder::manager::board::{Board, EventBus};
 use larder::manager::fleet::{Fleet, OpenSite, Site};
 use larder::manager::history::Database;
+use larder::manager::status::WatchOptions;
 use larder::manager::{BackupManager, ManagerOptions};
 use larder::model::{BackupId, BackupStrategy};
 use larder::repository::{InitOptions, LAYOUT, OpenOptions, Repository, Unlock};
@@ -76,6 +77,7 @@ fn open_manager(folder: &std::path::Path) -> BackupManager {
             ..BackupOptions::default()
         },
         state_dir: Some(folder.join("state")),
+        watch: WatchOptions { rpo_hours: Some(7), ..WatchOptions::default() },
         ..ManagerOptions::default()
     };
     BackupManager::open(repository.expect("a repository"), options).expect("a manager")

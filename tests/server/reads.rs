@@ -185,3 +185,16 @@ fn figures_are_there_for_monitors() {
     let text = String::from_utf8_lossy(&answer.body);
     assert!(text.contains("larder_") && text.trim_end().ends_with("# EOF"), "{text}");
 }
+
+/// The API looks for what the profile of the repository says, as the daemon does.
+#[test]
+fn the_status_of_a_repository_is_judged_by_its_own_settings() {
+    let server = Server::start();
+    server.backup();
+    let status = server.get("/api/v1/repositories/home/status").with_status(200);
+    assert_eq!(
+        (&status["verdict"], &status["series"][0]["rpo_hours"]),
+        (&"safe".into(), &7.into())
+    );
+    assert_eq!(status["series"][0]["rpo_source"], "settings");
+}

@@ -39,7 +39,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Finish> {
     let manager = context.manager(context.open()?)?;
     let list = manager.repository().snapshots()?;
     warn_of_bad(&list, out);
-    let watch = context.profile.watch();
+    let watch = manager.options().watch.clone();
     let options = WatchOptions { rpo_hours: args.rpo_hours.or(watch.rpo_hours), ..watch };
     let runtime = context.quiet_runtime();
     let report = report(&manager, &location, &location, &list, &options, &runtime)?;

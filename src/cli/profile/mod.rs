@@ -87,10 +87,10 @@ impl Profile {
         &self.fields.serve
     }
 
-    /// Who is told what happens, and what is looked for.
+    /// Who is told what happens.
     #[cfg(feature = "serve")]
     pub(crate) fn notify_settings(&self) -> NotifySettings {
-        NotifySettings { channels: self.fields.notify.clone(), watch: self.watch() }
+        NotifySettings { channels: self.fields.notify.clone() }
     }
 
     /// What is looked for without anybody asking.

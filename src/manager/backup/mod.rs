@@ -29,6 +29,7 @@ use crate::archive::BackupOptions;
 use crate::crypto::Suite;
 use crate::error::Result;
 use crate::manager::history::{Database, RunHistory};
+use crate::manager::status::WatchOptions;
 use crate::model::Encryption;
 use crate::repository::{Repository, Unlock};
 use crate::runtime::Runtime;
@@ -51,6 +52,8 @@ pub struct ManagerOptions {
     pub state_dir: Option<PathBuf>,
     /// How the further locations of the repository are reached: its mirrors.
     pub places: Connector,
+    /// What is looked for in it without anybody asking.
+    pub watch: WatchOptions,
     /// Clock, randomness, and the default progress and cancel token of operations.
     pub runtime: Runtime,
 }

@@ -17,6 +17,7 @@ use super::store::Store;
 use crate::error::{Error, Result};
 use crate::manager::history::Database;
 use crate::manager::progress::{EventKind, EventProgress, ProgressEvent};
+use crate::model::RepoId;
 use crate::runtime::{CancelToken, Runtime};
 
 /// Least time between two events about the progress of one job, milliseconds.
@@ -27,6 +28,8 @@ const PROGRESS_EVERY_MS: i64 = 500;
 pub struct NewJob {
     /// The repository it is about, by the name that the fleet gives it.
     pub repository: String,
+    /// The same by its id.
+    pub repo_id: RepoId,
     /// What it does.
     pub kind: JobKind,
     /// In a few words.
@@ -55,6 +58,8 @@ struct Shared {
 struct Live {
     view: JobView,
     cancel: CancelToken,
+    /// Lines of its log so far.
+    lines: u32,
 }
 
 /// What a job gets to work with.
@@ -228,8 +233,8 @@ impl Board {
             progress: progress.clone(),
             ..self.0.runtime.clone()
         };
-        self.warn_if(self.store().begin(&view));
-        let live = Live { view: view.clone(), cancel: cancel.clone() };
+        self.warn_if(self.store().begin(&view, new.repo_id));
+        let live = Live { view: view.clone(), cancel: cancel.clone(), lines: 0 };
         self.0.live.lock().insert(id.clone(), live);
         let repository = view.repository.clone();
         self.0.bus.tell(Some(&repository), Happening::JobStarted { job: Box::new(view) });
@@ -271,13 +276,13 @@ impl Board {
     }
 
     fn log_line(&self, id: &JobId, level: LogLevel, message: String) {
-        if level != LogLevel::Info
-            && let Some(job) = self.0.live.lock().get_mut(id)
-        {
-            job.view.warnings += 1;
-        }
+        let before = self.0.live.lock().get_mut(id).map(|job| {
+            job.view.warnings += u32::from(level != LogLevel::Info);
+            job.lines = job.lines.saturating_add(1);
+            job.lines - 1
+        });
         let line = LogLine { time: timestamp(self.now_ms()), level, message };
-        self.warn_if(self.store().add_line(id, &line));
+        self.warn_if(self.store().add_line(id, &line, before));
     }
 
     fn end(&self, handle: &JobHandle, done: &Result<JobOutcome>) {

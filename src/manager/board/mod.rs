@@ -22,5 +22,26 @@ pub use job::{
 };
 pub use live::{Board, JobHandle, NewJob};
 
+use jiff::Timestamp;
+
+use crate::error::Result;
+use crate::manager::history::Database;
+use crate::model::RepoId;
+
+/// When the newest job of this kind on a repository that went well ended, whoever did it on this
+/// machine. `name` is what people call the repository; it finds jobs that old programs remembered.
+///
+/// # Errors
+/// As [`Database::with`].
+pub fn last_success(
+    database: &Database,
+    repository: RepoId,
+    name: &str,
+    kind: JobKind,
+) -> Result<Option<Timestamp>> {
+    let ended_ms = store::Store::new(database).last_success(repository, name, kind)?;
+    Ok(ended_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,19 @@
 //! Jobs and their logs in the database of what this machine remembers.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::job::{JobId, JobKind, JobPage, JobQuery, JobStatus, JobView, LogLine};
 use crate::error::Result;
 use crate::manager::history::{Database, Presence, ProcessMark};
-use crate::model::BackupId;
+use crate::model::{BackupId, RepoId};
 
 /// Jobs that are remembered at most; the oldest go first.
 const JOBS_KEPT: i64 = 20_000;
 /// So many jobs are added before the oldest are looked for.
 const CLEAN_EVERY: i64 = 100;
 /// Lines of one log at most. What comes after is left out, and the last line says so.
-const LINES_MAX: i64 = 1_000;
+pub(super) const LINES_MAX: u32 = 1_000;
 /// The longest line, in bytes.
 const LINE_LEN_MAX: usize = 4_096;
 /// A job of another machine or container that did not end after so long is taken for broken off.
@@ -34,13 +34,13 @@ impl<'d> Store<'d> {
         Self { database }
     }
 
-    pub(super) fn begin(&self, job: &JobView) -> Result<()> {
+    pub(super) fn begin(&self, job: &JobView, repository: RepoId) -> Result<()> {
         let process = serde_json::to_string(&ProcessMark::own()).expect("plain data");
         self.database.with(|connection| {
             connection.execute(
                 "INSERT INTO jobs (job_id, repository, kind, title, schedule_id, attempt, \
-                 wanted_by, status, started_ms, warnings, process) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10)",
+                 wanted_by, status, started_ms, warnings, process, repo_id) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11)",
                 params![
                     job.job_id.as_str(),
                     job.repository,
@@ -52,6 +52,7 @@ impl<'d> Store<'d> {
                     job.status.as_str(),
                     job.started.as_millisecond(),
                     process,
+                    repository.to_string(),
                 ],
             )?;
             if connection.last_insert_rowid() % CLEAN_EVERY == 0 {
@@ -91,7 +92,12 @@ impl<'d> Store<'d> {
         })
     }
 
-    pub(super) fn add_line(&self, id: &JobId, line: &LogLine) -> Result<()> {
+    /// Adds a line to a log that has `before` lines; they are counted if that is not known any
+    /// more.
+    pub(super) fn add_line(&self, id: &JobId, line: &LogLine, before: Option<u32>) -> Result<()> {
+        if before.is_some_and(|count| count > LINES_MAX) {
+            return Ok(());
+        }
         let mut message = line.message.clone();
         if message.len() > LINE_LEN_MAX {
             message.truncate(message.floor_char_boundary(LINE_LEN_MAX));
@@ -99,11 +105,10 @@ impl<'d> Store<'d> {
         }
         let level = serde_json::to_string(&line.level).expect("plain data");
         self.database.with(|connection| {
-            let count: i64 = connection.query_row(
-                "SELECT COUNT(*) FROM job_lines WHERE job_id = ?1",
-                [id.as_str()],
-                |row| row.get(0),
-            )?;
+            let count = match before {
+                Some(count) => count,
+                None => count_lines(connection, id)?,
+            };
             if count > LINES_MAX {
                 return Ok(());
             }
@@ -119,6 +124,25 @@ impl<'d> Store<'d> {
                 )
                 .map(|_| ())
         })
+    }
+
+    /// When the newest job of this kind that went well ended, milliseconds since 1970. Jobs that were
+    /// remembered without the id of their repository are found by its name.
+    pub(super) fn last_success(
+        &self,
+        repository: RepoId,
+        name: &str,
+        kind: JobKind,
+    ) -> Result<Option<i64>> {
+        let newest = self.database.with(|connection| {
+            connection.query_row(
+                "SELECT MAX(ended_ms) FROM jobs WHERE kind = ?3 AND status = 'succeeded' \
+                 AND (repo_id = ?1 OR (repo_id = '' AND repository = ?2))",
+                [&repository.to_string(), name, kind.as_str()],
+                |row| row.get(0),
+            )
+        })?;
+        Ok(newest)
     }
 
     pub(super) fn log(&self, id: &JobId) -> Result<Vec<LogLine>> {
@@ -211,6 +235,11 @@ impl<'d> Store<'d> {
         }
         Ok(settled)
     }
+}
+
+fn count_lines(connection: &Connection, id: &JobId) -> rusqlite::Result<u32> {
+    let sql = "SELECT COUNT(*) FROM job_lines WHERE job_id = ?1";
+    connection.query_row(sql, [id.as_str()], |row| row.get(0))
 }
 
 /// A row in the order of [`COLUMNS`], with its number; `None` if it holds what no version wrote.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::error::Error;
 use crate::manager::history::Database;
+use crate::model::RepoId;
 use crate::runtime::{CancelToken, Issue, IssueKind, Phase, Runtime, TestClock};
 
 fn board() -> (Board, Arc<TestClock>) {
@@ -16,6 +17,7 @@ fn board() -> (Board, Arc<TestClock>) {
 fn job(title: &str) -> NewJob {
     NewJob {
         repository: "home".into(),
+        repo_id: RepoId([7; RepoId::LEN]),
         kind: JobKind::Backup,
         title: title.into(),
         schedule_id: None,
@@ -104,4 +106,61 @@ fn listeners_go_on_where_they_stopped_or_begin_anew() {
     clock.advance_ms(10_000);
     let later = EventBus::new(clock);
     assert!(later.newest_id() > bus.newest_id(), "numbers of a later process are greater");
+}
+
+/// A log is bounded without being counted again at each line: what is gone from it is not filled up.
+#[test]
+fn a_log_is_bounded_by_what_was_said() {
+    let (board, _) = board();
+    let mut kept = None;
+    board
+        .run(job("chatty"), &CancelToken::default(), |handle| {
+            for number in 0..=store::LINES_MAX {
+                handle.log(LogLevel::Info, number.to_string());
+            }
+            let lines = board.log(handle.id())?;
+            assert_eq!(lines.len(), store::LINES_MAX as usize + 1);
+            assert!(lines.last().is_some_and(|line| line.message.contains("too many lines")));
+            board.database().with(|connection| connection.execute("DELETE FROM job_lines", []))?;
+            handle.log(LogLevel::Info, "one more");
+            kept = Some(handle.clone());
+            Ok(JobOutcome::default())
+        })
+        .expect("succeeds");
+    let late = kept.expect("was kept");
+    assert!(board.log(late.id()).expect("is read").is_empty(), "it was counted");
+    // What comes after its end is bounded, too.
+    for number in 0..store::LINES_MAX + 9 {
+        late.log(LogLevel::Info, number.to_string());
+    }
+    let lines = board.log(late.id()).expect("is read");
+    assert_eq!(lines.len(), store::LINES_MAX as usize + 1);
+}
+
+#[test]
+fn the_last_success_is_found_by_the_id_of_the_repository() {
+    let (board, clock) = board();
+    let check = || NewJob { kind: JobKind::Check, ..job("check") };
+    let run = |new: NewJob, is_good: bool| {
+        _ = board.run(new, &CancelToken::default(), |_| match is_good {
+            true => Ok(JobOutcome::default()),
+            false => Err(Error::usage("no")),
+        });
+        clock.advance_ms(1_000);
+    };
+    run(check(), true);
+    run(check(), false);
+    run(job("a backup"), true);
+    run(NewJob { repo_id: RepoId([8; RepoId::LEN]), ..check() }, true);
+    let ended_ms = |id, name| {
+        let id = RepoId([id; RepoId::LEN]);
+        let found = last_success(board.database(), id, name, JobKind::Check).expect("is read");
+        found.map(|time| time.as_millisecond())
+    };
+    assert_eq!(ended_ms(7, "another name"), Some(1_000_000));
+    assert_eq!(ended_ms(8, "home"), Some(1_003_000));
+    assert_eq!(ended_ms(9, "home"), None, "of that name, and not it");
+    let forget_id = "UPDATE jobs SET repo_id = ''";
+    board.database().with(|connection| connection.execute(forget_id, [])).expect("as of old");
+    assert_eq!((ended_ms(9, "home"), ended_ms(7, "another name")), (Some(1_003_000), None));
 }

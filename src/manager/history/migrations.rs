@@ -2,7 +2,8 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] = &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS, ALERTS, CHECK_ROUNDS];
+pub(super) const STEPS: &[&str] =
+    &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS, ALERTS, CHECK_ROUNDS, JOBS_BY_REPOSITORY];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -169,4 +170,11 @@ CREATE TABLE check_rounds (
     round       TEXT NOT NULL,
     PRIMARY KEY (repo_id, schedule_id)
 ) STRICT;
+";
+
+/// Which repository a job is of, by its id: people may call it by several names. Jobs of before this
+/// step have none, and are found by name only.
+const JOBS_BY_REPOSITORY: &str = "
+ALTER TABLE jobs ADD COLUMN repo_id TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_repository ON jobs (repo_id, kind, number);
 ";

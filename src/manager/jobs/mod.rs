@@ -165,6 +165,7 @@ impl Jobs {
     fn new_job(&self, request: &JobRequest) -> NewJob {
         NewJob {
             repository: self.0.name.clone(),
+            repo_id: self.0.open.manager.repository().id(),
             kind: kind_of(&request.job),
             title: request.title.clone().unwrap_or_else(|| request.job.to_string()),
             schedule_id: request.schedule.as_ref().map(|one| one.schedule_id.clone()),

@@ -53,12 +53,8 @@ impl Notifier {
             runtime: runtime.clone(),
             cancel: cancel.clone(),
         };
-        let patrol = Patrol {
-            fleet: Arc::clone(fleet),
-            settings: Arc::clone(&settings),
-            runtime: runtime.clone(),
-            cancel: cancel.clone(),
-        };
+        let patrol =
+            Patrol { fleet: Arc::clone(fleet), runtime: runtime.clone(), cancel: cancel.clone() };
         let board = fleet.board().clone();
         let mut notifier = Self { board, settings, runtime, cancel, threads: Vec::new() };
         notifier.threads.push(thread("notify", move || runner.run())?);

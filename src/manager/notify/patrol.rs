@@ -4,9 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
-use super::settings::NotifySettings;
 use crate::error::Result;
 use crate::manager::alerts::{AlertKind, Alerts, NewAlert, Place};
 use crate::manager::board::{Happening, JobKind};
@@ -21,7 +18,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 pub(super) struct Patrol {
     pub(super) fleet: Arc<Fleet>,
-    pub(super) settings: Arc<Mutex<Arc<NotifySettings>>>,
     pub(super) runtime: Runtime,
     pub(super) cancel: CancelToken,
 }
@@ -89,8 +85,8 @@ impl Patrol {
         };
         alerts.pass("", AlertKind::Away, site.name())?;
         let list = open.manager.repository().snapshots()?;
-        let watch = self.settings.lock().watch.clone();
+        let watch = &open.manager.options().watch;
         let (name, location) = (site.name(), site.location());
-        status::look(&open.manager, name, location, &list, &watch, &self.runtime)
+        status::look(&open.manager, name, location, &list, watch, &self.runtime)
     }
 }

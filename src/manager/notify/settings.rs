@@ -8,7 +8,6 @@ use super::notice::NoticeEvent;
 use super::template;
 use crate::error::{Error, Result};
 use crate::manager::secret::SecretText;
-use crate::manager::status::WatchOptions;
 
 /// Messages of one kind that a channel sends in an hour, if nothing else is said.
 const PER_HOUR: u32 = 10;
@@ -22,8 +21,6 @@ const COMMAND_SECONDS: u64 = 60;
 pub struct NotifySettings {
     /// The ways out.
     pub channels: Vec<ChannelSettings>,
-    /// What is looked for.
-    pub watch: WatchOptions,
 }
 
 /// A way out: one of web hook, mail, command and ping, and what goes there.

@@ -4,12 +4,12 @@ mod series;
 mod watch;
 
 use jiff::Timestamp;
-use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::manager::alerts::{Alert, AlertKind, Alerts, PASSED};
-use crate::manager::history::{Database, RunQuery};
+use crate::manager::board::{JobKind, last_success};
+use crate::manager::history::RunQuery;
 use crate::manager::{BackupManager, guard};
 use crate::repository::SnapshotList;
 use crate::runtime::Runtime;
@@ -113,6 +113,8 @@ pub fn report(
     }
     let run = RunQuery { limit: Some(1), ..RunQuery::default() };
     let last_run = manager.run_history().list(&run, now_ms)?.into_iter().next();
+    let id = manager.repository().id();
+    let last = |kind| last_success(database, id, name, kind);
     let mut report = StatusReport {
         repository: name.to_owned(),
         repo_id,
@@ -121,8 +123,8 @@ pub fn report(
         series,
         alerts: open,
         next_run: manager.next_runs(1)?.first().map(|run| run.time),
-        last_check: last_job(database, name, "check")?,
-        last_restore_test: last_job(database, name, "restore_test")?,
+        last_check: last(JobKind::Check)?,
+        last_restore_test: last(JobKind::RestoreTest)?,
         mirrors_missed: last_run.and_then(|run| run.stats).unwrap_or_default().mirrors_missed,
         free_bytes: free_bytes(location),
     };
@@ -183,20 +185,4 @@ fn reasons(report: &StatusReport, list: &SnapshotList) -> Vec<Reason> {
     }
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     reasons
-}
-
-/// When a job of this kind ended well.
-fn last_job(database: &Database, repository: &str, kind: &str) -> Result<Option<Timestamp>> {
-    let ended_ms: Option<i64> = database.with(|connection| {
-        connection
-            .query_row(
-                "SELECT ended_ms FROM jobs WHERE repository = ?1 AND kind = ?2 \
-                 AND status = 'succeeded' ORDER BY number DESC LIMIT 1",
-                [repository, kind],
-                |row| row.get(0),
-            )
-            .optional()
-            .map(Option::flatten)
-    })?;
-    Ok(ended_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
 }

@@ -1,6 +1,7 @@
 use super::{Machine, Server, hook};
 use crate::manager::alerts::{AlertKind, Alerts};
 use crate::manager::board::{JobKind, JobOutcome, NewJob};
+use crate::model::RepoId;
 use crate::runtime::CancelToken;
 
 /// A check that ends well and found damage is no good news, until a person has looked.
@@ -11,6 +12,7 @@ fn what_a_check_finds_becomes_an_alert() {
     for problems in [0, 3, 2] {
         let new = NewJob {
             repository: "home".into(),
+            repo_id: RepoId([7; RepoId::LEN]),
             kind: JobKind::Check,
             title: "check".into(),
             schedule_id: None,

@@ -18,6 +18,7 @@ use crate::manager::alerts::{AlertKind, Alerts, NewAlert, Place};
 use crate::manager::board::{Board, EventBus, JobKind, JobOutcome, NewJob};
 use crate::manager::fleet::Fleet;
 use crate::manager::history::Database;
+use crate::model::RepoId;
 use crate::runtime::{CancelToken, Runtime, TestClock};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -174,6 +175,7 @@ impl Life {
     fn job_called(&self, title: &str, error: Option<&str>) {
         let new = NewJob {
             repository: "home".into(),
+            repo_id: RepoId([7; RepoId::LEN]),
             kind: JobKind::Backup,
             title: title.into(),
             schedule_id: Some(format!("of {title}")),

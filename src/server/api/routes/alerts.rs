@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 
 use crate::manager::alerts::{Alert, Alerts};
 use crate::manager::board::Happening;
-use crate::manager::status::{StatusReport, WatchOptions, report};
+use crate::manager::status::{StatusReport, report};
 use crate::runtime::Runtime;
 use crate::server::api::extract::{Json, Path, Query};
 use crate::server::api::page::limit;
@@ -26,9 +26,9 @@ pub(super) async fn status(
     let status = state.ask_site(name, move |shelf| {
         let location = own.fleet().site(shelf.name())?.location().to_owned();
         let manager = shelf.manager();
-        let (list, options) = (manager.snapshot_list()?, WatchOptions::default());
-        let runtime = &manager.options().runtime;
-        Ok(report(&manager, shelf.name(), &location, &list, &options, runtime)?)
+        let (list, options) = (manager.snapshot_list()?, manager.options());
+        let (watch, runtime) = (&options.watch, &options.runtime);
+        Ok(report(&manager, shelf.name(), &location, &list, watch, runtime)?)
     });
     status.await.map(Json)
 }

@@ -37,8 +37,15 @@ pub(super) fn start(
     wanted_by: String,
     work: impl FnOnce(&JobHandle) -> EngineResult<JobOutcome> + Send + 'static,
 ) -> Result<Started, Problem> {
-    let repository = shelf.name().to_owned();
-    let new = NewJob { repository, kind, title, schedule_id: None, attempt: 1, wanted_by };
+    let new = NewJob {
+        repository: shelf.name().to_owned(),
+        repo_id: shelf.open().manager.repository().id(),
+        kind,
+        title,
+        schedule_id: None,
+        attempt: 1,
+        wanted_by,
+    };
     Ok(Started { job_id: state.fleet().board().start(new, work)? })
 }
 
