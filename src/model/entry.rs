@@ -89,7 +89,7 @@ pub struct Owner {
 }
 
 /// Where the bytes of an entry are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Content {
     /// Nowhere: size 0, one hole of the whole size, or a hard link to another entry.
     #[default]
@@ -110,7 +110,7 @@ pub enum Content {
 }
 
 /// A part of a file's content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Piece {
     /// Bytes that are stored.
     Chunk(ChunkId, u32),

@@ -2,7 +2,7 @@
 //! person says so.
 
 use larder::crypto::Suite;
-use larder::manager::alerts::{AlertKind, Alerts};
+use larder::manager::alerts::{Alert, AlertKind, Alerts};
 use larder::manager::schedule::{forget_old, schedule_tag};
 use larder::manager::{BackupManager, NewSchedule, guard};
 use larder::model::{Age, BackupSchedule, BackupStrategy};
@@ -75,4 +75,51 @@ fn an_attack_pauses_retention_until_a_person_clears_it() {
     assert!(!is_paused(&open[0].subject));
     assert!(forgets(&other, &schedule) > 0, "retention goes on");
     assert!(alerts.open().expect("are read").is_empty(), "it is not raised again");
+}
+
+/// What is raised by the newest backup after some that were as usual.
+fn raised_after(odd: impl FnOnce(&Shop)) -> Vec<Alert> {
+    let shop = Shop::with(ShopOptions { suite: Suite::None, clock: None });
+    let manager = shop.manager();
+    for number in 0..FILES {
+        shop.write(&format!("reports/{number}.txt"), text(number));
+    }
+    let look = || {
+        let list = manager.repository().snapshots().expect("are read");
+        guard::look(&manager, "shop", &list, &Runtime::default()).expect("looks")
+    };
+    for day in 0..5 {
+        shop.write("diary.txt", format!("day {day}"));
+        manager.create_backup(BackupStrategy::Incremental).expect("makes a backup");
+        assert_eq!(look(), []);
+    }
+    odd(&shop);
+    manager.create_backup(BackupStrategy::Incremental).expect("makes a backup");
+    look()
+}
+
+/// As many files come as go, so that the count stays what it was.
+#[test]
+fn files_that_are_removed_while_others_come_raise_an_alert() {
+    let raised = raised_after(|shop| {
+        for number in 0..FILES - 5 {
+            std::fs::remove_file(shop.source().join(format!("reports/{number}.txt")))
+                .expect("goes");
+            shop.write(&format!("leaflets/{number}.txt"), format!("a leaflet, number {number}"));
+        }
+    });
+    let [alert] = &raised[..] else { panic!("{raised:?}") };
+    let message = &alert.message;
+    assert!(message.contains("20 of 30 files are gone (none before)"), "{message}");
+    assert!(alert.advice.contains("larder diff"), "{}", alert.advice);
+    assert!(alert.advice.contains("larder alert clear"), "{}", alert.advice);
+}
+
+#[test]
+fn files_that_are_only_moved_raise_none() {
+    let raised = raised_after(|shop| {
+        let folder = |name: &str| shop.source().join(name);
+        std::fs::rename(folder("reports"), folder("archive")).expect("is moved");
+    });
+    assert_eq!(raised, []);
 }

@@ -2,8 +2,17 @@
 
 /// Step `n` leads from `user_version` n to n + 1. Steps are only ever added, and what they make is
 /// only ever added to: an older program goes without a file that is newer than it.
-pub(super) const STEPS: &[&str] =
-    &[RUNS, SCHEDULES, SEEN, JOBS, SESSIONS, ALERTS, CHECK_ROUNDS, JOBS_BY_REPOSITORY];
+pub(super) const STEPS: &[&str] = &[
+    RUNS,
+    SCHEDULES,
+    SEEN,
+    JOBS,
+    SESSIONS,
+    ALERTS,
+    CHECK_ROUNDS,
+    JOBS_BY_REPOSITORY,
+    JUDGED_STEPS,
+];
 
 /// One row for each run of a backup that this machine started.
 ///
@@ -177,4 +186,19 @@ CREATE TABLE check_rounds (
 const JOBS_BY_REPOSITORY: &str = "
 ALTER TABLE jobs ADD COLUMN repo_id TEXT NOT NULL DEFAULT '';
 CREATE INDEX jobs_by_repository ON jobs (repo_id, kind, number);
+";
+
+/// How much each snapshot that the guard has judged differed from the one before it, in shares of
+/// its files and bytes.
+const JUDGED_STEPS: &str = "
+CREATE TABLE judged_steps (
+    repo_id  TEXT NOT NULL,
+    series   TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    gone     REAL NOT NULL,
+    changed  REAL NOT NULL,
+    new      REAL NOT NULL,
+    dense    REAL NOT NULL,
+    PRIMARY KEY (repo_id, series, start_ms)
+) STRICT;
 ";

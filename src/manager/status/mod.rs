@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::manager::alerts::{Alert, AlertKind, Alerts, PASSED};
 use crate::manager::board::{JobKind, last_success};
+use crate::manager::guard::GuardLimits;
 use crate::manager::history::RunQuery;
 use crate::manager::{BackupManager, guard};
 use crate::repository::SnapshotList;
@@ -27,6 +28,8 @@ pub struct WatchOptions {
     /// Less room than this is little, bytes; else it is what three of the largest backups of late
     /// would take, one GiB at least.
     pub least_free_bytes: Option<u64>,
+    /// When a snapshot is unlike all before it.
+    pub guard: GuardLimits,
 }
 
 /// How things stand.
