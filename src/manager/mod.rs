@@ -36,8 +36,8 @@ mod warm_up;
 
 pub use backup::{
     BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, LIST_DEFAULT,
-    ManagerOptions, NewSchedule, NextRun, RunningBackup, ScheduleChanges, VerificationDetails,
-    check_deletable, check_history,
+    ManagerOptions, NewSchedule, NextRun, RetentionChoice, RetentionGroup, RetentionPreview,
+    RunningBackup, ScheduleChanges, VerificationDetails, check_deletable, check_history,
 };
 pub use bundle::{
     BundleOptions, BundleReport, ImportedBundle, OpenBundle, export_bundle, import_bundle,

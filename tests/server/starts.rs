@@ -123,3 +123,55 @@ fn schedules_are_made_changed_and_removed() {
     assert_eq!(preview["next_runs"].as_array().map(Vec::len), Some(3));
     server.get("/api/v1/schedule-preview?when=nonsense").with_status(400);
 }
+
+#[test]
+fn a_repository_is_looked_after_by_hand() {
+    let server = Server::start();
+    let base = "/api/v1/repositories/home";
+    server.write("large.bin", vec![7_u8; 300_000]);
+    let (first, second) = (server.backup(), server.backup());
+    let start = |what: &str, body: &Value| {
+        ended(&server, &server.post(&format!("{base}/{what}"), body).with_status(202))
+    };
+    let check = start("check", &json!({ "period_days": 0 }));
+    assert_eq!((&check["status"], &check["kind"]), (&"succeeded".into(), &"check".into()));
+    assert_eq!(check["result"]["is_clean"], true, "{check}");
+    let test = start("restore-test", &json!({ "budget_bytes": 1 << 20, "files": 5 }));
+    assert_eq!((&test["status"], &test["result"]["files"]), (&"succeeded".into(), &2.into()));
+    for (what, body) in [("heal", json!({})), ("mirrors/sync", json!({})), ("prune", json!({}))] {
+        let job = start(what, &body);
+        assert_eq!(job["status"], "succeeded", "{what}: {job}");
+        assert_eq!(job["wanted_by"], "admin");
+    }
+
+    // Both are young: rules take neither away yet, and say so.
+    let keep = json!({ "keep": { "keep_last": 1 } });
+    let preview = server.post(&format!("{base}/retention-preview"), &keep).with_status(200);
+    assert_eq!((&preview["keep_count"], &preview["remove_count"]), (&2.into(), &0.into()));
+    let backups = preview["groups"][0]["backups"].as_array().expect("a list");
+    let ids: Vec<_> = backups.iter().map(|one| one["backup_id"].as_str()).collect();
+    assert_eq!(ids, [Some(second.to_string().as_str()), Some(first.to_string().as_str())]);
+    assert_eq!(backups[0]["reasons"][1], "last 1 of 1", "{backups:?}");
+    assert!(backups[1]["reasons"][0].as_str().is_some_and(|why| why.contains("younger")));
+    let forget = start("forget", &json!({ "keep": { "keep_last": 1 }, "prune": true }));
+    assert_eq!((&forget["result"]["kept"], &forget["result"]["forgotten"]), (&2.into(), &0.into()));
+
+    for (what, body) in [
+        ("retention-preview", json!({ "keep": {} })),
+        ("retention-preview", json!({ "keep": { "keep_last": 0 } })),
+        ("forget", json!({ "keep": {} })),
+        ("check", json!({ "perod_days": 1 })),
+        ("mirrors/sync", json!({ "names": ["nobody"] })),
+    ] {
+        let answer = server.post(&format!("{base}/{what}"), &body);
+        if what == "mirrors/sync" {
+            assert_eq!(ended(&server, &answer.with_status(202))["status"], "failed");
+        } else {
+            answer.with_status(400);
+        }
+    }
+    for what in ["prune", "forget"] {
+        let refused = post_as(&server, Some(Role::Operator), &format!("{base}/{what}"), &keep);
+        assert_eq!(refused.with_status(403)["code"], "role_too_low");
+    }
+}

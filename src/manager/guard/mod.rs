@@ -63,7 +63,7 @@ pub fn paused(
     runtime: &Runtime,
 ) -> Result<HashSet<ObjectHash>> {
     look(manager, "", list, runtime)?;
-    let alerts = alerts_of(manager.database(), manager.repository().id(), runtime)?;
+    let alerts = open_alerts(manager.database(), manager.repository().id(), runtime)?;
     let is_paused = |snapshot: &&Snapshot| {
         let series = snapshot.body.series.to_string();
         alerts.iter().any(|alert| alert.subject == series)
@@ -81,7 +81,7 @@ pub fn retention_is_paused(
     series: &str,
     runtime: &Runtime,
 ) -> Result<bool> {
-    Ok(alerts_of(database, repository, runtime)?.iter().any(|alert| alert.subject == series))
+    Ok(open_alerts(database, repository, runtime)?.iter().any(|alert| alert.subject == series))
 }
 
 /// What is said of series that retention leaves alone.
@@ -92,7 +92,15 @@ pub fn why_paused(count: usize) -> String {
     )
 }
 
-fn alerts_of(database: &Database, repository: RepoId, runtime: &Runtime) -> Result<Vec<Alert>> {
+/// Anomalies that no person has looked at yet.
+///
+/// # Errors
+/// As [`Database::with`].
+pub(super) fn open_alerts(
+    database: &Database,
+    repository: RepoId,
+    runtime: &Runtime,
+) -> Result<Vec<Alert>> {
     let mut alerts = Alerts::new(database, runtime).open()?;
     let repo_id = repository.to_string();
     alerts.retain(|alert| alert.kind == AlertKind::Anomaly && alert.repo_id == repo_id);

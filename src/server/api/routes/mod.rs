@@ -5,6 +5,7 @@ mod archive;
 mod backups;
 mod download;
 mod jobs;
+mod maintenance;
 mod points;
 mod repositories;
 mod restores;
@@ -38,6 +39,7 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::get))
         .routes(routes!(schedules::preview))
+        .routes(routes!(maintenance::preview_retention))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::log))
@@ -50,6 +52,10 @@ pub(super) fn for_operators() -> OpenApiRouter<ApiState> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(starts::backup))
         .routes(routes!(starts::verify))
+        .routes(routes!(maintenance::check))
+        .routes(routes!(maintenance::heal))
+        .routes(routes!(maintenance::sync_mirrors))
+        .routes(routes!(maintenance::test_restore))
         .routes(routes!(restores::plan))
         .routes(routes!(restores::start_restore))
         .routes(routes!(schedules::add))
@@ -65,5 +71,7 @@ pub(super) fn for_admins() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(backups::delete))
         .routes(routes!(backups::undelete))
+        .routes(routes!(maintenance::prune))
+        .routes(routes!(maintenance::forget))
         .routes(routes!(alerts::clear))
 }
