@@ -1,8 +1,9 @@
 // All English text of the pages. A translation is another module of the same shape; what needs a
-// number or a name is a function. Each area has its own part.
+// number or a name is a function. Each area has its own part; what the first page does not need is
+// in `strings_backups.js`.
 
 /** @param {number} n @param {string} one @param {string} [many] */
-const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+export const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
 export const text = {
   locale: "en-GB",

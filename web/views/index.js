@@ -47,6 +47,8 @@ export const routes = [
   { path: "/", load: () => import("./overview.js"), nav: { name: "overview", icon: "overview", group: "top" } },
 
   // ---- backups, restore, schedules, repository ----
+  { path: "/r/:repository/backups", load: () => import("./backups.js"), nav: { name: "backups", icon: "backups", group: "protect" } },
+  { path: "/r/:repository/backups/:backup", load: () => import("./backup.js") },
 
   // ---- activity and settings ----
   { path: "/start", role: "operator", load: () => import("./start.js") },
