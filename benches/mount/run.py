@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reading from a mount beside `larder restore` and restic's mount, on the same files.
+"""Reading from a mount beside `larder restore` and the mounts of restic and rustic, on the same files.
 
     run.py [--runs 5] [--mib 1024] [--tree FOLDER] [--json out.json]
     run.py --slow [--runs 3] [--mib 256]
@@ -9,7 +9,8 @@ Each run mounts anew, so that the kernel remembers nothing, and takes the progra
   tree     `tar cf - FOLDER | cat >/dev/null` in the mount of a folder of many files
 `--slow` puts the repository behind a server that takes 20 ms for each request (`larder` on S3, `weed` of
 tests/servers/install.sh, or WEED), and compares with one request at a time (LARDER_CONCURRENCY=1).
-Programs: LARDER (default target/release/larder), PEER_RESTIC (else left out). Mounts need root, or fusermount3.
+Programs: LARDER (default target/release/larder), PEER_RESTIC and PEER_RUSTIC (built with its feature `mount`; else
+left out). Mounts need root, or fusermount3.
 """
 import argparse, json, os, random, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -17,12 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LARDER = os.environ.get("LARDER", str(ROOT / "target/release/larder"))
 RESTIC = os.environ.get("PEER_RESTIC")
+RUSTIC = os.environ.get("PEER_RUSTIC")
 MIXED = 64 << 10
 
 
 def environment(folder, **more):
     return {**os.environ, "HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "cache"),
-            "LARDER_PASSWORD": "bench", "RESTIC_PASSWORD": "bench", **more}
+            "LARDER_PASSWORD": "bench", "RESTIC_PASSWORD": "bench",
+            "RUSTIC_PASSWORD": "bench", **more}
 
 
 def run(command, env, **more):
@@ -46,10 +49,12 @@ class Mount:
         self.folder = folder / f"mnt-{tool}"
         self.folder.mkdir(exist_ok=True)
         repo = str(folder / f"repo-{tool}") if "LARDER_REPOSITORY" not in env else env["LARDER_REPOSITORY"]
-        command = [LARDER, "-q", "-r", repo, "mount", str(self.folder)] if tool == "larder" else \
-            [RESTIC, "-q", "-r", repo, "mount", str(self.folder)]
+        command = {"larder": [LARDER, "-q", "-r", repo, "mount", str(self.folder)],
+                   "restic": [RESTIC, "-q", "-r", repo, "mount", str(self.folder)],
+                   "rustic": [RUSTIC, "-r", repo, "mount", str(self.folder), "latest"]}[tool]
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.path = self.folder / ("latest" if tool == "larder" else "snapshots/latest") / str(source).lstrip("/")
+        newest = {"larder": "latest", "restic": "snapshots/latest", "rustic": ""}[tool]
+        self.path = self.folder / newest / str(source).lstrip("/")
         until = time.time() + 60
         while not self.path.exists():
             if self.process.poll() is not None or time.time() > until:
@@ -80,6 +85,9 @@ def backups(folder, sources, env):
     if RESTIC:
         run([RESTIC, "-r", str(folder / "repo-restic"), "init"], env)
         run([RESTIC, "-r", str(folder / "repo-restic"), "backup", *sources], env)
+    if RUSTIC:
+        run([RUSTIC, "-r", str(folder / "repo-rustic"), "init"], env)
+        run([RUSTIC, "-r", str(folder / "repo-rustic"), "backup", *sources], env)
 
 
 def local(arguments, folder):
@@ -103,7 +111,7 @@ def local(arguments, folder):
         with Mount(tool, folder, source, env) as path:
             return timed(line.format(path))
 
-    tools = ["larder"] + (["restic"] if RESTIC else [])
+    tools = ["larder"] + (["restic"] if RESTIC else []) + (["rustic"] if RUSTIC else [])
     steps = [("large restore", restore)]
     steps += [(f"large {tool}", lambda tool=tool: read(tool, large, "cat {} >/dev/null")) for tool in tools]
     if arguments.tree:
