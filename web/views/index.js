@@ -49,6 +49,7 @@ export const routes = [
   // ---- backups, restore, schedules, repository ----
   { path: "/r/:repository/backups", load: () => import("./backups.js"), nav: { name: "backups", icon: "backups", group: "protect" } },
   { path: "/r/:repository/backups/:backup", load: () => import("./backup.js") },
+  { path: "/r/:repository/restore", role: "operator", load: () => import("./restore.js"), nav: { name: "restore", icon: "restore", group: "protect" } },
 
   // ---- activity and settings ----
   { path: "/start", role: "operator", load: () => import("./start.js") },
