@@ -26,6 +26,8 @@ let frame = null;
 let ends = [];
 /** Each navigation has a number: what comes late for an older one is thrown away. */
 let turn = 0;
+/** Whether there was a view before: a page that is new begins at its top. */
+let hasShown = false;
 
 /**
  * The parameters of an address, if it is one of this route.
@@ -206,7 +208,8 @@ async function show() {
     fill(current.page, h("div", { class: "page-inner" }, view.node));
     window.scrollTo(0, 0);
     // Screen readers begin with the new view, not with the link that led there.
-    if (document.activeElement === document.body || document.activeElement?.closest(".sidebar")) current.page.focus({ preventScroll: true });
+    if (hasShown && (document.activeElement === document.body || document.activeElement?.closest(".sidebar"))) current.page.focus({ preventScroll: true });
+    hasShown = true;
   } catch (error) {
     if (own !== turn) return;
     showPlain(text.failed.title, failed(error, () => void show()));

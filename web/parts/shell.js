@@ -5,7 +5,7 @@ import { routes } from "../views/index.js";
 import { fill, h, set } from "./dom.js";
 import { reconnect } from "./events.js";
 import { icon, logo } from "./icons.js";
-import { chosenTheme, setTheme } from "./theme.js";
+import { chosenTheme, setTheme, themeListeners } from "./theme.js";
 
 /** @typedef {import("../views/index.js").Route} Route */
 
@@ -20,7 +20,7 @@ export const hasRole = (has, needed) => ROLES.indexOf(has) >= ROLES.indexOf(need
  */
 export function shell(options) {
   const page = h("main", { class: "page", id: "page", tabindex: "-1" });
-  const sidebar = h("div", { class: "sidebar", id: "sidebar" });
+  const sidebar = h("aside", { class: "sidebar", id: "sidebar", "aria-label": text.product });
   const veil = h("button", { class: "sidebar-veil", type: "button", hidden: true, "aria-label": text.close, on: { click: () => setOpen(false) } });
   const menu = h("button", { class: "icon-button", type: "button", "aria-label": text.shell.menu, "aria-controls": "sidebar", "aria-expanded": "false", on: { click: () => setOpen(true) } }, icon("menu"));
   const banner = h("div", { class: "banner", role: "status", hidden: true }, icon("offline", 18), h("span", null, text.shell.offline), h("button", { class: "button quiet small", type: "button", on: { click: reconnect } }, text.shell.retry));
@@ -115,8 +115,9 @@ export function themeButton() {
   button.addEventListener("click", () => {
     const next = /** @type {const} */ ({ system: "light", light: "dark", dark: "system" })[chosenTheme()];
     setTheme(next);
-    draw();
   });
+  themeListeners.clear();
+  themeListeners.add(draw);
   draw();
   return button;
 }

@@ -22,7 +22,7 @@ export function skeleton(lines = 4, shape = "lines") {
 export function empty(options) {
   return h(
     "div", { class: "empty" }, h("div", { class: "empty-icon" }, icon(options.icon ?? "info", 26)),
-    h("h3", null, options.title), options.body ? h("p", { class: "muted" }, options.body) : null, options.action,
+    h("p", { class: "empty-title" }, options.title), options.body ? h("p", { class: "muted" }, options.body) : null, options.action,
   );
 }
 
@@ -53,7 +53,7 @@ export function failed(error, retry) {
   const { message, hint } = wordsOf(error);
   return h(
     "div", { class: "empty failed", role: "alert" }, h("div", { class: "empty-icon" }, icon("alert", 26)),
-    h("h3", null, text.failed.title), h("p", null, message), hint ? h("p", { class: "muted" }, hint) : null,
+    h("p", { class: "empty-title" }, text.failed.title), h("p", null, message), hint ? h("p", { class: "muted" }, hint) : null,
     retry ? h("button", { class: "button", type: "button", on: { click: retry } }, icon("refresh", 18), text.failed.retry) : null,
   );
 }

@@ -30,10 +30,14 @@ export function chosenTheme() {
   return kept === "light" || kept === "dark" ? kept : "system";
 }
 
+/** Told when another one is chosen. @type {Set<() => void>} */
+export const themeListeners = new Set();
+
 /** @param {Theme} theme */
 export function setTheme(theme) {
   memory.set(KEY, theme);
   apply(theme);
+  for (const listener of themeListeners) listener();
 }
 
 /** @param {Theme} theme */

@@ -52,6 +52,10 @@ export const routes = [
   { path: "/r/:repository/restore", role: "operator", load: () => import("./restore.js"), nav: { name: "restore", icon: "restore", group: "protect" } },
 
   // ---- activity and settings ----
+  { path: "/activity", load: () => import("./activity.js"), nav: { name: "activity", icon: "activity", group: "system" } },
+  { path: "/activity/:job", load: () => import("./job.js") },
+  { path: "/settings", load: () => import("./settings.js"), nav: { name: "settings", icon: "settings", group: "system" } },
+  { path: "/settings/:tab", load: () => import("./settings.js") },
   { path: "/start", role: "operator", load: () => import("./start.js") },
 ];
 

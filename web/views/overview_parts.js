@@ -52,7 +52,8 @@ function firstBackup(context, { repository, status }, isMany) {
 }
 
 /** @param {import("./index.js").Context} context @param {Found} found */
-function verdict(context, { repository, status }) {
+function verdict(context, found) {
+  const { status } = found;
   const { tone, icon: mark } = VERDICTS[status.verdict];
   const newest = status.series.map((one) => one.newest ?? "").sort().at(-1);
   // What an alert says is said below, with what to do.
@@ -64,8 +65,9 @@ function verdict(context, { repository, status }) {
       click: async () => {
         run.disabled = true;
         try {
-          const { job_id: id } = await api.start(path`/repositories/${repository.name}/backups`);
-          toast(words.started, { kind: "good", action: has("activity") ? { label: words.follow, run: () => context.go(view`/activity/${id}`) } : undefined });
+          const ids = await backUpNow(found);
+          const target = ids.length === 1 && ids[0] ? view`/activity/${ids[0]}` : "/activity";
+          toast(words.started(Math.max(1, ids.length)), { kind: "good", action: { label: words.follow, run: () => context.go(target) } });
         } catch (error) {
           toastProblem(error);
         } finally {
@@ -85,6 +87,26 @@ function verdict(context, { repository, status }) {
     ),
     context.may("operator") ? h("div", { class: "verdict-action" }, run) : null,
   );
+}
+
+/**
+ * Runs the schedules that make backups; without any, backs up again what was backed up before.
+ * @param {Found} found
+ * @returns {Promise<string[]>} the jobs, as far as they are known
+ */
+async function backUpNow({ repository, status, schedules }) {
+  const own = path`/repositories/${repository.name}`;
+  const scheduled = schedules.filter((one) => one.schedule.enabled && (one.schedule.job?.kind ?? "backup") === "backup" && !one.is_running);
+  if (scheduled.length) {
+    for (const one of scheduled) await api.post(own + path`/schedules/${one.schedule.schedule_id}/run`);
+    return scheduled.length === 1 ? [] : scheduled.map(() => "");
+  }
+  const ids = [];
+  for (const one of status.series) {
+    const { job_id: id } = await api.start(`${own}/backups`, { sources: one.sources });
+    ids.push(id);
+  }
+  return ids;
 }
 
 /** @param {string} line */
@@ -159,7 +181,7 @@ function storage({ status, stats, history }) {
     stat(words.saving, stored > 0 ? `${(stats.total_size / stored).toFixed(1)}×` : "–", words.savingNote),
   );
   return card({
-    title: words.storage,
+    title: words.storage, class: "storage",
     body: h("div", { class: "stack wide-gap" }, figures, points.length > 1 ? chart({
       label: words.growth, format: bytes, height: 190,
       points: points.map((point) => ({ label: shortDay(point.timestamp), title: longDay(point.timestamp), value: point.bytes_stored })),
