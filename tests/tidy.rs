@@ -228,6 +228,69 @@ fn commands_reach_storage_by_the_wire_alone() {
     fail_on(&complaints);
 }
 
+/// Tests that have to be there, by these names.
+const NAMED_TESTS: [&str; 35] = [
+    "create_full_backup",
+    "create_incremental_backup",
+    "restore_backup",
+    "list_backups",
+    "delete_backup",
+    "backup_with_encryption",
+    "backup_progress_tracking",
+    "backup_failure_handling",
+    "backup_size_calculation",
+    "concurrent_backups",
+    "point_in_time_recovery",
+    "selective_restore",
+    "recovery_verification",
+    "rollback_on_error",
+    "recovery_progress",
+    "template_selective_restore",
+    "recovery_conflict_resolution",
+    "disaster_recovery_procedure",
+    "schedule_backup",
+    "automatic_execution",
+    "retention_policy",
+    "failed_backup_retry",
+    "schedule_cancellation",
+    "bandwidth_throttling",
+    "schedule_modification",
+    "local_storage",
+    "cloud_storage_s3",
+    "cloud_storage_azure",
+    "backup_encryption",
+    "storage_redundancy",
+    "backup_verification",
+    "checksum_validation",
+    "corruption_detection",
+    "complete_backup_restore_cycle",
+    "disaster_recovery_workflow",
+];
+
+/// What was promised is tried by a test of its name, that nobody has switched off.
+#[test]
+fn tests_that_were_promised_are_there() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).expect("a readable folder");
+        for path in entries.map(|entry| entry.expect("readable").path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a readable file");
+                let lines: Vec<&str> = text.lines().map(str::trim).collect();
+                let tests = lines.windows(2).filter(|pair| pair[0] == "#[test]");
+                let names = tests.filter_map(|pair| pair[1].strip_prefix("fn ")?.split_once('('));
+                found.extend(names.map(|(name, _)| name.to_owned()));
+            }
+        }
+    }
+    let missing: Vec<_> =
+        NAMED_TESTS.iter().filter(|name| found.iter().all(|one| one != **name)).collect();
+    assert!(missing.is_empty(), "no test is called so: {missing:?}");
+}
+
 /// The eyes of the tests above.
 #[test]
 fn imports_are_seen_in_every_form() {

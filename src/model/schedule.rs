@@ -45,7 +45,8 @@ pub struct BackupSchedule {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub spread_minutes: u32,
     /// Limits of its transfers: `2M`, `up 1M down 4M`, or a plan such as
-    /// `08:00-18:00 2M, else unlimited`. The lower of these and the repository's own counts.
+    /// `08:00-18:00 2M, else unlimited`. The lower of these and the repository's own counts. They
+    /// hold while a run goes on, for all that goes on with the repository then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<String>,
     /// Commands around each attempt.

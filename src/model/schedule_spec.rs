@@ -49,7 +49,7 @@ pub struct ScheduleSpec {
     /// Minutes that runs are spread over.
     #[serde(alias = "spread-minutes")]
     pub spread_minutes: Option<u32>,
-    /// Limits of its transfers.
+    /// Limits of transfers while it goes on, of other jobs of the repository too.
     pub bandwidth: Option<String>,
     /// Commands around each attempt.
     pub hooks: Hooks,

@@ -3,6 +3,7 @@
 //! Outputs are compared with snapshots in `snapshots/`, with ids, times and folders replaced. After
 //! a wanted change, `INSTA_UPDATE=always cargo test --test cli` writes them anew.
 
+mod access;
 mod backup;
 mod basics;
 mod bundles;

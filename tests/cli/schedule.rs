@@ -71,6 +71,12 @@ fn a_drill_proves_that_files_come_back_and_finds_damage() {
     person.ok("snapshot data");
     let said = person.ok("--json drill");
     assert!(said.contains("\"message_type\":\"drill\""), "{said}");
+    let said = person.ok("drill");
+    assert!(said.starts_with("PROVEN"), "{said}");
+    for part in ["restored      2 files, ", "time          ", "failed        0 files"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("what to do") && !said.contains("[]"), "{said}");
     for pack in person.files(".local/share/larder/repository/data") {
         let mut bytes = std::fs::read(&pack).expect("is read");
         let at = bytes.len() / 3;
@@ -78,5 +84,9 @@ fn a_drill_proves_that_files_come_back_and_finds_damage() {
         let _ = std::fs::remove_file(&pack);
         std::fs::write(&pack, bytes).expect("is written");
     }
-    assert_eq!(person.run("drill").code, 1);
+    let said = person.run("drill");
+    assert_eq!(said.code, 1);
+    for part in ["FAILED", "failed        1 file\n", "/data/b: ", "what to do: ", "larder heal"] {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use larder::error::Error;
 use larder::manager::board::{Board, EventBus, JobQuery, JobStatus, JobView};
 use larder::manager::fleet::OpenSite;
@@ -19,7 +20,7 @@ use larder::model::{
     BackupJob, BackupSchedule, CheckJob, ForgetJob, Hook, Hooks, Job, MirrorSyncJob, Preset,
     RestoreTestJob, ScheduleSpec,
 };
-use larder::runtime::CancelToken;
+use larder::runtime::{CancelToken, TestClock};
 use larder::storage::throttle::{Limits, ThrottleHandle};
 
 use super::shop::{Shop, noise};
@@ -45,12 +46,15 @@ impl Desk {
     }
 
     fn of(shop: &Shop, manager: BackupManager) -> Self {
+        Self::paced(shop, manager, ThrottleHandle::new(Limits::default()))
+    }
+
+    fn paced(shop: &Shop, manager: BackupManager, throttle: ThrottleHandle) -> Self {
         let runtime = shop.runtime();
         // That of its machine, as with a daemon.
         let state_dir = manager.options().state_dir.clone();
         let database = Arc::new(Database::new(state_dir, Arc::clone(&runtime.clock)));
         let board = Board::new(database, EventBus::new(Arc::clone(&runtime.clock)), runtime);
-        let throttle = ThrottleHandle::new(Limits::default());
         let open = OpenSite {
             manager: manager.clone(),
             throttle: throttle.clone(),
@@ -413,6 +417,50 @@ fn a_job_has_its_own_bandwidth() {
     assert_eq!(desk.throttle.limits().to_string(), "up 1M down 9M");
     drop(other);
     assert!(desk.throttle.limits().is_unlimited());
+}
+
+/// The limits of a job follow the clock while it goes on, and hold for all that goes on with its
+/// repository meanwhile.
+#[test]
+fn the_bandwidth_of_a_job_follows_the_clock() {
+    let (shop, clock) = (Shop::new(), Arc::new(TestClock::at_ms(0)));
+    let wait = |_| {};
+    let throttle =
+        ThrottleHandle::with_clock(Limits::default(), clock.clone(), TimeZone::UTC, wait);
+    let desk = Desk::paced(&shop, shop.manager(), throttle);
+    let (begun, go) = (shop.path("begun"), shop.path("go"));
+    let waiting = format!(
+        "touch '{}'; while [ ! -e '{}' ]; do sleep 0.02; done",
+        begun.display(),
+        go.display()
+    );
+    let request = JobRequest {
+        bandwidth: Some("08:00-18:00 up 2M down 3M, 18:00-22:00 5M, else unlimited".into()),
+        hooks: Hooks { before: Some(Hook::shell(&waiting)), ..Hooks::default() },
+        ..JobRequest::new(Job::Backup(BackupJob::default()), "ann")
+    };
+    let id = desk.jobs.start(&request).expect("starts");
+    while !begun.exists() {
+        assert_eq!(desk.board.get(&id).expect("is there").status, JobStatus::Running);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for (hours, limits) in [
+        (0, "unlimited"),
+        (9, "up 2M down 3M"),
+        (8, "up 2M down 3M"),
+        (2, "5M"),
+        (4, "unlimited"),
+        (9, "up 2M down 3M"),
+    ] {
+        clock.advance_ms(hours * HOUR_MS);
+        assert_eq!(desk.throttle.limits().to_string(), limits, "{hours} h later");
+    }
+    std::fs::write(&go, "").expect("is written");
+    while desk.board.get(&id).expect("is there").status == JobStatus::Running {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(desk.last().status, JobStatus::Succeeded);
+    assert!(desk.throttle.limits().is_unlimited(), "the job is over");
 }
 
 /// What a profile says is what runs; its schedules keep their ids, and pauses of people.

@@ -5,4 +5,5 @@ mod events;
 mod harness;
 mod matrix;
 mod reads;
+mod rights;
 mod starts;

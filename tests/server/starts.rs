@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::harness::{As, Server};
 
 /// Waits for the job that an answer names.
-fn ended(server: &Server, started: &Value) -> Value {
+pub(crate) fn ended(server: &Server, started: &Value) -> Value {
     let id = started["job_id"].as_str().expect("an id");
     for _ in 0..600 {
         let job = server.get(&format!("/api/v1/jobs/{id}")).with_status(200);
@@ -115,7 +115,7 @@ fn schedules_are_made_changed_and_removed() {
     let put = put.header("content-type", "application/json").body(other.to_string());
     server.send(put).with_status(403);
     for id in [id.as_str(), hooked] {
-        let delete = server.request("DELETE", &format!("{base}/{id}"), Some(Role::Operator));
+        let delete = server.request("DELETE", &format!("{base}/{id}"), Some(Role::Admin));
         server.send(delete).with_status(204);
     }
     assert_eq!(server.get(base).with_status(200).as_array().map(Vec::len), Some(0));

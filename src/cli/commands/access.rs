@@ -1,6 +1,7 @@
 //! `larder user` and `larder token`: who may use the daemon over HTTP.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -12,7 +13,9 @@ use crate::cli::context::Context;
 use crate::cli::output::{Align, Table, local_ms};
 use crate::cli::secrets::new_text;
 use crate::error::Result;
+use crate::fsmeta::user_name;
 use crate::runtime::Runtime;
+use crate::server::audit::Audit;
 use crate::server::auth::{Access, Role};
 
 const USER_EXAMPLES: &str = "\
@@ -20,7 +23,7 @@ Examples:
   larder user add ann --role admin
   larder user list
 
-A daemon that runs sees every change at once.";
+A daemon that runs sees every change at once. Changes are written to the audit log, too.";
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
@@ -170,26 +173,49 @@ struct RemoveTokenArgs {
     name: String,
 }
 
-fn access(context: &Context) -> Result<Access> {
-    Access::open(context.open_options().state_dir, Runtime::default())
+/// Who may use the daemon, and the log of who changed that.
+struct Desk {
+    access: Access,
+    audit: Audit,
+}
+
+impl Desk {
+    fn open(context: &Context) -> Result<Self> {
+        let (state_dir, runtime) = (context.open_options().state_dir, Runtime::default());
+        let clock = Arc::clone(&runtime.clock);
+        let audit = match &state_dir {
+            Some(folder) => Audit::beside(folder, clock)?,
+            None => Audit::open(None, clock)?,
+        };
+        Ok(Self { access: Access::open(state_dir, runtime)?, audit })
+    }
+
+    /// Writes down what was done.
+    fn note(&self, what: &str, detail: &str) {
+        self.audit.record(Some(&user_name()), "this machine", what, 0, detail);
+    }
 }
 
 pub(super) fn user(args: &UserArgs, context: &Context) -> Result<Finish> {
-    let (access, out) = (access(context)?, &context.out);
+    let (desk, out) = (Desk::open(context)?, &context.out);
+    let access = &desk.access;
     match &args.command {
         UserCommand::Add(args) => {
             let password = new_text(args.new_password_file.as_deref(), &args.name, out)?;
             access.add_user(&args.name, args.role, &password)?;
+            desk.note(&format!("larder user add {}", args.name), &format!("role {}", args.role));
             out.note(format!("added {} as {}", args.name, args.role))?;
         }
-        UserCommand::List(_) => list_users(&access, context)?,
+        UserCommand::List(_) => list_users(access, context)?,
         UserCommand::Remove(args) => {
             access.remove_user(&args.name)?;
+            desk.note(&format!("larder user remove {}", args.name), "");
             out.note(format!("removed {}", args.name))?;
         }
         UserCommand::Passwd(args) => {
             let password = new_text(args.new_password_file.as_deref(), &args.name, out)?;
             access.set_password(&args.name, &password)?;
+            desk.note(&format!("larder user passwd {}", args.name), "");
             out.note(format!("{} has a new password", args.name))?;
         }
     }
@@ -213,10 +239,13 @@ fn list_users(access: &Access, context: &Context) -> Result<()> {
 }
 
 pub(super) fn token(args: &TokenArgs, context: &Context) -> Result<Finish> {
-    let (access, out) = (access(context)?, &context.out);
+    let (desk, out) = (Desk::open(context)?, &context.out);
+    let access = &desk.access;
     match &args.command {
         TokenCommand::Add(args) => {
             let (token, text) = access.add_token(&args.name, args.role, args.expires)?;
+            let detail = format!("id {}, role {}", token.token_id, token.role);
+            desk.note(&format!("larder token add {}", token.name), &detail);
             match out.json {
                 true => out.object(&json!({
                     "token_id": token.token_id, "name": token.name, "role": token.role,
@@ -225,9 +254,10 @@ pub(super) fn token(args: &TokenArgs, context: &Context) -> Result<Finish> {
                 false => out.line(text.as_str())?,
             }
         }
-        TokenCommand::List(_) => list_tokens(&access, context)?,
+        TokenCommand::List(_) => list_tokens(access, context)?,
         TokenCommand::Remove(args) => {
             access.remove_token(&args.name)?;
+            desk.note(&format!("larder token remove {}", args.name), "");
             out.note(format!("removed {}", args.name))?;
         }
     }

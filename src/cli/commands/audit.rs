@@ -27,7 +27,7 @@ Each line has a hash of the one before: a line that was changed, added, removed 
 lines are missing at the end shows only against an end that is known from elsewhere: the daemon
 writes number and hash to its log when it starts and when it ends.";
 
-/// Show and verify the log of what the daemon was asked to do
+/// Show and verify the log of what the daemon was asked to do, and of changes of its users
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {

@@ -1,24 +1,27 @@
 //! `larder drill`: a restore test now.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::shared::size;
 use crate::cli::Finish;
 use crate::cli::context::Context;
+use crate::cli::output::{Output, plural, visible};
 use crate::error::Result;
-use crate::manager::board::{Board, EventBus, JobQuery};
+use crate::manager::board::{Board, EventBus, JobQuery, LogLevel, LogLine};
 use crate::manager::fleet::OpenSite;
 use crate::manager::history::Database;
-use crate::manager::jobs::{JobRequest, Jobs};
-use crate::model::{Job, RestoreTestJob};
+use crate::manager::jobs::{JobRequest, Jobs, RestoreTestReport};
+use crate::model::{Job, RestoreTestJob, format_bytes, format_duration};
 use crate::storage::throttle::{Limits, ThrottleHandle};
 
 const EXAMPLES: &str = "\
 Examples:
   larder drill                        256 MiB of files at most, of the newest snapshots
   larder drill --budget 2G --files 1000
+  larder --json drill                 the figures for programs
   larder schedule add proof --job restore_test --when @weekly      the same each week
 
 Files that are drawn by chance are restored into an empty folder, compared byte for byte with what
@@ -60,17 +63,59 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<Finish> {
     context.warn_of_history(&manager);
     // Figures are there if it failed, too.
     let newest = board.list(&JobQuery { limit: 1, ..JobQuery::default() })?.jobs;
-    if let Some(job) = newest.first() {
-        if context.out.json {
-            context.out.message("drill", &job.result)?;
-        } else if let Some(figures) = job.result.as_object() {
-            for (what, figure) in figures {
-                context.out.line(format!("{:<24}{figure}", what.replace('_', " ")))?;
-            }
-        }
-        for line in board.log(&job.job_id)? {
-            context.out.note(line.message)?;
+    let report = newest.into_iter().next().map(|job| (job.job_id, job.result));
+    if let Some((id, figures)) = report {
+        match serde_json::from_value::<RestoreTestReport>(figures.clone()) {
+            _ if context.out.json => context.out.message("drill", &figures)?,
+            Ok(report) => print(&report, &board.log(&id)?, &context.out)?,
+            // It ended before there were any.
+            Err(_) => {}
         }
     }
     done.map(|_| Finish::Done)
+}
+
+fn print(report: &RestoreTestReport, log: &[LogLine], out: &Output) -> Result<()> {
+    let seconds = |seconds: f64| format_duration(Duration::from_secs_f64(seconds.max(0.0)));
+    let (files, series) = (plural(report.files, "file"), report.series);
+    out.line(if report.failed == 0 && report.files > 0 {
+        "PROVEN: what was drawn came back as it was"
+    } else if report.failed == 0 {
+        "NOTHING PROVEN: there was no file to draw"
+    } else {
+        "FAILED: not all that was drawn came back as it was"
+    })?;
+    out.line("")?;
+    let bytes = format_bytes(report.restored_bytes);
+    out.line(format!("restored      {files}, {bytes}, of {series} series"))?;
+    let rate = report.bytes_a_second().map(|rate| format!(" ({}/s)", format_bytes(rate)));
+    let restore = seconds(report.restore_s);
+    out.line(format!("time          {restore} to restore{}", rate.unwrap_or_default()))?;
+    out.line(format!("              {} in all", seconds(report.duration_s)))?;
+    let compared = report.compared_with_source;
+    out.line(format!("compared      all with the snapshot, {compared} with their sources too"))?;
+    if report.too_large > 0 {
+        let left = plural(report.too_large, "file");
+        out.line(format!("left out      {left} larger than the budget (`--budget`)"))?;
+    }
+    out.line(format!("failed        {}", plural(report.failed, "file")))?;
+    for trouble in &report.failures {
+        let (path, message) = (&trouble.path, &trouble.message);
+        out.line(format!("  {}: {}", visible(path.as_bytes()), visible(message.as_bytes())))?;
+    }
+    if report.failed > 0 {
+        out.line("")?;
+        out.line(
+            "what to do: `larder check --read-data` says what else is damaged; `larder heal` \
+             brings back what mirrors have; `larder runbook damaged-repository` says the rest",
+        )?;
+    }
+    // What is wrong with files is said above.
+    let is_said = |line: &&LogLine| {
+        report.failures.iter().any(|one| line.message.ends_with(one.message.as_str()))
+    };
+    for line in log.iter().filter(|line| line.level == LogLevel::Warning && !is_said(line)) {
+        out.warn(&line.message);
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::job::{JobId, JobKind, JobPage, JobQuery, JobStatus, JobView, LogLine};
 use crate::error::Result;
-use crate::manager::history::{Database, Presence, ProcessMark};
+use crate::manager::history::{Database, INTERRUPTED, ProcessMark};
 use crate::model::{BackupId, RepoId};
 
 /// Jobs that are remembered at most; the oldest go first.
@@ -16,10 +16,6 @@ const CLEAN_EVERY: i64 = 100;
 pub(super) const LINES_MAX: u32 = 1_000;
 /// The longest line, in bytes.
 const LINE_LEN_MAX: usize = 4_096;
-/// A job of another machine or container that did not end after so long is taken for broken off.
-const SILENT_MAX_MS: i64 = 7 * 24 * 3_600_000;
-/// What is said of a job whose process ended without a word.
-const INTERRUPTED: &str = "interrupted: its process ended before it did";
 
 const COLUMNS: &str = "job_id, repository, kind, title, schedule_id, attempt, wanted_by, status, \
                        started_ms, ended_ms, backup_id, error, hint, warnings, result, process, \
@@ -35,7 +31,7 @@ impl<'d> Store<'d> {
     }
 
     pub(super) fn begin(&self, job: &JobView, repository: RepoId) -> Result<()> {
-        let process = serde_json::to_string(&ProcessMark::own()).expect("plain data");
+        let process = ProcessMark::own().to_text();
         self.database.with(|connection| {
             connection.execute(
                 "INSERT INTO jobs (job_id, repository, kind, title, schedule_id, attempt, \
@@ -210,22 +206,15 @@ impl<'d> Store<'d> {
         let running: Vec<(JobView, Option<ProcessMark>)> = self.database.with(|connection| {
             let mut statement = connection.prepare(&sql)?;
             let rows = statement.query_map([], |row| {
-                let process: String = row.get(15)?;
-                let process = serde_json::from_str(&process).ok();
+                let process = ProcessMark::of_row(row, 15)?;
                 Ok(read(row)?.map(|(job, _)| (job, process)))
             })?;
             rows.filter_map(rusqlite::Result::transpose).collect()
         })?;
         let mut settled = Vec::new();
         for (mut job, process) in running {
-            let is_gone = match process.map(|process| process.presence()) {
-                Some(Presence::Here) => false,
-                Some(Presence::Gone) | None => true,
-                Some(Presence::Unknown) => {
-                    now_ms.saturating_sub(job.started.as_millisecond()) > SILENT_MAX_MS
-                }
-            };
-            if is_gone {
+            let since_ms = job.started.as_millisecond();
+            if process.is_none_or(|process| process.is_broken_off(since_ms, now_ms)) {
                 job.status = JobStatus::Interrupted;
                 job.ended = Timestamp::from_millisecond(now_ms).ok();
                 job.error = Some(INTERRUPTED.into());

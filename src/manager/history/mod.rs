@@ -14,6 +14,7 @@ mod runs;
 mod setup;
 
 pub use database::Database;
+pub(crate) use process::INTERRUPTED;
 pub use process::{Presence, ProcessMark};
 pub use runs::{NewRun, Run, RunEnd, RunHistory, RunQuery, RunStats};
 

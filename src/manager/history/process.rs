@@ -2,9 +2,16 @@
 
 use std::fs;
 
+use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::fsmeta::host_name;
+
+/// What another machine or container began and did not end after so long is taken for broken off.
+const SILENT_MAX_MS: i64 = 7 * 24 * 3_600_000;
+
+/// What is said of work whose process ended without a word.
+pub(crate) const INTERRUPTED: &str = "interrupted: its process ended before it did";
 
 /// Names a process for good: no other one of any machine ever has the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +49,26 @@ impl ProcessMark {
             namespace: namespace(),
             pid,
             start: start_of(pid).unwrap_or_default(),
+        }
+    }
+
+    /// As a row has it.
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("plain data")
+    }
+
+    /// That of a row; `None` if no version wrote it.
+    pub(crate) fn of_row(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Self>> {
+        let text: String = row.get(column)?;
+        Ok(serde_json::from_str(&text).ok())
+    }
+
+    /// Whether nobody works any more on what this process began at that time, in milliseconds.
+    pub(crate) fn is_broken_off(&self, since_ms: i64, now_ms: i64) -> bool {
+        match self.presence() {
+            Presence::Here => false,
+            Presence::Gone => true,
+            Presence::Unknown => now_ms.saturating_sub(since_ms) > SILENT_MAX_MS,
         }
     }
 
@@ -100,8 +127,12 @@ mod tests {
         assert_eq!(later.presence(), Presence::Gone);
         let before_the_restart = ProcessMark { boot: "another".into(), ..own.clone() };
         assert_eq!(before_the_restart.presence(), Presence::Gone);
-        let of_another_machine = ProcessMark { host: "another".into(), ..own };
+        let of_another_machine = ProcessMark { host: "another".into(), ..own.clone() };
         assert_eq!(of_another_machine.presence(), Presence::Unknown);
+        let is_broken_off = |mark: &ProcessMark, since_ms| mark.is_broken_off(since_ms, 9);
+        assert!(!is_broken_off(&own, i64::MIN) && is_broken_off(&later, 9));
+        assert!(!is_broken_off(&of_another_machine, 0));
+        assert!(is_broken_off(&of_another_machine, -SILENT_MAX_MS));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Database;
-use super::process::{Presence, ProcessMark};
+use super::process::{INTERRUPTED, ProcessMark};
 use crate::error::Result;
 use crate::model::{BackupId, BackupStatus, BackupStrategy, RepoId};
 
@@ -14,12 +14,6 @@ const RUNS_KEPT: i64 = 10_000;
 
 /// So many runs are added before the oldest are looked for.
 const CLEAN_EVERY: i64 = 100;
-
-/// A run of another machine or container that did not end after so long is taken for broken off.
-const SILENT_MAX_MS: i64 = 7 * 24 * 3_600_000;
-
-/// What is said of a run whose process ended without a word.
-pub(crate) const INTERRUPTED: &str = "interrupted: its process ended before it did";
 
 /// A run that is about to start, or that waits for its turn.
 #[derive(Clone, Debug)]
@@ -140,7 +134,7 @@ impl<'d> RunHistory<'d> {
     /// # Errors
     /// As [`Database::with`]; there is a run of this id already.
     pub fn begin(&self, run: &NewRun) -> Result<()> {
-        let process = to_json(&ProcessMark::own());
+        let process = ProcessMark::own().to_text();
         let (sources, tags) = (to_json(&run.sources), to_json(&run.tags));
         self.database.with(|connection| {
             connection.execute(
@@ -269,7 +263,7 @@ fn read(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<Option<Run>> {
     let Ok(strategy) = strategy.parse() else { return Ok(None) };
     let status: String = row.get(4)?;
     let Ok(status) = status.parse() else { return Ok(None) };
-    let Some(process) = json::<ProcessMark>(row, 13)? else { return Ok(None) };
+    let Some(process) = ProcessMark::of_row(row, 13)? else { return Ok(None) };
     let (Some(sources), Some(tags)) = (json(row, 9)?, json(row, 10)?) else { return Ok(None) };
     let mut run = Run {
         backup_id,
@@ -286,16 +280,10 @@ fn read(row: &Row<'_>, now_ms: i64) -> rusqlite::Result<Option<Run>> {
         description: row.get(11)?,
         stats: row.get::<_, Option<String>>(12)?.and_then(|text| serde_json::from_str(&text).ok()),
     };
-    if matches!(run.status, BackupStatus::Pending | BackupStatus::InProgress) {
-        let is_dead = match process.presence() {
-            Presence::Here => false,
-            Presence::Gone => true,
-            Presence::Unknown => now_ms.saturating_sub(run.started_ms) > SILENT_MAX_MS,
-        };
-        if is_dead {
-            run.status = BackupStatus::Failed;
-            run.error = Some(INTERRUPTED.into());
-        }
+    let is_open = matches!(run.status, BackupStatus::Pending | BackupStatus::InProgress);
+    if is_open && process.is_broken_off(run.started_ms, now_ms) {
+        run.status = BackupStatus::Failed;
+        run.error = Some(INTERRUPTED.into());
     }
     Ok(Some(run))
 }

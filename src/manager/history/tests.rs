@@ -2,7 +2,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::runs::INTERRUPTED;
 use super::*;
 use crate::model::{BackupId, BackupStatus, BackupStrategy, RepoId};
 use crate::runtime::TestClock;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::compare::{WithSource, with_snapshot, with_source};
 use super::run::Task;
@@ -26,7 +26,7 @@ const SERIES_MAX: usize = 20;
 const NAMED_MAX: usize = 100;
 
 /// What a restore test found.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RestoreTestReport {
     /// Series of which the newest snapshot was looked at.
     pub series: u64,
@@ -49,7 +49,7 @@ pub struct RestoreTestReport {
 }
 
 /// A file that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileTrouble {
     /// Its path, with `/` in front.
     pub path: String,
@@ -58,6 +58,13 @@ pub struct FileTrouble {
 }
 
 impl RestoreTestReport {
+    /// How fast restoring was; `None` if it took no time that could be told.
+    #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "is positive")]
+    pub fn bytes_a_second(&self) -> Option<u64> {
+        (self.restore_s > 0.0).then(|| (self.restored_bytes as f64 / self.restore_s) as u64)
+    }
+
     fn fail(&mut self, path: &[u8], message: impl Into<String>) {
         self.failed += 1;
         if self.failures.len() < NAMED_MAX {

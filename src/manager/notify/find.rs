@@ -106,11 +106,17 @@ impl Finder<'_> {
         })
     }
 
-    /// What a check found stays until a person has looked at it: another check may look at other
-    /// parts.
+    /// What a check, a verification or a restore test found stays until a person has looked at it:
+    /// another one may look at other parts.
     fn raise_damage(&self, job: &JobView) -> Result<()> {
-        let problems = job.result["problems"].as_u64().unwrap_or_default();
-        if job.kind != JobKind::Check || problems == 0 {
+        let (who, figure) = match job.kind {
+            JobKind::Check => ("a check", "problems"),
+            JobKind::Verify => ("a verification", "problems"),
+            JobKind::RestoreTest => ("a restore test", "failed"),
+            _ => return Ok(()),
+        };
+        let problems = job.result[figure].as_u64().unwrap_or_default();
+        if problems == 0 {
             return Ok(());
         }
         let name = &job.repository;
@@ -120,7 +126,7 @@ impl Finder<'_> {
         let new = NewAlert {
             kind: AlertKind::Damage,
             subject: String::new(),
-            message: format!("a check found damage: {problems} problems (job {})", job.job_id),
+            message: format!("{who} found damage: {problems} problems (job {})", job.job_id),
             advice: "look at the log of the job and at `larder check`; `larder heal` brings back \
                      what mirrors have, `larder runbook damaged-repository` says the rest. Then \
                      `larder alert clear`"

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use crate::runtime::Clock;
 
 /// The name of the file in the state folder.
 const NAME: &str = "audit.jsonl";
+/// The daemon holds a lock on this file there: there is one daemon for each state folder.
+const LOCK_NAME: &str = "daemon.lock";
 /// No line is longer, bytes.
 const LINE_LEN_MAX: usize = 16 << 10;
 /// The longest text of a field, bytes.
@@ -63,7 +65,8 @@ pub struct AuditReport {
     pub wrong: Option<(u64, String)>,
 }
 
-/// The log of a daemon. Clones share the file.
+/// The log of a daemon, and of commands that change who may use it. Clones share the file; other
+/// processes may write to it at the same time.
 #[derive(Clone)]
 pub struct Audit(Arc<Shared>);
 
@@ -75,51 +78,77 @@ struct Shared {
 struct State {
     file: Option<File>,
     head: AuditHead,
+    /// The length of the file with that end: if it has another one, somebody else wrote to it.
+    len: u64,
+    /// Held as long as the daemon runs.
+    _daemon: Option<File>,
 }
 
 impl Audit {
-    /// Goes on with the log in `folder`; without one, nothing is written down. A last line that
-    /// was not written wholly, because the power failed, is left and the next one says so.
+    /// Goes on with the log in `folder`, for the one daemon of it; without one, nothing is written
+    /// down. A last line that was not written wholly, because the power failed, is left and the
+    /// next one says so.
     ///
     /// # Errors
-    /// [`Error::Busy`] if another daemon writes it: there is one for each state folder;
-    /// [`Error::Local`] if the file cannot be opened.
+    /// [`Error::Busy`] if there is another daemon; [`Error::Local`] if the file cannot be opened.
     pub fn open(folder: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let head = AuditHead { number: 0, hash: BEGIN.into() };
         let Some(folder) = folder else {
-            let state = Mutex::new(State { file: None, head });
-            return Ok(Self(Arc::new(Shared { clock, state })));
+            let head = AuditHead { number: 0, hash: BEGIN.into() };
+            let state = State { file: None, head, len: 0, _daemon: None };
+            return Ok(Self(Arc::new(Shared { clock, state: Mutex::new(state) })));
         };
-        let path = folder.join(NAME);
-        let failed = |error| Error::local("open", &path, error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        let mut file = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
+        let daemon = opened(folder, LOCK_NAME)?;
+        match daemon.try_lock() {
+            Ok(()) => Self::with(folder, clock, Some(daemon)),
             Err(TryLockError::WouldBlock) => {
+                let path = folder.join(LOCK_NAME);
                 let what =
                     format!("another daemon of this user runs already (`{}`)", path.display());
-                return Err(Error::Busy { what });
+                Err(Error::Busy { what })
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => {
+                Err(Error::local("lock", folder.join(LOCK_NAME), error))
+            }
         }
-        let (head, is_cut) = last(&mut file).map_err(failed)?;
-        if is_cut {
-            file.write_all(b"\n").map_err(failed)?;
-        }
-        let state = Mutex::new(State { file: Some(file), head });
-        Ok(Self(Arc::new(Shared { clock, state })))
+    }
+
+    /// Goes on with the log in `folder`, whether or not there is a daemon: for commands.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if the file cannot be opened.
+    pub fn beside(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::with(folder, clock, None)
+    }
+
+    fn with(folder: &Path, clock: Arc<dyn Clock>, daemon: Option<File>) -> Result<Self> {
+        let failed = |error| Error::local("open", folder.join(NAME), error);
+        let file = opened(folder, NAME)?;
+        let head = AuditHead { number: 0, hash: BEGIN.into() };
+        let mut state = State { file: Some(file), head, len: 0, _daemon: daemon };
+        state.locked(State::catch_up).map_err(failed)?;
+        Ok(Self(Arc::new(Shared { clock, state: Mutex::new(state) })))
     }
 
     /// Writes something down. What cannot be written is in the daemon's log only.
     pub fn record(&self, who: Option<&str>, from: &str, what: &str, status: u16, detail: &str) {
         let mut state = self.0.state.lock();
+        let written = state.locked(|state| {
+            state.catch_up()?;
+            self.add(state, (who, from), what, status, detail)
+        });
+        if let Err(error) = written {
+            tracing::error!(?who, from, what, status, detail, "not in the audit log: {error}");
+        }
+    }
+
+    fn add(
+        &self,
+        state: &mut State,
+        (who, from): (Option<&str>, &str),
+        what: &str,
+        status: u16,
+        detail: &str,
+    ) -> io::Result<()> {
         let time = Timestamp::from_millisecond(self.0.clock.now_ms()).unwrap_or(Timestamp::MAX);
         let entry = AuditEntry {
             number: state.head.number + 1,
@@ -134,20 +163,52 @@ impl Audit {
         let mut line = serde_json::to_vec(&entry).expect("plain data");
         let hash = hash_of(&line);
         line.push(b'\n');
-        if let Some(file) = &mut state.file
-            && let Err(error) = file.write_all(&line)
-        {
-            let text = String::from_utf8_lossy(&line).into_owned();
-            tracing::error!("the audit log cannot be written ({error}): {text}");
-            return;
+        if let Some(file) = &mut state.file {
+            file.write_all(&line)?;
         }
         state.head = AuditHead { number: entry.number, hash };
+        state.len += line.len() as u64;
+        Ok(())
     }
 
     /// The end of the log.
     pub fn head(&self) -> AuditHead {
         self.0.state.lock().head.clone()
     }
+}
+
+impl State {
+    /// Does something while no other process writes.
+    fn locked(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::lock)?;
+        let done = work(self);
+        self.file.as_ref().map_or(Ok(()), File::unlock)?;
+        done
+    }
+
+    /// Goes on after what others wrote, and after half a line.
+    fn catch_up(&mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let len = file.metadata()?.len();
+        if len == self.len {
+            return Ok(());
+        }
+        let (head, is_cut) = last(file)?;
+        if is_cut {
+            file.write_all(b"\n")?;
+        }
+        (self.head, self.len) = (head, len + u64::from(is_cut));
+        Ok(())
+    }
+}
+
+/// A file of the state folder that only its owner reads; made if it is missing.
+fn opened(folder: &Path, name: &str) -> Result<File> {
+    let path = folder.join(name);
+    let failed = |error| Error::local("open", &path, error);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let mut options = File::options();
+    options.read(true).append(true).create(true).mode(0o600).open(&path).map_err(failed)
 }
 
 /// The newest entries of the log in `folder`, newest first: `count` of those before the number

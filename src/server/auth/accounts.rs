@@ -12,10 +12,10 @@ use zeroize::Zeroizing;
 
 use super::Auth;
 use super::access::{Token, User, missing};
+use super::body::Sent;
 use super::denied::Denied;
 use super::extract::Admin;
 use super::role::Role;
-use super::routes::Sent;
 
 pub(super) fn router() -> OpenApiRouter<Auth> {
     OpenApiRouter::new()
@@ -112,7 +112,7 @@ async fn list_users(State(auth): State<Auth>, _: Admin) -> Json<Vec<UserView>> {
 #[utoipa::path(post, path = "/api/v1/users", tag = "access",
     extensions(("x-larder-role" = json!("admin"))), request_body = NewUser,
     responses((status = 201, body = UserView), (status = 400), (status = 401), (status = 403),
-        (status = 415), (status = 422)))]
+        (status = 415)))]
 async fn add_user(
     State(auth): State<Auth>,
     _: Admin,
@@ -135,7 +135,7 @@ async fn add_user(
     extensions(("x-larder-role" = json!("admin"))), request_body = UserChange,
     params(("name" = String, Path)),
     responses((status = 200, body = UserView), (status = 400), (status = 401), (status = 403),
-        (status = 404), (status = 415), (status = 422)))]
+        (status = 404), (status = 415)))]
 async fn change_user(
     State(auth): State<Auth>,
     _: Admin,
@@ -185,7 +185,7 @@ async fn list_tokens(State(auth): State<Auth>, _: Admin) -> Json<Vec<TokenView>>
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "access",
     extensions(("x-larder-role" = json!("admin"))), request_body = NewToken,
     responses((status = 201, body = NewTokenView), (status = 400), (status = 401),
-        (status = 403), (status = 415), (status = 422)))]
+        (status = 403), (status = 415)))]
 async fn add_token(
     State(auth): State<Auth>,
     _: Admin,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -113,7 +113,7 @@ impl From<Error> for Denied {
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
         let body = json!({
-            "type": "about:blank",
+            "type": format!("/problems/{}", self.code),
             "title": self.status.canonical_reason().unwrap_or("Refused"),
             "status": self.status.as_u16(),
             "detail": self.detail,
@@ -123,6 +123,7 @@ impl IntoResponse for Denied {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

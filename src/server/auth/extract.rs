@@ -26,17 +26,35 @@ use super::role::{By, Role, Who};
 /// Requests of browsers that change something must have it: no page of another site can set it.
 pub const CSRF_HEADER: &str = "x-larder-csrf";
 
-/// Somebody who sees how things stand.
-#[derive(Clone, Debug)]
-pub struct Viewer(pub Who);
+/// Extractors of those who have a role, or one that may more.
+macro_rules! who_may {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(pub Who);
 
-/// Somebody who makes backups and restores.
-#[derive(Clone, Debug)]
-pub struct Operator(pub Who);
+        impl<S> FromRequestParts<S> for $name
+        where
+            S: Send + Sync,
+            Auth: FromRef<S>,
+        {
+            type Rejection = Denied;
 
-/// Somebody who may everything.
-#[derive(Clone, Debug)]
-pub struct Admin(pub Who);
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Denied> {
+                with_role(parts, &Auth::from_ref(state), Role::$name).map(Self)
+            }
+        }
+    )*};
+}
+
+who_may! {
+    /// Somebody who sees how things stand.
+    Viewer;
+    /// Somebody who makes backups and restores.
+    Operator;
+    /// Somebody who may everything.
+    Admin;
+}
 
 /// A [`Viewer`], or any program of this machine: for figures, which monitors collect.
 #[derive(Clone, Debug)]
@@ -45,42 +63,6 @@ pub struct ViewerOrMachine(pub Who);
 /// In the extensions of a request: where it is noted who made it, for the audit log.
 #[derive(Clone, Debug, Default)]
 pub struct Requester(pub Arc<OnceLock<Who>>);
-
-impl<S> FromRequestParts<S> for Viewer
-where
-    S: Send + Sync,
-    Auth: FromRef<S>,
-{
-    type Rejection = Denied;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Denied> {
-        with_role(parts, &Auth::from_ref(state), Role::Viewer).map(Self)
-    }
-}
-
-impl<S> FromRequestParts<S> for Operator
-where
-    S: Send + Sync,
-    Auth: FromRef<S>,
-{
-    type Rejection = Denied;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Denied> {
-        with_role(parts, &Auth::from_ref(state), Role::Operator).map(Self)
-    }
-}
-
-impl<S> FromRequestParts<S> for Admin
-where
-    S: Send + Sync,
-    Auth: FromRef<S>,
-{
-    type Rejection = Denied;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Denied> {
-        with_role(parts, &Auth::from_ref(state), Role::Admin).map(Self)
-    }
-}
 
 impl<S> FromRequestParts<S> for ViewerOrMachine
 where

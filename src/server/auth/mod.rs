@@ -6,6 +6,7 @@
 //! | `sessions` | browsers that are logged in |
 //! | `tries` | logins that failed |
 //! | `extract`, `denied` | what handlers take to let in those who may, and what others get |
+//! | `body` | bodies of requests |
 //! | `routes`, `accounts` | logging in and out; users and tokens over HTTP |
 //! | `role` | what somebody may do |
 //!
@@ -14,6 +15,7 @@
 
 mod access;
 mod accounts;
+mod body;
 mod denied;
 mod extract;
 mod password;

@@ -1,20 +1,19 @@
 //! Logging in and out, and the first user.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cookie::{Cookie, SameSite};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
+use super::body::Sent;
 use super::denied::Denied;
 use super::extract::{Requester, Viewer, has_own_origin, peer, session_cookie};
 use super::role::{By, Who};
@@ -92,7 +91,7 @@ async fn session(State(auth): State<Auth>, viewer: Result<Viewer, Denied>) -> Js
 #[utoipa::path(post, path = "/api/v1/login", tag = "access", security(()),
     request_body = LoginRequest,
     responses((status = 200, body = Who), (status = 400), (status = 401), (status = 403),
-        (status = 415), (status = 422), (status = 429)))]
+        (status = 415), (status = 429)))]
 async fn log_in(State(auth): State<Auth>, sent: Sent<LoginRequest>) -> Result<Response, Denied> {
     let password = Zeroizing::new(sent.body.password);
     if !has_own_origin(&sent.parts.headers) {
@@ -121,7 +120,7 @@ async fn log_out(State(auth): State<Auth>, _: Viewer, headers: HeaderMap) -> Res
 #[utoipa::path(post, path = "/api/v1/setup", tag = "access", security(()),
     request_body = SetupRequest,
     responses((status = 200, body = Who), (status = 400), (status = 401), (status = 403),
-        (status = 409), (status = 415), (status = 422), (status = 429)))]
+        (status = 409), (status = 415), (status = 429)))]
 async fn set_up(State(auth): State<Auth>, sent: Sent<SetupRequest>) -> Result<Response, Denied> {
     let SetupRequest { setup_token, user, password } = sent.body;
     let password = Zeroizing::new(password);
@@ -148,7 +147,7 @@ async fn set_up(State(auth): State<Auth>, sent: Sent<SetupRequest>) -> Result<Re
 #[utoipa::path(post, path = "/api/v1/password", tag = "access",
     extensions(("x-larder-role" = json!("viewer"))), request_body = PasswordChange,
     responses((status = 200, body = Who), (status = 400), (status = 401), (status = 403),
-        (status = 415), (status = 422), (status = 429)))]
+        (status = 415), (status = 429)))]
 async fn change_password(
     State(auth): State<Auth>,
     Viewer(who): Viewer,
@@ -207,35 +206,4 @@ fn note(parts: &Parts, who: &Who) {
     if let Some(requester) = parts.extensions.get::<Requester>() {
         let _ = requester.0.set(who.clone());
     }
-}
-
-/// A request with a JSON body. What is wrong with it is said as everything else is.
-pub(super) struct Sent<T> {
-    pub(super) parts: Parts,
-    pub(super) body: T,
-}
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
-    type Rejection = Denied;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Denied> {
-        let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts.clone(), body);
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self { parts, body }),
-            Err(rejection) => Err(wrong(&rejection)),
-        }
-    }
-}
-
-/// Its own text can hold a piece of a password.
-fn wrong(rejection: &JsonRejection) -> Denied {
-    let what = match rejection {
-        JsonRejection::JsonDataError(_) => "the body does not have the fields that are needed",
-        JsonRejection::JsonSyntaxError(_) => "the body is no JSON",
-        JsonRejection::MissingJsonContentType(_) => "the body is not said to be JSON",
-        _ => "the body cannot be read",
-    };
-    let hint = "`/api/v1/openapi.json` says what belongs into it";
-    Denied::new(rejection.status(), "wrong_body", what, hint)
 }

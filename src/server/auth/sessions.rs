@@ -108,15 +108,27 @@ impl Sessions {
             Session { user, password_ms, made_ms: now_ms, seen_ms: now_ms, written_ms: now_ms };
         let hash = hash_of(&secret);
         self.warn_if(self.write(&hash, &session));
-        let mut live = self.live.lock();
-        live.retain(|_, other| !other.is_over(now_ms));
-        let own: Vec<_> = live.iter().filter(|(_, other)| other.user == session.user).collect();
-        if own.len() >= PER_USER {
-            let oldest = own.iter().min_by_key(|(_, other)| other.seen_ms).map(|(hash, _)| **hash);
-            oldest.and_then(|hash| live.remove(&hash));
-        }
-        live.insert(hash, session);
+        let mut gone = self.make_room(&session.user, now_ms);
+        self.live.lock().insert(hash, session);
+        gone.retain(|other| *other != hash);
+        self.warn_if(self.forget(&gone));
         secret
+    }
+
+    /// Takes out of memory what is over, and what is too much for one more of this user.
+    fn make_room(&self, user: &str, now_ms: i64) -> Vec<Hash> {
+        let mut live = self.live.lock();
+        let is_over = |(hash, other): (&Hash, &Session)| other.is_over(now_ms).then_some(*hash);
+        let mut gone: Vec<Hash> = live.iter().filter_map(is_over).collect();
+        let is_own = |(hash, other): (&Hash, &Session)| {
+            (other.user == user && !other.is_over(now_ms)).then_some((other.seen_ms, *hash))
+        };
+        let mut own: Vec<(i64, Hash)> = live.iter().filter_map(is_own).collect();
+        own.sort_unstable();
+        let too_many = (own.len() + 1).saturating_sub(PER_USER);
+        gone.extend(own.into_iter().take(too_many).map(|(_, hash)| hash));
+        gone.iter().for_each(|hash| _ = live.remove(hash));
+        gone
     }
 
     /// The session of a cookie, if it goes on: the user is there and has the same password.
@@ -149,10 +161,17 @@ impl Sessions {
     pub(super) fn end(&self, cookie: &str) {
         let hash = hash_of(cookie);
         self.live.lock().remove(&hash);
-        let hash = text_of(&hash);
-        self.warn_if(self.database.with(|connection| {
-            connection.execute("DELETE FROM sessions WHERE hash = ?1", [&hash]).map(|_| ())
-        }));
+        self.warn_if(self.forget(&[hash]));
+    }
+
+    fn forget(&self, sessions: &[Hash]) -> Result<()> {
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        self.database.transaction(|connection| {
+            let mut statement = connection.prepare("DELETE FROM sessions WHERE hash = ?1")?;
+            sessions.iter().try_for_each(|hash| statement.execute([text_of(hash)]).map(|_| ()))
+        })
     }
 
     fn write(&self, hash: &Hash, session: &Session) -> Result<()> {
@@ -196,4 +215,36 @@ fn hash_of(cookie: &str) -> Hash {
 
 fn text_of(hash: &Hash) -> String {
     blake3::Hash::from_bytes(*hash).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::SystemClock;
+
+    /// What is taken out of memory is not there again after a restart.
+    #[test]
+    fn sessions_of_one_user_are_bounded_in_the_file_too() {
+        let database = Arc::new(Database::new(None, Arc::new(SystemClock)));
+        let sessions = Sessions::load(Arc::clone(&database), 0);
+        let random = Random::os();
+        for number in 0..i64::try_from(PER_USER).unwrap() + 9 {
+            sessions.begin("ann", 1, &random, number);
+        }
+        sessions.begin("bob", 1, &random, 1_000);
+        let again = Sessions::load(Arc::clone(&database), 1_000);
+        for sessions in [&sessions, &again] {
+            let live = sessions.live.lock();
+            assert_eq!(live.len(), PER_USER + 1);
+            assert!(live.values().all(|one| one.seen_ms >= 9), "the oldest went");
+        }
+        // Those that are over go as well.
+        sessions.begin("bob", 1, &random, IDLE_MAX_MS + 500);
+        let stored: i64 = database
+            .with(|connection| {
+                connection.query_row("SELECT COUNT(*) FROM sessions", [], |row| row.get(0))
+            })
+            .unwrap();
+        assert_eq!(stored, 2);
+    }
 }

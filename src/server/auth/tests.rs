@@ -164,10 +164,41 @@ fn cookies_change_nothing_for_other_sites() {
     assert_eq!(answer.status, 403, "no other site logs a browser in");
     // What needs no question beforehand in a browser is no JSON.
     let answer = house.ask("POST /api/v1/login", &[("content-type", "text/plain")], None);
-    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (415, &"wrong_body".into()));
+    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (415, &"media_type".into()));
     let answer =
         house.ask("POST /api/v1/login", &[], Some(json!({ "user": "ann", "passwort": "4711x" })));
-    assert!(answer.status == 422 && !answer.body.to_string().contains("4711x"));
+    assert!(answer.status == 400 && !answer.body.to_string().contains("4711x"));
+}
+
+/// As everywhere in the API: a code for programs, a hint, and the field by its name.
+#[test]
+fn a_refused_body_is_a_problem_that_names_the_field() {
+    let house = House::new();
+    let right = json!({ "setup_token": "x", "user": "ann", "password": "4711x" });
+    for path in ["setup", "login"] {
+        for (field, value, what) in [
+            ("password", None, "the field `password` is missing"),
+            ("passwort", Some(json!("4711x")), "the field `passwort` is not known"),
+            ("password", Some(json!(["4711x"])), "the field `password` is not what it should be"),
+        ] {
+            let mut body = right.clone();
+            let fields = body.as_object_mut().unwrap();
+            if path == "login" {
+                fields.remove("setup_token");
+            }
+            match value {
+                Some(value) => _ = fields.insert(field.into(), value),
+                None => _ = fields.remove(field),
+            }
+            let answer = house.ask(&format!("POST /api/v1/{path}"), &[], Some(body));
+            assert_eq!((answer.status.as_u16(), &answer.body["detail"]), (400, &what.into()));
+            assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
+            let kind = (&answer.body["code"], &answer.body["type"]);
+            assert_eq!(kind, (&"body".into(), &"/problems/body".into()));
+            assert!(answer.body["hint"].as_str().is_some_and(|hint| hint.contains("openapi")));
+            assert!(!answer.body.to_string().contains("4711x"), "{}", answer.body);
+        }
+    }
 }
 
 #[test]

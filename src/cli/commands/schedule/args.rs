@@ -56,7 +56,8 @@ pub(super) struct SaidArgs {
     #[arg(long, value_name = "MINUTES")]
     spread: Option<u32>,
 
-    /// Limits of its transfers: `2M`, `08:00-18:00 2M, else unlimited`
+    /// Limits of transfers while it goes on, of other jobs of the repository too: `2M`,
+    /// `08:00-18:00 2M, else unlimited`
     #[arg(long = "its-bandwidth", value_name = "PLAN")]
     its_bandwidth: Option<String>,
 

@@ -164,6 +164,16 @@ fn check_allowed(state: &ApiState, who: &Who, spec: &ScheduleSpec) -> Result<(),
     Ok(())
 }
 
+/// What an administrator made run as the daemon is neither changed nor removed by others.
+fn check_hooks(who: &Who, schedule: &BackupSchedule, deed: &str) -> Result<(), Problem> {
+    if who.role >= Role::Admin || schedule.hooks.is_empty() {
+        return Ok(());
+    }
+    let text = format!("this schedule has hooks: {deed} it needs the role `admin`");
+    let hint = "ask an administrator; an operator may pause, resume and run it";
+    Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", text).hint(hint))
+}
+
 /// Make a schedule
 ///
 /// Hooks, and sources outside of the source roots, need the role `admin`.
@@ -189,7 +199,7 @@ pub(super) async fn add(
 
 /// Change a schedule into what is given
 ///
-/// A run that goes on is not touched.
+/// A run that goes on is not touched. One with hooks needs the role `admin`.
 #[utoipa::path(put, path = "/api/v1/repositories/{repository}/schedules/{schedule}",
     tag = "schedules",
     params(("repository" = String, Path, description = "Its name"),
@@ -206,12 +216,7 @@ pub(super) async fn replace(
     let replace = state.ask_site(name, move |shelf| {
         let manager = &shelf.open().manager;
         let old = manager.schedule(&schedule)?;
-        // What an administrator made run as the daemon is not changed by others.
-        if who.role < Role::Admin && !old.hooks.is_empty() {
-            let text = "this schedule has hooks: changing it needs the role `admin`";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "role_too_low", text)
-                .hint("ask an administrator"));
-        }
+        check_hooks(&who, &old, "changing")?;
         let new = manager.schedule_from_spec(&old, &spec)?;
         manager.update_schedule(&new)?;
         changed(&own, shelf, &new.schedule_id);
@@ -222,7 +227,7 @@ pub(super) async fn replace(
 
 /// Remove a schedule
 ///
-/// Its backups stay; a run that goes on is not touched.
+/// Its backups stay; a run that goes on is not touched. One with hooks needs the role `admin`.
 #[utoipa::path(delete, path = "/api/v1/repositories/{repository}/schedules/{schedule}",
     tag = "schedules",
     params(("repository" = String, Path, description = "Its name"),
@@ -230,12 +235,15 @@ pub(super) async fn replace(
     responses((status = 204, description = "It is removed")))]
 pub(super) async fn remove(
     State(state): State<ApiState>,
+    Operator(who): Operator,
     Path((name, schedule)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let own = state.clone();
     let remove = state.ask_site(name, move |shelf| {
         let manager = &shelf.open().manager;
-        let id = manager.schedule(&schedule)?.schedule_id;
+        let old = manager.schedule(&schedule)?;
+        check_hooks(&who, &old, "removing")?;
+        let id = old.schedule_id;
         manager.cancel_schedule(&id)?;
         changed(&own, shelf, &id);
         Ok(StatusCode::NO_CONTENT)

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::error::Result as EngineResult;
+use crate::error::{Error, Result as EngineResult};
 use crate::manager::BackupRequest;
 use crate::manager::board::{JobHandle, JobId, JobKind, JobOutcome, LogLevel, NewJob};
 use crate::model::{BackupStrategy, unescape};
@@ -123,8 +123,8 @@ fn sources(state: &ApiState, texts: &[String]) -> Result<Vec<SourcePath>, Proble
 
 /// Verify a backup
 ///
-/// All of its bytes are read and compared with their hashes. The job says `is_valid`, and in
-/// `problems` how much is wrong.
+/// All of its bytes are read and compared with their hashes. The job fails if something is wrong;
+/// its result says `is_valid`, and in `problems` how much is.
 #[utoipa::path(post, path = "/api/v1/repositories/{repository}/backups/{backup}/verify",
     tag = "backups",
     params(("repository" = String, Path, description = "Its name"),
@@ -148,12 +148,19 @@ pub(super) async fn verify(
             }
             let problems = if is_valid { 0 } else { details.findings.len().max(1) };
             let result = serde_json::json!({
+                "backup_id": id,
                 "is_valid": is_valid,
                 "problems": problems,
                 "reason": details.reason,
                 "details": serde_json::to_value(&details).unwrap_or_default(),
             });
-            Ok(JobOutcome { backup_id: Some(id), result })
+            if is_valid {
+                return Ok(JobOutcome { backup_id: Some(id), result });
+            }
+            // As with a check: damage makes a job fail, and the figures stay.
+            handle.note_result(result);
+            let what = details.reason.unwrap_or_else(|| format!("problems: {problems}"));
+            Err(Error::damaged(format!("backup {}", id.short()), what))
         };
         let title = format!("verification of {}", id.short());
         self::start(&own, shelf, (JobKind::Verify, title), who.name, work)

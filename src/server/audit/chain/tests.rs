@@ -83,3 +83,29 @@ fn long_texts_are_cut() {
     ));
     verify(Path::new("/nonexistent"), None).expect_err("there is none");
 }
+
+/// A command may write beside the daemon: each line follows from the one before, whoever wrote it.
+#[test]
+fn several_processes_write_one_chain() {
+    let (folder, daemon) = written(2);
+    let beside = || Audit::beside(folder.path(), Arc::new(SystemClock)).unwrap();
+    let (first, second) = (beside(), beside());
+    for _ in 0..3 {
+        first.record(Some("ann"), "", "larder user add bob", 0, "");
+        daemon.record(None, "::1", "POST /x", 200, "");
+        second.record(Some("ann"), "", "larder user remove bob", 0, "");
+    }
+    let report = verify(folder.path(), None).unwrap();
+    assert_eq!((report.head.number, report.wrong), (11, None));
+    // Half a line, of one that was killed.
+    fs::OpenOptions::new()
+        .append(true)
+        .open(folder.path().join(NAME))
+        .unwrap()
+        .write_all(b"{\"number\":12,")
+        .unwrap();
+    daemon.record(None, "::1", "POST /y", 200, "");
+    let report = verify(folder.path(), None).unwrap();
+    assert_eq!((report.head.number, report.wrong), (12, None));
+    assert_eq!(daemon.head(), report.head);
+}
