@@ -50,6 +50,8 @@ export const routes = [
   { path: "/r/:repository/backups", load: () => import("./backups.js"), nav: { name: "backups", icon: "backups", group: "protect" } },
   { path: "/r/:repository/backups/:backup", load: () => import("./backup.js") },
   { path: "/r/:repository/restore", role: "operator", load: () => import("./restore.js"), nav: { name: "restore", icon: "restore", group: "protect" } },
+  { path: "/r/:repository/schedules", load: () => import("./schedules.js"), nav: { name: "schedules", icon: "schedules", group: "protect" } },
+  { path: "/r/:repository/schedules/:schedule", role: "operator", load: () => import("./schedule.js") },
 
   // ---- activity and settings ----
   { path: "/activity", load: () => import("./activity.js"), nav: { name: "activity", icon: "activity", group: "system" } },
