@@ -3,6 +3,7 @@
 mod alerts;
 mod archive;
 mod backups;
+mod compare;
 mod download;
 mod jobs;
 mod maintenance;
@@ -10,6 +11,7 @@ mod points;
 mod repositories;
 mod restores;
 mod schedules;
+mod search;
 mod starts;
 mod tree;
 
@@ -34,6 +36,10 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(points::templates))
         .routes(routes!(tree::list))
         .routes(routes!(tree::entry))
+        .routes(routes!(compare::versions))
+        .routes(routes!(compare::compare))
+        .routes(routes!(compare::compare_text))
+        .routes(routes!(search::search))
         .routes(routes!(download::file))
         .routes(routes!(archive::archive))
         .routes(routes!(schedules::list))
