@@ -98,7 +98,7 @@ function headOf(context, backup, reload) {
   const before = async () => {
     const { items } = await listBackups(repository, { status: "completed", host: backup.host, source: backup.sources?.[0], until: backup.timestamp, limit: 5 });
     const older = items.find((one) => one.backup_id !== id);
-    context.go(`${view`/r/${repository}/compare`}?${new URLSearchParams({ newer: id, older: older?.backup_id ?? "" })}`);
+    context.go(`${view`/r/${repository}/backups/compare`}?${new URLSearchParams({ newer: id, older: older?.backup_id ?? "" })}`);
   };
   /** @param {Record<string, any>} change @param {string} said */
   const patch = async (change, said) => {

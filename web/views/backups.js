@@ -51,8 +51,8 @@ export async function render(context) {
     pageHead({
       title: words.title, lead: words.lead,
       actions: [
-        buttonLink(view`/r/${repository}/find`, [icon("search", 18), words.find]),
-        buttonLink(view`/r/${repository}/compare`, [icon("compare", 18), words.compare]),
+        buttonLink(view`/r/${repository}/backups/find`, [icon("search", 18), words.find]),
+        buttonLink(view`/r/${repository}/backups/compare`, [icon("compare", 18), words.compare]),
       ],
     }),
     h("div", { class: "row spread backups-bar" }, modes, chooser), place,

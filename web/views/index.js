@@ -48,10 +48,13 @@ export const routes = [
 
   // ---- backups, restore, schedules, repository ----
   { path: "/r/:repository/backups", load: () => import("./backups.js"), nav: { name: "backups", icon: "backups", group: "protect" } },
+  { path: "/r/:repository/backups/find", load: () => import("./find.js") },
+  { path: "/r/:repository/backups/compare", load: () => import("./compare.js") },
   { path: "/r/:repository/backups/:backup", load: () => import("./backup.js") },
   { path: "/r/:repository/restore", role: "operator", load: () => import("./restore.js"), nav: { name: "restore", icon: "restore", group: "protect" } },
   { path: "/r/:repository/schedules", load: () => import("./schedules.js"), nav: { name: "schedules", icon: "schedules", group: "protect" } },
   { path: "/r/:repository/schedules/:schedule", role: "operator", load: () => import("./schedule.js") },
+  { path: "/r/:repository/repository", load: () => import("./repository.js"), nav: { name: "repository", icon: "repository", group: "protect" } },
 
   // ---- activity and settings ----
   { path: "/activity", load: () => import("./activity.js"), nav: { name: "activity", icon: "activity", group: "system" } },
