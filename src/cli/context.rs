@@ -165,6 +165,7 @@ impl Context {
         let options = ManagerOptions {
             state_dir: self.open_options().state_dir,
             places: self.wire.connector(),
+            name: repository.location().to_owned(),
             watch: self.profile.watch(),
             runtime: self.quiet_runtime(),
             ..ManagerOptions::default()

@@ -83,7 +83,7 @@ impl Maker<'_> {
         let backup = backup_of(profile.backup())?;
         let origin = profile.files().first().map(|path| path.display().to_string());
         let schedules = profile.schedules().to_vec();
-        let watch = profile.watch();
+        let (watch, called) = (profile.watch(), name.to_owned());
         let (shown, out) = (location.to_string(), Arc::clone(self.out));
         let opener = move || {
             let runtime = Runtime::default();
@@ -99,6 +99,7 @@ impl Maker<'_> {
                 backup: backup.clone(),
                 state_dir: options.state_dir.clone(),
                 places: options.places.clone(),
+                name: called.clone(),
                 watch: watch.clone(),
                 runtime,
                 ..ManagerOptions::default()

@@ -1,13 +1,16 @@
 //! The guard: what an attack leaves is noticed, and nothing of before it is forgotten until a
 //! person says so.
 
+use std::sync::Arc;
+
 use larder::crypto::Suite;
+use larder::error::Error;
 use larder::manager::alerts::{Alert, AlertKind, Alerts};
 use larder::manager::schedule::{forget_old, schedule_tag};
 use larder::manager::{BackupManager, NewSchedule, guard};
 use larder::model::{Age, BackupSchedule, BackupStrategy};
 use larder::retention::RetentionPolicy;
-use larder::runtime::Runtime;
+use larder::runtime::{Runtime, TestClock};
 
 use super::shop::{Shop, ShopOptions, noise};
 
@@ -122,4 +125,101 @@ fn files_that_are_only_moved_raise_none() {
         std::fs::rename(folder("reports"), folder("archive")).expect("is moved");
     });
     assert_eq!(raised, []);
+}
+
+/// A series with an attack in it, and its schedule, which keeps the newest alone.
+fn attacked(shop: &Shop, manager: &BackupManager) -> BackupSchedule {
+    let mut schedule = manager.schedule_backup_with(&NewSchedule::new("@daily")).expect("is made");
+    schedule.keep.keep_last = Some("1".parse().expect("a count"));
+    for number in 0..FILES {
+        shop.write(&format!("reports/{number}.txt"), text(number));
+    }
+    for day in 0..5 {
+        shop.write("diary.txt", format!("day {day}"));
+        back_up(manager, &schedule);
+    }
+    for number in 0..FILES {
+        shop.write(&format!("reports/{number}.txt"), noise(number + 10, 120_000));
+    }
+    back_up(manager, &schedule);
+    assert_eq!(forgets(manager, &schedule), 0, "the good ones stay");
+    schedule
+}
+
+fn lose_database(shop: &Shop) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(shop.state_dir().join(format!("history.sqlite{suffix}")));
+    }
+}
+
+fn open_anomalies(manager: &BackupManager) -> Vec<Alert> {
+    Alerts::new(manager.database(), &Runtime::default()).open().expect("are read")
+}
+
+/// What keeps the good snapshots outlives the database, and is not taken for gone while that
+/// cannot be used.
+#[test]
+fn a_lost_database_forgets_no_good_snapshot() {
+    let shop = Shop::with(ShopOptions { suite: Suite::None, clock: None });
+    let manager = shop.manager_with(|options| options.name = "shop".into());
+    let schedule = attacked(&shop, &manager);
+    let [alert] = &open_anomalies(&manager)[..] else { panic!("one alert") };
+    assert_eq!(alert.repository, "shop", "retention gives the name, too");
+    // As usual since then, more often than is judged at once.
+    (0..4).for_each(|_| back_up(&manager, &schedule));
+    let copy = shop.state_dir().join(format!("anomalies-{}.json", manager.repository().id()));
+    assert!(copy.is_file());
+    drop(manager);
+
+    for with_copy in [true, false] {
+        lose_database(&shop);
+        if !with_copy {
+            std::fs::remove_file(&copy).expect("was there");
+        }
+        let manager = shop.manager();
+        assert_eq!(forgets(&manager, &schedule), 0, "copy: {with_copy}");
+        assert_eq!(open_anomalies(&manager).len(), 1, "copy: {with_copy}");
+    }
+
+    lose_database(&shop);
+    let path = shop.state_dir().join("history.sqlite");
+    std::fs::create_dir(&path).expect("something in its place");
+    let manager = shop.manager();
+    let zero: Age = "0h".parse().expect("an age");
+    let keep = RetentionPolicy::default();
+    let refused = forget_old(&manager, &schedule, &keep, zero, &Runtime::default());
+    let error = refused.expect_err("nobody knows whether they are good");
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    assert!(error.in_full().contains("history.sqlite"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("larder forget ID")));
+    drop(manager);
+    std::fs::remove_dir(&path).expect("it is gone again");
+
+    let manager = shop.manager();
+    assert_eq!(forgets(&manager, &schedule), 0);
+    let runtime = Runtime::default();
+    for alert in open_anomalies(&manager) {
+        Alerts::new(manager.database(), &runtime)
+            .clear(&alert.alert_id, "ann")
+            .expect("is cleared");
+    }
+    assert!(forgets(&manager, &schedule) > 0, "a person has looked");
+    assert!(!copy.exists());
+}
+
+/// One snapshot that claims to be of the future does not hide those that come after it.
+#[test]
+fn a_snapshot_of_the_future_switches_nothing_off() {
+    let shop = Shop::with(ShopOptions { suite: Suite::None, clock: None });
+    let now_ms = Runtime::default().clock.now_ms();
+    let later = shop.manager_with(|options| {
+        let clock = Arc::new(TestClock::at_ms(now_ms + 10 * 365 * 24 * 3_600_000));
+        options.runtime = Runtime { clock, ..Runtime::default() };
+    });
+    shop.write("diary.txt", "to come");
+    later.create_backup(BackupStrategy::Incremental).expect("makes a backup");
+    let manager = shop.manager();
+    forgets(&manager, &later.schedule_backup_with(&NewSchedule::new("@daily")).expect("is made"));
+    attacked(&shop, &manager);
+    assert_eq!(open_anomalies(&manager).len(), 1);
 }

@@ -27,9 +27,10 @@ pub(super) fn raise(
     );
     database.transaction(|connection| {
         let changed = connection.execute(
-            "UPDATE alerts SET message = ?4, advice = ?5 WHERE repo_id = ?1 AND kind = ?2 \
-             AND subject = ?3 AND cleared_ms IS NULL",
-            params![place.repo_id, kind, new.subject, new.message, new.advice],
+            "UPDATE alerts SET message = ?4, advice = ?5, \
+             repository = CASE repository WHEN '' THEN ?6 ELSE repository END \
+             WHERE repo_id = ?1 AND kind = ?2 AND subject = ?3 AND cleared_ms IS NULL",
+            params![place.repo_id, kind, new.subject, new.message, new.advice, place.name],
         )?;
         if changed == 0 {
             connection.execute(

@@ -54,6 +54,8 @@ pub struct ManagerOptions {
     pub state_dir: Option<PathBuf>,
     /// How the further locations of the repository are reached: its mirrors.
     pub places: Connector,
+    /// What people call the repository, in messages.
+    pub name: String,
     /// What is looked for in it without anybody asking.
     pub watch: WatchOptions,
     /// Clock, randomness, and the default progress and cancel token of operations.

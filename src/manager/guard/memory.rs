@@ -1,17 +1,25 @@
-//! What the guard remembers: how far a series was judged, and the steps of it, also of snapshots
-//! that were forgotten since.
+//! What the guard remembers: which snapshots of a series it has judged, and how much each differed
+//! from the one before it, also those that were forgotten since.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::judge::Step;
 use crate::error::Result;
 use crate::manager::history::Database;
-use crate::model::RepoId;
+use crate::model::{BackupId, RepoId};
 
-/// Steps of a series that are remembered; the oldest go first.
-const STEPS_KEPT: u32 = 1_000;
+/// Steps of a series that are remembered beside those of snapshots that are there; the oldest go
+/// first.
+const STEPS_KEPT: usize = 1_000;
+
+/// A step of a series, by its later snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) time_ms: i64,
+    pub(super) step: Step,
+}
 
 /// One series, in hex.
 pub(super) struct Memory<'d> {
@@ -29,75 +37,54 @@ impl<'d> Memory<'d> {
         &self.series
     }
 
-    /// When the run of the last snapshot that was judged began.
-    pub(super) fn judged_until(&self) -> Result<Option<i64>> {
-        self.database.with(|connection| {
-            connection
-                .query_row(
-                    "SELECT start_ms FROM judged WHERE repo_id = ?1 AND series = ?2",
-                    [&self.repo_id, &self.series],
-                    |row| row.get(0),
-                )
-                .optional()
-        })
-    }
-
-    pub(super) fn note_judged(&self, start_ms: i64) -> Result<()> {
-        self.database.with(|connection| {
-            connection
-                .execute(
-                    "INSERT INTO judged (repo_id, series, start_ms) VALUES (?1, ?2, ?3) \
-                     ON CONFLICT (repo_id, series) DO UPDATE SET start_ms = ?3",
-                    params![self.repo_id, self.series, start_ms],
-                )
-                .map(|_| ())
-        })
-    }
-
-    /// The steps by when the run of their later snapshot began.
-    pub(super) fn steps(&self) -> Result<BTreeMap<i64, Step>> {
+    /// The steps that were judged.
+    pub(super) fn steps(&self) -> Result<HashMap<BackupId, Known>> {
         self.database.with(|connection| {
             let mut statement = connection.prepare(
-                "SELECT start_ms, gone, changed, new, dense FROM judged_steps \
+                "SELECT backup_id, time_ms, gone, changed, new, dense FROM judged_steps \
                  WHERE repo_id = ?1 AND series = ?2",
             )?;
             let steps = statement.query_map([&self.repo_id, &self.series], |row| {
                 let step = Step {
-                    gone: row.get(1)?,
-                    changed: row.get(2)?,
-                    new: row.get(3)?,
-                    dense: row.get(4)?,
+                    gone: row.get(2)?,
+                    changed: row.get(3)?,
+                    new: row.get(4)?,
+                    dense: row.get(5)?,
                 };
-                Ok((row.get(0)?, step))
+                let id = BackupId::from_hex(&row.get::<_, String>(0)?);
+                Ok(id.map(|id| Ok((id, Known { time_ms: row.get(1)?, step }))).transpose())
             })?;
-            steps.collect()
+            // What no version of this program wrote is no step.
+            steps.filter_map(|one| one.and_then(|found| found).transpose()).collect()
         })
     }
 
-    pub(super) fn add_step(&self, start_ms: i64, step: &Step) -> Result<()> {
+    /// Remembers steps. Of those before, `gone` are of snapshots that are not there any more.
+    pub(super) fn add(
+        &self,
+        steps: &[(BackupId, Known)],
+        mut gone: Vec<(BackupId, Known)>,
+    ) -> Result<()> {
+        gone.sort_by_key(|(_, known)| std::cmp::Reverse(known.time_ms));
+        let too_old = gone.get(STEPS_KEPT..).unwrap_or_default();
         self.database.transaction(|connection| {
-            connection.execute(
+            let mut add = connection.prepare(
                 "INSERT OR REPLACE INTO judged_steps \
-                 (repo_id, series, start_ms, gone, changed, new, dense) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    self.repo_id,
-                    self.series,
-                    start_ms,
-                    step.gone,
-                    step.changed,
-                    step.new,
-                    step.dense
-                ],
+                 (repo_id, series, backup_id, time_ms, gone, changed, new, dense) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
-            connection
-                .execute(
-                    "DELETE FROM judged_steps WHERE repo_id = ?1 AND series = ?2 AND start_ms <= \
-                     (SELECT start_ms FROM judged_steps WHERE repo_id = ?1 AND series = ?2 \
-                      ORDER BY start_ms DESC LIMIT 1 OFFSET ?3)",
-                    params![self.repo_id, self.series, STEPS_KEPT],
-                )
-                .map(|_| ())
+            for (id, Known { time_ms, step }) in steps {
+                let Step { gone, changed, new, dense } = step;
+                let id = id.to_string();
+                let key = (&self.repo_id, &self.series, &id);
+                add.execute(params![key.0, key.1, key.2, time_ms, gone, changed, new, dense])?;
+            }
+            let mut remove = connection.prepare(
+                "DELETE FROM judged_steps WHERE repo_id = ?1 AND series = ?2 AND backup_id = ?3",
+            )?;
+            too_old.iter().try_for_each(|(id, _)| {
+                remove.execute([&self.repo_id, &self.series, &id.to_string()]).map(|_| ())
+            })
         })
     }
 }

@@ -10,24 +10,27 @@
 
 mod compare;
 mod judge;
+mod kept;
 mod limits;
 mod memory;
 mod series;
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manager::BackupManager;
 use crate::manager::alerts::{Alert, AlertKind, Alerts};
 use crate::manager::history::Database;
 use crate::model::{ObjectHash, RepoId};
 use crate::repository::{Snapshot, SnapshotList};
+use crate::retention::{Candidate, TimeStanding};
 use crate::runtime::Runtime;
 
 pub use limits::{GuardLimits, Percent, Within};
 
 use compare::Comparer;
-use series::Series;
+use kept::Kept;
+use series::{Series, Timed};
 
 /// Judges the snapshots that came since it did so last, and raises alerts. Returns the new ones.
 /// `name` is what people call the repository.
@@ -41,14 +44,13 @@ pub fn look(
     runtime: &Runtime,
 ) -> Result<Vec<Alert>> {
     let comparer = Comparer::new(manager, runtime);
+    let kept = Kept::of(manager, runtime);
+    kept.bring_back()?;
     let mut raised = Vec::new();
     for (series, snapshots) in by_series(list) {
-        let series = Series::of(manager, series, &snapshots)?;
-        for at in series.to_judge() {
-            raised.extend(series.judge(at, name, &comparer)?);
-        }
-        series.note_judged()?;
+        raised.extend(Series::of(manager, series, &snapshots)?.judge_new(name, &comparer)?);
     }
+    kept.save()?;
     Ok(raised)
 }
 
@@ -56,13 +58,28 @@ pub fn look(
 /// at new snapshots first, so that none takes the place of the good ones before it was judged.
 ///
 /// # Errors
-/// As [`Database::with`].
+/// [`Error::Refused`] if what the guard remembers cannot be used now: nothing may be forgotten by
+/// rules then. As [`Database::with`].
 pub fn paused(
     manager: &BackupManager,
     list: &SnapshotList,
     runtime: &Runtime,
 ) -> Result<HashSet<ObjectHash>> {
-    look(manager, "", list, runtime)?;
+    let database = manager.database();
+    if let Some(path) = database.path()
+        && !database.is_lasting()?
+    {
+        return Err(Error::Refused {
+            what: format!(
+                "`{}` cannot be used, so it is not known whether a snapshot is unusual: nothing is \
+                 forgotten by rules",
+                path.display()
+            ),
+            hint: "mend or remove that file; `larder forget ID` forgets snapshots that you name"
+                .into(),
+        });
+    }
+    look(manager, &manager.options().name, list, runtime)?;
     let alerts = open_alerts(manager.database(), manager.repository().id(), runtime)?;
     let is_paused = |snapshot: &&Snapshot| {
         let series = snapshot.body.series.to_string();
@@ -107,15 +124,25 @@ pub(super) fn open_alerts(
     Ok(alerts)
 }
 
-/// The snapshots of each series that its own machine made, oldest first.
-fn by_series(list: &SnapshotList) -> BTreeMap<ObjectHash, Vec<&Snapshot>> {
-    let mut series: BTreeMap<ObjectHash, Vec<&Snapshot>> = BTreeMap::new();
-    // One that was made of another (by rewrite or repair) says nothing of the files of a machine.
-    for snapshot in list.snapshots.iter().filter(|snapshot| snapshot.body.original.is_none()) {
-        series.entry(snapshot.body.series).or_default().push(snapshot);
+/// The snapshots of each series that its own machine made, oldest first, by the time at which they
+/// count: one whose time cannot be believed stands for nothing, and neither does one in doubt.
+fn by_series(list: &SnapshotList) -> BTreeMap<ObjectHash, Vec<Timed<'_>>> {
+    let mut series: BTreeMap<ObjectHash, Vec<Timed<'_>>> = BTreeMap::new();
+    for (snapshot, candidate) in list.snapshots.iter().zip(Candidate::all_of(list)) {
+        let time_ms = match candidate.time_standing() {
+            TimeStanding::InTime => candidate.retention_ms(),
+            TimeStanding::Unknown => Some(candidate.start_ms),
+            TimeStanding::BackDated(_) | TimeStanding::PostDated(_) => None,
+        };
+        let is_in_doubt = candidate.suspect || candidate.quarantine.is_some();
+        // One that was made of another (by rewrite or repair) says nothing of the files of a machine.
+        let is_copy = snapshot.body.original.is_some();
+        if let Some(time_ms) = time_ms.filter(|_| !is_in_doubt && !is_copy) {
+            series.entry(snapshot.body.series).or_default().push((time_ms, snapshot));
+        }
     }
     for snapshots in series.values_mut() {
-        snapshots.sort_by_key(|snapshot| snapshot.time_ms());
+        snapshots.sort_by_key(|(time_ms, snapshot)| (*time_ms, snapshot.id));
     }
     series
 }

@@ -189,16 +189,17 @@ CREATE INDEX jobs_by_repository ON jobs (repo_id, kind, number);
 ";
 
 /// How much each snapshot that the guard has judged differed from the one before it, in shares of
-/// its files and bytes.
+/// its files and bytes. It stands for the table `judged`, which only told when the last was made.
 const JUDGED_STEPS: &str = "
 CREATE TABLE judged_steps (
-    repo_id  TEXT NOT NULL,
-    series   TEXT NOT NULL,
-    start_ms INTEGER NOT NULL,
-    gone     REAL NOT NULL,
-    changed  REAL NOT NULL,
-    new      REAL NOT NULL,
-    dense    REAL NOT NULL,
-    PRIMARY KEY (repo_id, series, start_ms)
+    repo_id   TEXT NOT NULL,
+    series    TEXT NOT NULL,
+    backup_id TEXT NOT NULL,
+    time_ms   INTEGER NOT NULL,
+    gone      REAL NOT NULL,
+    changed   REAL NOT NULL,
+    new       REAL NOT NULL,
+    dense     REAL NOT NULL,
+    PRIMARY KEY (repo_id, series, backup_id)
 ) STRICT;
 ";

@@ -7,12 +7,14 @@
 //!
 //! Schedules are stored in the same file: [`Database`] hands out its connection.
 
+mod beside;
 mod database;
 mod migrations;
 mod process;
 mod runs;
 mod setup;
 
+pub(crate) use beside::Beside;
 pub use database::Database;
 pub(crate) use process::INTERRUPTED;
 pub use process::{Presence, ProcessMark};

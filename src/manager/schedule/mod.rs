@@ -5,7 +5,7 @@
 //! | `timing`, `calendar`, `spread` | when: intervals, cron expressions, time zones; how late on which machine |
 //! | `check` | what makes no sense is refused |
 //! | `decide` | what to start now, and when to look again: a pure function over plain data |
-//! | `store`, `mirror`, `alive` | where schedules live, and who works on which |
+//! | `store`, `alive` | where schedules live, and who works on which |
 //! | `retry` | which failures are tried again |
 //! | `work`, `keep` | what a run does: a backup, and then what the schedule keeps |
 //! | `scheduler`, `runner`, `slots` | the thread that does all this, and how many runs go on at once |
@@ -23,7 +23,6 @@ mod check;
 mod decide;
 mod events;
 mod keep;
-mod mirror;
 mod retry;
 mod runner;
 mod scheduler;

@@ -8,16 +8,15 @@ use rusqlite::{Connection, Row, params};
 
 use super::alive::is_alive;
 use super::decide::{LastRun, Running, ScheduleState, Start};
-use super::mirror::Mirror;
 use crate::error::{Error, Result};
-use crate::manager::history::Database;
+use crate::manager::history::{Beside, Database};
 use crate::model::{BackupSchedule, RepoId};
 
 /// The schedules of one repository on this machine.
 pub(crate) struct Store<'d> {
     database: &'d Database,
     repo_id: String,
-    mirror: Mirror,
+    mirror: Beside,
 }
 
 /// How an attempt ended, for the next decision.
@@ -37,7 +36,7 @@ const COLUMNS: &str = "definition, settled_ms, failed_attempts, retry_ms, runnin
 
 impl<'d> Store<'d> {
     pub(crate) fn new(database: &'d Database, repository: RepoId) -> Self {
-        let mirror = Mirror::new(database.path(), repository);
+        let mirror = Beside::new("schedules", database.path(), repository);
         Self { database, repo_id: repository.to_string(), mirror }
     }
 

@@ -1,4 +1,4 @@
-//! The definitions of schedules in a file of their own, beside the database.
+//! A copy of what must outlive the database, in a small file of its own beside it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -6,32 +6,40 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{Error, Result};
-use crate::model::{BackupSchedule, RepoId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// The file is never longer: some ten thousand schedules.
+use crate::error::{Error, Result};
+use crate::model::RepoId;
+
+/// The file is never longer.
 const LEN_MAX: u64 = 4 << 20;
 
-/// The copy of one repository's schedules; none where the database is in memory.
-pub(super) struct Mirror(Option<PathBuf>);
+/// The copy for one repository; none where the database is in memory.
+pub(crate) struct Beside {
+    path: Option<PathBuf>,
+    /// What is in it, as the file is named and people call it.
+    what: &'static str,
+}
 
-impl Mirror {
-    /// The copy beside `database`.
-    pub(super) fn new(database: Option<PathBuf>, repository: RepoId) -> Self {
+impl Beside {
+    /// The copy of `what` beside `database`.
+    pub(crate) fn new(what: &'static str, database: Option<PathBuf>, repository: RepoId) -> Self {
         let folder = database.as_deref().and_then(Path::parent).map(Path::to_path_buf);
-        Self(folder.map(|folder| folder.join(format!("schedules-{repository}.json"))))
+        let path = folder.map(|folder| folder.join(format!("{what}-{repository}.json")));
+        Self { path, what }
     }
 
-    /// What was saved last. A file that cannot be read is no schedule, and no reason to fail: it is
+    /// What was saved last. A file that cannot be read holds nothing, and is no reason to fail: it is
     /// set aside if it is damaged, and `warn` is told.
-    pub(super) fn load(&self, warn: impl Fn(String)) -> Vec<BackupSchedule> {
-        let Some(path) = &self.0 else { return Vec::new() };
+    pub(crate) fn load<T: DeserializeOwned>(&self, warn: impl Fn(String)) -> Vec<T> {
+        let (Some(path), what) = (&self.path, self.what) else { return Vec::new() };
         let mut text = Vec::new();
         let read = File::open(path).and_then(|file| file.take(LEN_MAX).read_to_end(&mut text));
         match read {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                warn(format!("could not read the schedules in `{}`: {error}", path.display()));
+                warn(format!("could not read the {what} in `{}`: {error}", path.display()));
                 return Vec::new();
             }
             Ok(_) => {}
@@ -41,8 +49,7 @@ impl Mirror {
             // Where it cannot be renamed it is read, and told of, again.
             let _ = fs::rename(path, &aside);
             warn(format!(
-                "the copy of the schedules was damaged ({error}) and is now `{}`: make the \
-                 schedules anew",
+                "the copy of the {what} was damaged ({error}) and is now `{}`: make the {what} anew",
                 aside.display()
             ));
             Vec::new()
@@ -50,19 +57,19 @@ impl Mirror {
     }
 
     /// Saves all of them. That there are none is not saved: it is what a database says that was
-    /// lost. Whoever removed the last one says [`Mirror::remove`].
+    /// lost. Whoever removed the last one says [`Beside::remove`].
     ///
     /// # Errors
     /// [`Error::Local`] if the file cannot be written; the one of before is left then.
-    pub(super) fn save(&self, schedules: &[BackupSchedule]) -> Result<()> {
+    pub(crate) fn save<T: Serialize>(&self, all: &[T]) -> Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let Some(path) = &self.0 else { return Ok(()) };
-        if schedules.is_empty() {
+        let Some(path) = &self.path else { return Ok(()) };
+        if all.is_empty() {
             return Ok(());
         }
-        let text = serde_json::to_vec_pretty(schedules).expect("plain data");
+        let text = serde_json::to_vec_pretty(all).expect("plain data");
         if text.len() as u64 > LEN_MAX {
-            let error = std::io::Error::other("there are too many schedules");
+            let error = std::io::Error::other(format!("there are too many {}", self.what));
             return Err(Error::local("write", path, error));
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -81,12 +88,12 @@ impl Mirror {
         })
     }
 
-    /// There are no schedules any more.
+    /// There are none any more.
     ///
     /// # Errors
     /// [`Error::Local`] if the file cannot be removed.
-    pub(super) fn remove(&self) -> Result<()> {
-        let Some(path) = &self.0 else { return Ok(()) };
+    pub(crate) fn remove(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         match fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::local("remove", path, error))
