@@ -77,6 +77,11 @@ fn a_drill_proves_that_files_come_back_and_finds_damage() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!said.contains("what to do") && !said.contains("[]"), "{said}");
+    // What fits nothing proves nothing.
+    let said = person.run("drill --budget 1");
+    assert_eq!(said.code, 2, "{said}");
+    assert!(said.stdout.starts_with("NOTHING PROVEN"), "{said}");
+    assert!(said.stderr.contains("--budget"), "{said}");
     for pack in person.files(".local/share/larder/repository/data") {
         let mut bytes = std::fs::read(&pack).expect("is read");
         let at = bytes.len() / 3;

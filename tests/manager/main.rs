@@ -15,6 +15,7 @@ mod recovery;
 mod schedules;
 #[allow(dead_code)]
 mod shop;
+mod standing;
 #[allow(dead_code, unused_imports)]
 #[path = "../support/mod.rs"]
 mod support;

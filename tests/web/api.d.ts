@@ -54,7 +54,7 @@ declare namespace Api {
   type RestorePlan = { has_room: boolean; in_place?: Record<string, any> | null; into_folder?: (RecoveryPlan) | (null); problems: (string)[] };
   type RestoreTestJob = { budget_bytes?: number; files?: number };
   type Role = "viewer" | "operator" | "admin";
-  type RpoSource = "schedule" | "settings" | "learned";
+  type RpoSource = "schedule" | "settings" | "learned" | "assumed";
   type ScheduleSpec = { backup_type?: BackupStrategy; bandwidth?: string | null; cron?: string | null; enabled?: boolean; encryption_enabled?: boolean | null; hooks?: Hooks; interval_hours?: number | null; job?: Job; keep?: Record<string, any> | null; max_retries?: number; name?: string | null; preset?: (Preset) | (null); priority?: number; retention_days?: number; rpo_hours?: number | null; spread_minutes?: number | null; time_zone?: string | null; when?: string | null };
   type ScheduleView = { failed_attempts: number; is_running: boolean; next_runs: (string)[]; retry_at?: string | null; schedule: BackupSchedule };
   type SeriesStatus = { host: string; is_accepted: boolean; is_overdue: boolean; is_partial: boolean; newest?: string | null; newest_id?: (BackupId) | (null); retention_is_paused: boolean; rpo_hours?: number | null; rpo_source?: (RpoSource) | (null); series: string; snapshots: number; sources: (string)[] };

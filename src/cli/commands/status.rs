@@ -8,7 +8,9 @@ use crate::cli::context::Context;
 use crate::cli::output::{Align, Output, Table, local_ms, visible};
 use crate::cli::select::warn_of_bad;
 use crate::error::Result;
-use crate::manager::status::{SeriesStatus, StatusReport, Verdict, WatchOptions, report};
+use crate::manager::status::{
+    RpoSource, SeriesStatus, StatusReport, Verdict, WatchOptions, report,
+};
 use crate::model::format_bytes;
 
 const EXAMPLES: &str = "\
@@ -19,7 +21,8 @@ Examples:
 
 Works without a daemon, from the repository and what this machine remembers. How old the newest
 backup of a series may be is said by its schedule (`rpo_hours`), by `--rpo-hours`, or learned: three
-times the usual distance, two days at least.
+times the usual distance, two days at least. Of a series with too few backups to learn from, one
+that is older than two days should be looked at.
 
 Ends with 0 if all is well, 3 if something should be looked at, 1 if backups are in danger: none,
 too old, or with an alert of damage or of an unusual snapshot.";
@@ -99,6 +102,7 @@ fn print_series(series: &[SeriesStatus], out: &Output) -> Result<()> {
         let state = match one {
             one if one.is_accepted => "too old, accepted",
             one if one.newest.is_none() => "NONE IS GOOD",
+            one if one.is_overdue && one.rpo_source == Some(RpoSource::Assumed) => "old?",
             one if one.is_overdue => "TOO OLD",
             one if one.retention_is_paused => "unusual: nothing is forgotten",
             one if one.is_partial => "files are missing",

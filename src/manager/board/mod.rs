@@ -28,6 +28,20 @@ use crate::error::Result;
 use crate::manager::history::Database;
 use crate::model::RepoId;
 
+/// The newest job of this kind on a repository that ended well or badly by itself, as
+/// [`last_success`].
+///
+/// # Errors
+/// As [`Database::with`].
+pub fn last_ended(
+    database: &Database,
+    repository: RepoId,
+    name: &str,
+    kind: JobKind,
+) -> Result<Option<JobView>> {
+    store::Store::new(database).last_ended(repository, name, kind)
+}
+
 /// When the newest job of this kind on a repository that went well ended, whoever did it on this
 /// machine. `name` is what people call the repository; it finds jobs that old programs remembered.
 ///

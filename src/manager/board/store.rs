@@ -21,6 +21,12 @@ const COLUMNS: &str = "job_id, repository, kind, title, schedule_id, attempt, wa
                        started_ms, ended_ms, backup_id, error, hint, warnings, result, process, \
                        number";
 
+/// Jobs of kind ?3 on the repository of id ?1, or of name ?2 if they have none, that were not left to
+/// another machine.
+const OWN: &str = "kind = ?3 AND (repo_id = ?1 OR (repo_id = '' AND repository = ?2)) \
+                   AND CASE WHEN json_valid(result) THEN json_extract(result, '$.left_to') END \
+                   IS NULL";
+
 pub(super) struct Store<'d> {
     database: &'d Database,
 }
@@ -132,13 +138,29 @@ impl<'d> Store<'d> {
     ) -> Result<Option<i64>> {
         let newest = self.database.with(|connection| {
             connection.query_row(
-                "SELECT MAX(ended_ms) FROM jobs WHERE kind = ?3 AND status = 'succeeded' \
-                 AND (repo_id = ?1 OR (repo_id = '' AND repository = ?2))",
+                &format!("SELECT MAX(ended_ms) FROM jobs WHERE {OWN} AND status = 'succeeded'"),
                 [&repository.to_string(), name, kind.as_str()],
                 |row| row.get(0),
             )
         })?;
         Ok(newest)
+    }
+
+    /// The newest job of this kind that ended well or badly by itself.
+    pub(super) fn last_ended(
+        &self,
+        repository: RepoId,
+        name: &str,
+        kind: JobKind,
+    ) -> Result<Option<JobView>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM jobs WHERE {OWN} AND status IN ('succeeded', 'failed') \
+             ORDER BY number DESC LIMIT 1"
+        );
+        let values = [&repository.to_string(), name, kind.as_str()];
+        let row =
+            self.database.with(|connection| connection.query_row(&sql, values, read).optional())?;
+        Ok(row.flatten().map(|(job, _)| job))
     }
 
     pub(super) fn log(&self, id: &JobId) -> Result<Vec<LogLine>> {

@@ -152,6 +152,13 @@ fn the_last_success_is_found_by_the_id_of_the_repository() {
     run(check(), false);
     run(job("a backup"), true);
     run(NewJob { repo_id: RepoId([8; RepoId::LEN]), ..check() }, true);
+    // What another machine did was not done here.
+    let left = serde_json::json!({ "left_to": "another machine" });
+    let left = JobOutcome { result: left, ..JobOutcome::default() };
+    board.run(check(), &CancelToken::default(), |_| Ok(left)).expect("is left");
+    let last = last_ended(board.database(), RepoId([7; RepoId::LEN]), "home", JobKind::Check);
+    let last = last.expect("is read").expect("there was one");
+    assert_eq!((last.status, last.started.as_millisecond()), (JobStatus::Failed, 1_001_000));
     let ended_ms = |id, name| {
         let id = RepoId([id; RepoId::LEN]);
         let found = last_success(board.database(), id, name, JobKind::Check).expect("is read");

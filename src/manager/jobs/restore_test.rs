@@ -75,8 +75,9 @@ impl RestoreTestReport {
 }
 
 /// # Errors
-/// [`Error::Damaged`] if a file could not be restored as it was; [`Error::Local`] without room for
-/// the sample; those of [`restore`].
+/// [`Error::Damaged`] if a file could not be restored as it was; [`Error::Usage`] if there are files
+/// and none fits into the budget; [`Error::Local`] without room for the sample; those of
+/// [`restore`].
 pub(super) fn run(task: &Task<'_>, job: &RestoreTestJob) -> Result<JobOutcome> {
     let runtime = task.handle.runtime();
     let started_ns = runtime.clock.now_ns();
@@ -91,10 +92,14 @@ pub(super) fn run(task: &Task<'_>, job: &RestoreTestJob) -> Result<JobOutcome> {
     let scratch = Scratch::new(&task.site.scratch_folder(), &runtime.random)?;
     let budget_bytes = budget(task, job, &task.site.scratch_folder())?;
     let mut report = RestoreTestReport::default();
-    let count = newest.len().max(1);
+    let (count, mut total) = (newest.len(), 0);
     for (number, snapshot) in newest.into_iter().enumerate() {
-        let files = (job.files as usize / count).max(1);
-        let share = budget_bytes / count as u64;
+        // What one series does not use is for the others.
+        let left = (count - number) as u64;
+        let share = budget_bytes.saturating_sub(report.restored_bytes) / left;
+        let files = (u64::from(job.files).saturating_sub(report.files) / left).max(1);
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        total += snapshot.body.files;
         let drawn = draw(&repository, snapshot, share, files, &runtime.random, &runtime.cancel);
         report.series += 1;
         match drawn {
@@ -108,6 +113,18 @@ pub(super) fn run(task: &Task<'_>, job: &RestoreTestJob) -> Result<JobOutcome> {
         }
     }
     report.duration_s = seconds(runtime.clock.now_ns() - started_ns);
+    if report.too_large > 0 {
+        let (files, budget) = (report.too_large, format_bytes(budget_bytes));
+        task.warn(format!("{files} files that were drawn are larger than their part of {budget}"));
+    }
+    if report.files == 0 && report.failed == 0 && total > 0 {
+        task.handle.note_result(serde_json::to_value(&report).expect("plain data"));
+        return Err(Error::usage_hint(
+            "nothing was restored, so nothing is proven: each file that was drawn is larger than \
+             what may be restored",
+            "allow more bytes: `budget` of the job, `--budget` of `larder drill`",
+        ));
+    }
     judge(task, &report)
 }
 

@@ -1,5 +1,6 @@
 //! Whether one is safe: what a repository and the database of this machine tell, without a daemon.
 
+mod never;
 mod series;
 mod watch;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::manager::alerts::{Alert, AlertKind, Alerts, PASSED};
-use crate::manager::board::{JobKind, last_success};
+use crate::manager::board::{JobKind, JobStatus, JobView, last_ended, last_success};
 use crate::manager::guard::GuardLimits;
 use crate::manager::history::RunQuery;
 use crate::manager::{BackupManager, guard};
@@ -17,6 +18,12 @@ use crate::runtime::Runtime;
 
 pub use series::{RpoSource, SeriesStatus};
 pub use watch::{free_bytes, look};
+
+/// Jobs that prove that backups are good.
+const PROOFS: [JobKind; 4] = [JobKind::Check, JobKind::RestoreTest, JobKind::Verify, JobKind::Heal];
+
+/// Among so many of the newest runs one that completed is looked for.
+const RUNS_LOOKED_AT: usize = 100;
 
 /// What is looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -114,8 +121,10 @@ pub fn report(
         let last = alerts.last_about(&repo_id, AlertKind::Missing, &one.series)?;
         one.is_accepted = one.is_overdue && last.is_some_and(|alert| is_accepted(&alert, one));
     }
-    let run = RunQuery { limit: Some(1), ..RunQuery::default() };
-    let last_run = manager.run_history().list(&run, now_ms)?.into_iter().next();
+    // One that goes on, or that failed, says nothing of mirrors.
+    let runs = RunQuery { limit: Some(RUNS_LOOKED_AT), ..RunQuery::default() };
+    let runs = manager.run_history().list(&runs, now_ms)?;
+    let last_stats = runs.into_iter().find_map(|run| run.stats);
     let id = manager.repository().id();
     let last = |kind| last_success(database, id, name, kind);
     let mut report = StatusReport {
@@ -128,10 +137,19 @@ pub fn report(
         next_run: manager.next_runs(1)?.first().map(|run| run.time),
         last_check: last(JobKind::Check)?,
         last_restore_test: last(JobKind::RestoreTest)?,
-        mirrors_missed: last_run.and_then(|run| run.stats).unwrap_or_default().mirrors_missed,
+        mirrors_missed: last_stats.unwrap_or_default().mirrors_missed,
         free_bytes: free_bytes(location),
     };
     report.reasons = reasons(&report, list);
+    let never = never::all(list, &schedules, options.rpo_hours, now_ms);
+    report.reasons.extend(
+        never.iter().map(|one| Reason { verdict: Verdict::Danger, message: one.message() }),
+    );
+    for kind in PROOFS {
+        let last = last_ended(database, id, name, kind)?;
+        report.reasons.extend(last.and_then(|job| failed_proof(&job, &report.alerts)));
+    }
+    report.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     report.verdict = report.reasons.first().map_or(Verdict::Safe, |reason| reason.verdict);
     Ok(report)
 }
@@ -161,6 +179,17 @@ fn reasons(report: &StatusReport, list: &SnapshotList) -> Vec<Reason> {
         match (one.newest, one.rpo_hours) {
             _ if one.is_accepted => {}
             (None, _) => add(Verdict::Danger, format!("no good backup of {of}")),
+            (Some(_), Some(hours))
+                if one.is_overdue && one.rpo_source == Some(RpoSource::Assumed) =>
+            {
+                add(
+                    Verdict::Attention,
+                    format!(
+                        "the newest backup of {of} is more than {hours} h old, and nothing says how \
+                         old it may be: say it with `--rpo-hours`, or in a schedule or profile"
+                    ),
+                );
+            }
             (Some(_), Some(hours)) if one.is_overdue => {
                 add(
                     Verdict::Danger,
@@ -186,6 +215,21 @@ fn reasons(report: &StatusReport, list: &SnapshotList) -> Vec<Reason> {
         let names = report.mirrors_missed.join(", ");
         add(Verdict::Attention, format!("mirrors missed the last backup: {names}"));
     }
-    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     reasons
+}
+
+/// What the last job that was to prove something found, unless an alert says it.
+fn failed_proof(job: &JobView, alerts: &[Alert]) -> Option<Reason> {
+    let is_said = |alert: &Alert| alert.message.contains(job.job_id.as_str());
+    if job.status != JobStatus::Failed || alerts.iter().any(is_said) {
+        return None;
+    }
+    let found = ["problems", "failed"].iter().filter_map(|figure| job.result[*figure].as_u64());
+    let verdict = match found.sum::<u64>() {
+        0 => Verdict::Attention,
+        _ => Verdict::Danger,
+    };
+    let why = job.error.as_deref().unwrap_or("nobody knows why");
+    let what = job.kind.as_str().replace('_', " ");
+    Some(Reason { verdict, message: format!("the last {what} failed: {why} (job {})", job.job_id) })
 }

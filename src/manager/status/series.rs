@@ -19,7 +19,7 @@ const LEARNED_MOST: usize = 15;
 
 /// A series may miss so many of its usual times before that is said, and so many hours at least.
 const USUAL_TIMES: i64 = 3;
-const LEARNED_LEAST_HOURS: i64 = 48;
+pub(super) const LEARNED_LEAST_HOURS: i64 = 48;
 
 /// Where it comes from how old the newest snapshot of a series may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +32,8 @@ pub enum RpoSource {
     Settings,
     /// Three times its usual distance, two days at least.
     Learned,
+    /// Nothing says it: two days.
+    Assumed,
 }
 
 /// The snapshots of one host and its sources.
@@ -95,7 +97,7 @@ fn one(
     let mut good: Vec<&Snapshot> = good.collect();
     good.sort_by_key(|snapshot| snapshot.body.end_ms);
     let newest = good.last().copied();
-    let rpo = newest.and_then(|newest| rpo(newest, &good, schedules, rpo_hours));
+    let rpo = newest.map(|_| rpo(&good, schedules, rpo_hours));
     let age_ms = newest.map(|newest| now_ms.saturating_sub(newest.body.end_ms));
     let is_overdue = match (age_ms, rpo) {
         (None, _) => true,
@@ -118,25 +120,30 @@ fn one(
     })
 }
 
-/// How old the newest one may be, in hours.
+/// How old the newest of the good ones may be, in hours.
 fn rpo(
-    newest: &Snapshot,
     good: &[&Snapshot],
     schedules: &[BackupSchedule],
     rpo_hours: Option<u32>,
-) -> Option<(i64, RpoSource)> {
+) -> (i64, RpoSource) {
     let is_of = |schedule: &&BackupSchedule| {
-        newest.body.tags.contains(&schedule_tag(&schedule.schedule_id))
+        let tag = schedule_tag(&schedule.schedule_id);
+        good.iter().any(|snapshot| snapshot.body.tags.contains(&tag))
     };
-    let of_schedule = schedules.iter().find(is_of).and_then(|schedule| schedule.rpo_hours);
+    // One that a person made by hand in between changes nothing about it.
+    let of_schedule =
+        schedules.iter().filter(is_of).filter_map(|schedule| schedule.rpo_hours).min();
     if let Some(hours) = of_schedule {
-        return Some((hours.into(), RpoSource::Schedule));
+        return (hours.into(), RpoSource::Schedule);
     }
     if let Some(hours) = rpo_hours {
-        return Some((hours.into(), RpoSource::Settings));
+        return (hours.into(), RpoSource::Settings);
     }
     let times: Vec<i64> = good.iter().map(|snapshot| snapshot.body.end_ms).collect();
-    learned_hours(&times).map(|hours| (hours, RpoSource::Learned))
+    match learned_hours(&times) {
+        Some(hours) => (hours, RpoSource::Learned),
+        None => (LEARNED_LEAST_HOURS, RpoSource::Assumed),
+    }
 }
 
 /// What the distances of snapshots say, oldest first.
@@ -155,6 +162,12 @@ fn learned_hours(times_ms: &[i64]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_series_of_which_nothing_is_known_may_be_two_days_old() {
+        assert_eq!(rpo(&[], &[], None), (48, RpoSource::Assumed));
+        assert_eq!(rpo(&[], &[], Some(30)), (30, RpoSource::Settings));
+    }
 
     #[test]
     fn the_rhythm_of_a_series_is_learned() {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::{SeriesStatus, WatchOptions, series};
+use super::{RpoSource, SeriesStatus, WatchOptions, never, series};
 use crate::error::Result;
 use crate::fsmeta;
 use crate::manager::alerts::{AlertKind, Alerts, NewAlert, Place};
@@ -47,12 +47,16 @@ pub fn look(
     for one in series::all(list, &schedules, options.rpo_hours, now_ms) {
         missing(&alerts, &place, &one)?;
     }
+    let never = never::all(list, &schedules, options.rpo_hours, now_ms);
+    never::tell(&alerts, &place, &never)?;
     space(&alerts, &place, free_bytes(location), list, options)
 }
 
 /// Once for each time that they stay away, also if a person clears it meanwhile.
 fn missing(alerts: &Alerts<'_>, place: &Place, one: &SeriesStatus) -> Result<()> {
-    if !one.is_overdue {
+    // Nobody said how old it may be: `larder status` shows it, and nobody is called for it.
+    let is_guess = one.newest.is_some() && one.rpo_source == Some(RpoSource::Assumed);
+    if !one.is_overdue || is_guess {
         return alerts.pass(&place.repo_id, AlertKind::Missing, &one.series).map(|_| ());
     }
     let last = alerts.last_about(&place.repo_id, AlertKind::Missing, &one.series)?;
