@@ -1,6 +1,7 @@
 //! From the start to the end of the process.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::manager::fleet::Fleet;
 use crate::manager::notify::{Notifier, NotifySettings};
 use crate::manager::schedule::{SchedulerOptions, Slots};
 use crate::runtime::{CancelToken, Runtime};
-use crate::server::api::{ApiOptions, ApiState, Limits, router};
+use crate::server::api::{About, ApiOptions, ApiState, Limits, router};
 use crate::server::assets::with_pages;
 use crate::server::audit::Audit;
 use crate::server::auth::Auth;
@@ -41,6 +42,8 @@ pub struct DaemonOptions {
     pub limits: Limits,
     /// Whom it tells what happens.
     pub notify: NotifySettings,
+    /// The folder with its database and its audit log; `None` keeps nothing.
+    pub state_dir: Option<PathBuf>,
     /// Clock and randomness.
     pub runtime: Runtime,
     /// Jobs of schedules at the same time; `None` takes two.
@@ -91,6 +94,15 @@ impl Daemon {
             fleet: Arc::clone(&options.fleet),
             limits: options.limits.clone(),
             auth: options.auth.clone(),
+            about: About {
+                listen: Some(listener.address()),
+                is_encrypted: listener.is_encrypted(),
+                state_dir: options.state_dir.clone(),
+                audit: Some(options.audit.clone()),
+                notify: options.notify.clone(),
+                max_parallel: options.max_parallel.map_or(PARALLEL, NonZeroUsize::get),
+                grace: options.grace.unwrap_or(GRACE),
+            },
         })?;
         let head = options.audit.head();
         tracing::info!("audit log ends with number {}, hash {}", head.number, head.hash);

@@ -8,12 +8,14 @@ use larder::crypto::Suite;
 use larder::manager::board::{Board, EventBus};
 use larder::manager::fleet::{Fleet, OpenSite, Site};
 use larder::manager::history::Database;
+use larder::manager::notify::NotifySettings;
 use larder::manager::status::WatchOptions;
 use larder::manager::{BackupManager, ManagerOptions};
 use larder::model::{BackupId, BackupStrategy};
 use larder::repository::{InitOptions, LAYOUT, OpenOptions, Repository, Unlock};
 use larder::runtime::Runtime;
-use larder::server::api::{self, ApiOptions, ApiState, Limits};
+use larder::server::api::{self, About, ApiOptions, ApiState, Limits};
+use larder::server::audit::Audit;
 use larder::server::auth::{Auth, AuthOptions, Role};
 use larder::source::SourcePath;
 use larder::storage::throttle::{Limits as Bandwidth, ThrottleHandle};
@@ -119,7 +121,16 @@ impl Server {
             restore_roots: vec![folder.path().join("restored")],
             source_roots: vec![folder.path().join("documents")],
         };
-        let state = ApiState::new(ApiOptions { fleet, limits, auth }).expect("threads");
+        let state_dir = folder.path().join("state");
+        let clock = Arc::clone(&Runtime::default().clock);
+        let audit = Audit::open(Some(&state_dir), clock).expect("a folder");
+        let (state_dir, audit) = (Some(state_dir), Some(audit));
+        let note = ["touch", &folder.path().join("told").display().to_string()].map(str::to_owned);
+        let channel = serde_json::json!({ "name": "note", "command": { "run": note } });
+        let channels = vec![serde_json::from_value(channel).expect("a channel")];
+        let notify = NotifySettings { channels, ..NotifySettings::default() };
+        let about = About { state_dir, audit, notify, ..About::default() };
+        let state = ApiState::new(ApiOptions { fleet, limits, auth, about }).expect("threads");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

@@ -8,3 +8,4 @@ mod matrix;
 mod reads;
 mod rights;
 mod starts;
+mod system;

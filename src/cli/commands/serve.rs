@@ -134,6 +134,7 @@ pub(super) fn run(args: &ServeArgs, context: &Context) -> Result<Finish> {
         audit,
         limits: limits(&settings),
         notify: context.profile.notify_settings(),
+        state_dir,
         runtime: runtime.clone(),
         max_parallel: settings.max_parallel,
         grace: settings.stop_grace_seconds.map(Duration::from_secs),

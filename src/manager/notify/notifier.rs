@@ -15,6 +15,7 @@ use super::settings::{ChannelView, NotifySettings};
 use crate::error::{Error, Result};
 use crate::manager::board::{Board, Happening};
 use crate::manager::fleet::Fleet;
+use crate::manager::history::Database;
 use crate::runtime::{CancelToken, Runtime};
 
 /// How soon it notices that it is to end.
@@ -79,13 +80,7 @@ impl Notifier {
     /// [`Error::Local`] if the database cannot be read.
     pub fn channels(&self) -> Result<Vec<ChannelView>> {
         let settings = Arc::clone(&self.settings.lock());
-        let queue = Queue::new(self.board.database());
-        let view = |channel: &super::ChannelSettings| {
-            let waiting = queue.waiting(&channel.name)?;
-            let (count, error) = (waiting.count, waiting.error);
-            Ok(ChannelView { waiting: count, error, ..channel.view() })
-        };
-        settings.channels.iter().map(view).collect()
+        settings.views(self.board.database())
     }
 
     /// Sends a message to a channel now, so that a person sees whether it arrives.
@@ -109,6 +104,20 @@ impl Drop for Notifier {
 }
 
 impl NotifySettings {
+    /// The channels without their secrets, and what waits for them.
+    ///
+    /// # Errors
+    /// [`Error::Local`] if the database cannot be read.
+    pub fn views(&self, database: &Database) -> Result<Vec<ChannelView>> {
+        let queue = Queue::new(database);
+        let view = |channel: &super::ChannelSettings| {
+            let waiting = queue.waiting(&channel.name)?;
+            let (count, error) = (waiting.count, waiting.error);
+            Ok(ChannelView { waiting: count, error, ..channel.view() })
+        };
+        self.channels.iter().map(view).collect()
+    }
+
     /// Sends a message to a channel, so that a person sees whether it arrives.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ mod state;
 pub use limits::Limits;
 pub use openapi::ROLE_EXTENSION;
 pub use problem::Problem;
-pub use state::{ApiOptions, ApiState};
+pub use state::{About, ApiOptions, ApiState};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};

@@ -1,6 +1,8 @@
 //! What all answers are made from.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,8 +16,10 @@ use crate::error::Result as EngineResult;
 use crate::manager::BackupManager;
 use crate::manager::board::{EventBus, Happening};
 use crate::manager::fleet::{Fleet, OpenSite, Site};
+use crate::manager::notify::NotifySettings;
 use crate::manager::recovery::RecoveryManager;
 use crate::server::Threads;
+use crate::server::audit::Audit;
 use crate::server::auth::Auth;
 use crate::view::{View, ViewOptions};
 
@@ -44,6 +48,27 @@ pub struct ApiOptions {
     pub limits: Limits,
     /// Who may come in.
     pub auth: Auth,
+    /// How the daemon works, for those who look after it.
+    pub about: About,
+}
+
+/// How a daemon works.
+#[derive(Clone, Default)]
+pub struct About {
+    /// Where it answers.
+    pub listen: Option<SocketAddr>,
+    /// Whether connections are encrypted.
+    pub is_encrypted: bool,
+    /// The folder with its database and its audit log; none if it keeps nothing.
+    pub state_dir: Option<PathBuf>,
+    /// What was asked of it.
+    pub audit: Option<Audit>,
+    /// Whom it tells what happens.
+    pub notify: NotifySettings,
+    /// Jobs of schedules at the same time.
+    pub max_parallel: usize,
+    /// How long jobs may go on when it is asked to end.
+    pub grace: Duration,
 }
 
 /// What all answers are made from. Clones share everything.
@@ -54,6 +79,7 @@ struct Shared {
     fleet: Arc<Fleet>,
     limits: Limits,
     auth: Auth,
+    about: About,
     threads: Threads,
     gates: HashMap<String, Arc<Semaphore>>,
     archives: Arc<Semaphore>,
@@ -85,6 +111,7 @@ impl ApiState {
             fleet: options.fleet,
             limits: options.limits,
             auth: options.auth,
+            about: options.about,
             threads: Threads::start(THREADS)?,
             archives: Arc::new(Semaphore::new(ARCHIVES)),
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -106,6 +133,11 @@ impl ApiState {
     /// Who may come in.
     pub fn auth(&self) -> &Auth {
         &self.0.auth
+    }
+
+    /// How the daemon works.
+    pub fn about(&self) -> &About {
+        &self.0.about
     }
 
     /// Ends event streams and downloads, so that the server can stop.

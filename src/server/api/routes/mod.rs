@@ -13,6 +13,7 @@ mod restores;
 mod schedules;
 mod search;
 mod starts;
+mod system;
 mod tree;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -49,6 +50,7 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::log))
+        .routes(routes!(system::channels))
         .routes(routes!(events::events))
 }
 
@@ -56,6 +58,7 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
 pub(super) fn for_operators() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(jobs::cancel))
+        .routes(routes!(system::test_channel))
         .routes(routes!(starts::backup))
         .routes(routes!(starts::verify))
         .routes(routes!(maintenance::check))
@@ -80,4 +83,6 @@ pub(super) fn for_admins() -> OpenApiRouter<ApiState> {
         .routes(routes!(maintenance::prune))
         .routes(routes!(maintenance::forget))
         .routes(routes!(alerts::clear))
+        .routes(routes!(system::audit))
+        .routes(routes!(system::settings))
 }
