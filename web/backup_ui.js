@@ -5,8 +5,8 @@ import { fill, h } from "./parts/dom.js";
 import { listen, onLink, start as startEvents, stop as stopEvents } from "./parts/events.js";
 import { refreshTimes } from "./parts/formats.js";
 import { buttonLink } from "./parts/page.js";
-import { hasRole, shell } from "./parts/shell.js";
-import { empty, failed, skeleton } from "./parts/states.js";
+import { hasRole, shell, themeButton } from "./parts/shell.js";
+import { empty, failed, skeleton, soon } from "./parts/states.js";
 import { memory } from "./parts/theme.js";
 import { clearToasts, toast, toastProblem } from "./parts/toast.js";
 import { text } from "./strings.js";
@@ -109,7 +109,7 @@ async function showBare(name, hasEnded = false) {
     },
   });
   document.title = `${view.title} · ${text.product}`;
-  fill(app, h("div", { class: "bare" }, h("main", null, view.node), h("footer", { class: "bare-foot" }, text.product)));
+  fill(app, h("div", { class: "bare" }, h("main", null, view.node), h("footer", { class: "bare-foot" }, themeButton())));
   const { stop } = view;
   if (stop) ends.push(stop);
 }
@@ -142,8 +142,22 @@ function ensureFrame() {
   });
   fill(app, frame.node);
   startEvents();
+  count();
   return frame;
 }
+
+/** The numbers beside the navigation: what runs, and what needs a person. */
+const count = soon(async () => {
+  if (!frame) return;
+  try {
+    const [alerts, jobs] = await Promise.all([api.get("/alerts"), api.get("/jobs", { status: "running", limit: 100 })]);
+    frame?.setCount("overview", alerts.length, "danger", text.shell.alerts(alerts.length));
+    frame?.setCount("activity", jobs.items.length, "", text.shell.running(jobs.items.length));
+  } catch {
+    // They come with the next event.
+  }
+}, 150);
+listen(({ type }) => { if (["job_started", "job_ended", "alert_raised", "alert_cleared", "reset"].includes(type)) count(); });
 
 /** @param {string} title @param {Node} node */
 function showPlain(title, node) {
@@ -155,7 +169,7 @@ function showPlain(title, node) {
 async function show() {
   if (session.needs_setup) return showBare("setup");
   if (!session.user) return showBare("login");
-  if (location.pathname === "/login" || (location.pathname === "/setup" && !repositories)) return go("/", { replace: true });
+  if (location.pathname === "/login" || location.pathname === "/setup") return go("/", { replace: true });
   const own = ++turn;
   const found = find(location.pathname);
   const { user } = session;

@@ -50,6 +50,8 @@ export const text = {
     logOut: "Log out",
     theme: "Colours",
     themes: { system: "Like the system", light: "Light", dark: "Dark" },
+    alerts: (/** @type {number} */ n) => plural(n, "alert"),
+    running: (/** @type {number} */ n) => `${n} running`,
     offline: "No connection to Larder. What you see may be old; trying again…",
     retry: "Try now",
     back: "Connected again",
@@ -89,8 +91,7 @@ export const text = {
 
   // ---- login, set-up, overview, activity, settings ----
   login: {
-    title: "Log in",
-    lead: "Welcome back.",
+    title: "Log in to Larder",
     user: "User",
     password: "Password",
     submit: "Log in",
@@ -105,7 +106,7 @@ export const text = {
     title: "Set up Larder",
     lead: "Make the first user, an administrator.",
     token: "Set-up token",
-    tokenHint: "It was printed where Larder was started, and is in its log.",
+    tokenHint: "The end of the address that was printed where Larder was started; it is in its log, too.",
     user: "User",
     password: "Password",
     passwordHint: (/** @type {number} */ n) => `${n} characters or more. A few random words are good.`,

@@ -82,7 +82,7 @@ export class Larder {
       return /http:\/\/\S+/.test(out);
     });
     this.base = /http:\/\/[^\s/]+/.exec(out)[0];
-    this.token = await until("the set-up token, or none", () => /set-up token ([0-9a-f]+)/.exec(this.log)?.[1] ?? (/repository .* is open|audit log/.test(this.log) && this.cookie) ?? "");
+    this.token = await until("the set-up token, or none", () => /setup#([0-9a-f]+)/.exec(this.log)?.[1] ?? (/repository .* is open|audit log/.test(this.log) && this.cookie) ?? "");
   }
 
   /** Whether the API has a route for this address. */

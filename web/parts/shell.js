@@ -48,9 +48,9 @@ export function shell(options) {
     const nav = /** @type {NonNullable<Route["nav"]>} */ (route.nav);
     const count = counts.get(nav.name);
     return h(
-      "a", { class: "nav-link", href: route.path.replace(":repository", encodeURIComponent(repository)), "aria-current": nav.name === current ? "page" : null },
+      "a", { class: "nav-link", href: route.path.replace(":repository", encodeURIComponent(repository)), data: { nav: nav.name }, "aria-current": nav.name === current ? "page" : null },
       icon(nav.icon), text.nav[nav.name],
-      count?.count ? h("span", { class: `nav-count ${count.tone}`, title: count.label }, count.count) : null,
+      count?.count ? countMark(count) : null,
     );
   };
   /** @param {string} group @param {string | null} title */
@@ -94,13 +94,19 @@ export function shell(options) {
     },
     /** A number beside an entry of the navigation. @param {string} name @param {number} count @param {string} tone @param {string} label */
     setCount: (name, count, tone, label) => {
+      if (counts.get(name)?.count === count) return;
       counts.set(name, { count, tone, label });
-      draw();
+      const link = sidebar.querySelector(`[data-nav="${name}"]`);
+      link?.querySelector(".nav-count")?.remove();
+      if (count) link?.append(countMark({ count, tone, label }));
     },
     /** @param {boolean} isThere */
     setThere: (isThere) => { banner.hidden = isThere; },
   };
 }
+
+/** @param {{ count: number, tone: string, label: string }} options */
+const countMark = ({ count, tone, label }) => h("span", { class: `nav-count ${tone}`, title: label }, h("span", { "aria-hidden": "true" }, count), h("span", { class: "visually-hidden" }, label));
 
 /** Goes round: like the system, light, dark. */
 export function themeButton() {

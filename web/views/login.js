@@ -31,10 +31,10 @@ export function render({ hasEnded, done }) {
   });
   const node = h(
     "div", { class: "sign" },
-    h("div", { class: "sign-head" }, logo(52), h("h1", null, text.login.title), h("p", null, text.login.lead)),
+    h("div", { class: "sign-head" }, logo(52), h("h1", null, text.login.title)),
     hasEnded ? notice("info", text.login.ended) : null,
     h("div", { class: "card" }, h("div", { class: "card-body" }, fields)),
-    h("p", { class: "muted small sign-help" }, text.login.forgot, " ", h("code", null, text.login.forgotCommand)),
+    h("p", { class: "muted small sign-help" }, text.login.forgot, h("br"), h("code", null, text.login.forgotCommand)),
   );
   setTimeout(() => user.control.focus());
   return { title: text.login.title, node, stop: () => {} };

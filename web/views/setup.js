@@ -18,8 +18,9 @@ export function render({ done }) {
   const user = field(words.user, input({ name: "username", autocomplete: "username", autocapitalize: "none" }));
   const password = field(words.password, input({ type: "password", name: "new-password", autocomplete: "new-password" }), { hint: words.passwordHint(PASSWORD_MIN) });
   const again = field(words.again, input({ type: "password", name: "again", autocomplete: "new-password" }));
+  token.node.hidden = Boolean(given);
   const { node: fields } = form({
-    fields: [given ? null : token.node, user.node, password.node, again.node],
+    fields: [token.node, user.node, password.node, again.node],
     submit: words.submit,
     class: "sign-form",
     run: async () => {
@@ -30,7 +31,13 @@ export function render({ done }) {
         [password, secret.length < PASSWORD_MIN && words.passwordHint(PASSWORD_MIN)],
         [again, secret !== again.control.value && words.differs],
       ]);
-      await api.post("/setup", { setup_token: token.control.value.trim(), user: user.control.value.trim(), password: secret });
+      try {
+        await api.post("/setup", { setup_token: token.control.value.trim(), user: user.control.value.trim(), password: secret });
+      } catch (error) {
+        // It may be one of an earlier start.
+        token.node.hidden = false;
+        throw error;
+      }
       await done("/start");
     },
   });
@@ -38,7 +45,7 @@ export function render({ done }) {
     "div", { class: "sign" },
     h("div", { class: "sign-head" }, logo(52), h("h1", null, words.title), h("p", null, words.lead)),
     h("div", { class: "card" }, h("div", { class: "card-body" }, fields)),
-    h("p", { class: "muted small sign-help" }, words.other, " ", h("code", null, words.otherCommand)),
+    h("p", { class: "muted small sign-help" }, words.other, h("br"), h("code", null, words.otherCommand)),
   );
   setTimeout(() => (given ? user : token).control.focus());
   return { title: words.title, node, stop: () => {} };

@@ -146,8 +146,8 @@ pub(super) fn run(args: &ServeArgs, context: &Context) -> Result<Finish> {
     if auth.needs_setup() && address.ip().is_loopback() {
         let token = auth.setup_token();
         context.out.aside(&format!(
-            "there is no user yet: make the first one with the set-up token {}, or with `larder \
-             user add NAME --role admin`",
+            "there is no user yet: make the first one at {url}setup#{} or with `larder user add NAME \
+             --role admin`",
             *token
         ));
     }

@@ -49,7 +49,7 @@ test("set-up ends with a first backup done, and everything is safe", async () =>
 test("logging in leads to where one wanted to go, and logging out ends it", async () => {
   const { page } = await openPage(browser, larder, { logIn: false, allowed: [/401/] });
   await page.goto("/settings");
-  await page.getByRole("heading", { name: "Log in" }).waitFor();
+  await page.getByRole("heading", { name: "Log in to Larder" }).waitFor();
   await checkView(page, "login");
   await page.getByLabel("User").fill(USER);
   await page.getByLabel("Password").fill("not the password");
@@ -60,9 +60,9 @@ test("logging in leads to where one wanted to go, and logging out ends it", asyn
   await page.getByRole("heading", { name: "Settings" }).waitFor();
   assert.equal(new URL(page.url()).pathname, "/settings", "where one wanted to go");
   await page.getByRole("button", { name: "Log out" }).click();
-  await page.getByRole("heading", { name: "Log in" }).waitFor();
+  await page.getByRole("heading", { name: "Log in to Larder" }).waitFor();
   await page.goBack();
-  await page.getByRole("heading", { name: "Log in" }).waitFor();
+  await page.getByRole("heading", { name: "Log in to Larder" }).waitFor();
   assert.equal(await page.getByRole("heading", { name: "Settings" }).count(), 0);
 });
 
