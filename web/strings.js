@@ -303,9 +303,11 @@ export const text = {
     server: "Server",
     serverNote: "Set in the profile or on the command line.",
     notSet: "not set",
+    noLimit: "none",
     keys: {
       listen: "Address", restore_roots: "Restore into", source_roots: "Back up from", state_dir: "State folder", max_parallel: "Jobs at once",
-      version: "Version", profiles: "Profile files", location: "Location",
+      version: "Version", location: "Location", is_encrypted: "Encrypted connections", stop_grace_seconds: "Grace for jobs when it is stopped",
+      upload_bytes_per_second: "Upload limit", download_bytes_per_second: "Download limit",
     },
   },
 };

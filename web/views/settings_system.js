@@ -2,7 +2,7 @@
 
 import { api, path } from "../parts/api.js";
 import { h } from "../parts/dom.js";
-import { bytes, count, name, time } from "../parts/formats.js";
+import { bytes, count, duration, name, time } from "../parts/formats.js";
 import { icon } from "../parts/icons.js";
 import { card, facts } from "../parts/page.js";
 import { empty, loaded, notice, skeleton } from "../parts/states.js";
@@ -71,7 +71,7 @@ export function auditPanel(_context) {
       label: words.tabs.audit, rows: entries, rowClass: (entry) => entry.status >= 400 ? "refused" : "",
       columns: [
         { label: words.what, class: "grow", cell: (entry) => h("span", { class: "audit-what" }, h("code", null, name(entry.what)), entry.detail ? h("span", { class: "small muted" }, name(entry.detail)) : null) },
-        { label: words.who, cell: (entry) => entry.who ? name(entry.who) : h("span", { class: "muted" }, entry.status ? words.nobody : words.program) },
+        { label: words.who, cell: (entry) => entry.who ? name(entry.who) : h("span", { class: "muted nowrap" }, entry.status ? words.nobody : words.program) },
         { label: words.from, class: "wide-only", cell: (entry) => entry.from || null },
         { label: words.answer, cell: (entry) => entry.status ? badge(entry.status < 400 ? "good" : entry.status < 500 ? "attention" : "danger", String(entry.status)) : null },
         { label: words.when, class: "number", cell: (entry) => time(entry.time) },
@@ -112,6 +112,8 @@ function label(key) {
 
 /** @param {string} key @param {any} value @returns {import("../parts/dom.js").Child} */
 function shown(key, value) {
+  if (key.endsWith("_bytes_per_second")) return value === null ? h("span", { class: "muted" }, words.noLimit) : text.job.rate(bytes(value));
+  if (key.endsWith("_seconds")) return duration(value * 1000);
   if (value === null || value === undefined || value === "" || (Array.isArray(value) && !value.length)) return h("span", { class: "muted" }, words.notSet);
   if (typeof value === "boolean") return value ? text.activity.yes : text.activity.no;
   if (typeof value === "number") return /bytes/.test(key) ? bytes(value) : count(value);
