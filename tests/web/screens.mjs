@@ -6,7 +6,6 @@ import { openBrowser } from "./harness.mjs";
 const [base, user, password, folder] = process.argv.slice(2);
 const browser = await openBrowser();
 const desktop = { width: 1440, height: 900 };
-const phone = { width: 390, height: 844 };
 
 /** Each has the address, the scheme and the size of its window. `NAME` is the first repository. */
 const PICTURES = {
@@ -14,7 +13,6 @@ const PICTURES = {
   "overview-dark": ["/", "dark", desktop],
   "backups-light": ["/r/NAME/backups", "light", desktop],
   "repository-dark": ["/r/NAME/repository", "dark", desktop],
-  "overview-phone": ["/", "light", phone],
 };
 
 for (const [name, [address, colorScheme, viewport]] of Object.entries(PICTURES)) {

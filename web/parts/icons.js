@@ -55,6 +55,9 @@ const PATHS = {
   filter: "M3.5 5h13l-5 6v5l-3-1.5V11z",
 };
 
+/** Grows with the text on large screens. @param {number} size pixels where text has its usual size */
+const sized = (size) => ({ width: size, height: size, css: { width: `${size / 16}rem`, height: `${size / 16}rem` } });
+
 /**
  * An icon, hidden from screen readers: the words beside it say the same.
  * @param {string} name
@@ -64,7 +67,7 @@ export function icon(name, size = 20) {
   return svg(
     "svg",
     {
-      class: "icon", viewBox: "0 0 20 20", width: size, height: size, fill: "none",
+      class: "icon", viewBox: "0 0 20 20", fill: "none", ...sized(size),
       stroke: "currentColor", "stroke-width": 1.5, "stroke-linecap": "round",
       "stroke-linejoin": "round", "aria-hidden": "true", focusable: "false",
     },
@@ -76,7 +79,7 @@ export function icon(name, size = 20) {
 export function logo(size = 28) {
   return svg(
     "svg",
-    { class: "logo", viewBox: "0 0 32 32", width: size, height: size, "aria-hidden": "true" },
+    { class: "logo", viewBox: "0 0 32 32", ...sized(size), "aria-hidden": "true" },
     svg("rect", { class: "logo-ground", width: 32, height: 32, rx: 8 }),
     svg(
       "g",

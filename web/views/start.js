@@ -45,8 +45,9 @@ export function render(context) {
     if (context.may("admin")) {
       try {
         const settings = await api.get("/settings");
-        const roots = settings.source_roots ?? settings.roots?.source;
-        if (!folders.control.value && Array.isArray(roots)) folders.control.value = roots.join("\n");
+        // One with bytes that are no text cannot be typed.
+        const roots = settings.source_roots.filter((/** @type {string} */ root) => !root.includes("%"));
+        if (!folders.control.value) folders.control.value = roots.join("\n");
       } catch {
         // Then nothing is suggested.
       }
