@@ -472,7 +472,7 @@ export const repositoryText = {
   pruneWarn: "Deleted backups cannot be taken back afterwards.",
   pruneNothing: "There is nothing to give free.",
   pruneFigures: {
-    removable_bytes: "Given free", repack_bytes: "Packed anew", packs_removed: "Packs removed", packs_repacked: "Packs packed anew", packs_kept: "Packs that stay", unused_bytes: "Unused that stays",
+    removable_bytes: "Given free", repack_bytes: "Packed anew", packs_removed: "Packs removed", packs_repacked: "Packs packed anew", packs_kept: "Packs that stay", snapshots_gone: "Deleted backups that go for good", unused_bytes: "Unused that stays", young_bytes: "Too young to go",
   },
 
   mirrors: "Mirrors",
@@ -491,8 +491,8 @@ export const repositoryText = {
 
   kit: "Recovery kit",
   kitBody: "Opens the backups when this computer and its key file are lost. Print it, and keep the paper away from the computer.",
-  kitPrint: "Show and print",
+  kitPrint: "Page to print",
   kitText: "As text",
-  kitWarning: "Whoever has it can read all backups. Delete what you have printed.",
+  kitWarning: "It has a line for the recovery code: write in the one that you have. A new code is made on the computer itself, by larder kit.",
   notThere: "This Larder cannot show it yet.",
 };

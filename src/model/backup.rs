@@ -58,6 +58,14 @@ pub struct Backup {
     /// Files that could not be read and are not in the snapshot.
     #[serde(default)]
     pub errors: u64,
+    /// Whether no rule forgets it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pinned: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// How far a backup is.

@@ -1,5 +1,6 @@
 //! The HTTP API over real HTTP, against a real repository.
 
+mod changes;
 mod compare;
 mod downloads;
 mod events;

@@ -29,4 +29,4 @@ cargo build --locked --quiet
 # Nothing that hangs holds up the rest.
 files=("$@")
 [ ${#files[@]} -gt 0 ] || files=(journeys/*.test.mjs)
-timeout --foreground 400 node --test --test-concurrency=1 --test-timeout=90000 --test-reporter=spec "${files[@]}"
+timeout --foreground 1200 node --test --test-concurrency=1 --test-timeout=240000 --test-reporter=spec "${files[@]}"

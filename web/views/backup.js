@@ -103,9 +103,12 @@ function headOf(context, backup, reload) {
   /** @param {Record<string, any>} change @param {string} said */
   const patch = async (change, said) => {
     try {
-      await api.patch(own, change);
+      /** @type {Api.Backup} */
+      const now = await api.patch(own, change);
       toast(said, { kind: "good" });
-      reload();
+      // With other tags it is another backup, of the same files.
+      if (now.backup_id !== id) context.go(view`/r/${repository}/backups/${now.backup_id}`, { replace: true });
+      else reload();
     } catch (error) {
       toastProblem(error);
     }
@@ -124,8 +127,8 @@ function headOf(context, backup, reload) {
   const more = [
     isGood ? { label: words.compare, icon: "compare", run: () => void before().catch(toastProblem) } : null,
     isGood && may.operate ? { label: words.verify, icon: "shield", run: () => void verify() } : null,
-    isGood && may.operate ? { label: isPinned(backup) ? words.unpin : words.pin, hint: words.pinHint, icon: "pin", run: () => void patch({ pinned: !isPinned(backup) }, isPinned(backup) ? words.unpinnedNow : words.pinnedNow) } : null,
-    isGood && may.operate ? { label: words.editTags, icon: "tag", run: () => editTags(backup, patch) } : null,
+    isGood && may.admin ? { label: isPinned(backup) ? words.unpin : words.pin, hint: words.pinHint, icon: "pin", run: () => void patch({ pinned: !isPinned(backup) }, isPinned(backup) ? words.unpinnedNow : words.pinnedNow) } : null,
+    isGood && may.admin && !isPinned(backup) ? { label: words.editTags, icon: "tag", run: () => editTags(backup, patch) } : null,
     may.admin ? { label: words.remove, icon: "trash", danger: true, run: () => void remove(context, backup) } : null,
   ].filter((one) => one !== null);
   return pageHead({

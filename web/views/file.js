@@ -63,7 +63,11 @@ export function showFile({ repository, backup, entry, mayRestore }) {
       h("section", null, h("h3", { class: "file-versions-title" }, words.versionsOf), versions.node),
     ),
   });
-  for (const link of dialog.node.querySelectorAll("a.button:not([download])")) link.addEventListener("click", () => dialog.close());
+  // A link to another view, and the way back, leave it.
+  dialog.node.addEventListener("click", (event) => { if (/** @type {HTMLElement} */ (event.target).closest("a[href]:not([download])")) dialog.close(); });
+  const leave = () => dialog.close();
+  window.addEventListener("popstate", leave);
+  ends.push(() => window.removeEventListener("popstate", leave));
   void dialog.closed.then(() => { for (const end of ends) end(); });
 }
 

@@ -15,7 +15,10 @@ import { retentionEditor } from "./retention.js";
 
 /** @typedef {{ node: import("../parts/dom.js").Child, keep?: import("../parts/dom.js").Child, job: () => any, keepRules?: () => any, check?: () => void, stop?: () => void }} JobFields */
 
-/** What is needed to be saved. @param {string} text */
+/** Jobs that remove history: for administrators. */
+const REMOVING = ["forget", "prune"];
+
+/** @param {string} text */
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 /** @param {string} text */
 const list = (text) => text.split(",").map((one) => one.trim()).filter(Boolean);
@@ -57,10 +60,10 @@ function editor(context, old, ends) {
     job.stop?.();
     job = jobFields(repository, kind, old);
     fill(jobPlace, job.node);
-    fill(keepPlace, job.keep ? card({ title: words.keepTitle, body: job.keep }) : null);
+    fill(keepPlace, job.keep && context.may("admin") ? card({ title: words.keepTitle, body: job.keep }) : null);
   };
   ends.push(when.stop, () => job.stop?.());
-  const kinds = h("div", { class: "kind-cards" }, radioCards(words.kind, /** @type {[string, string[]][]} */ (Object.entries(words.kinds)).map(([value, [label, hint]]) => ({ value, label, hint })), kind, (value) => { kind = /** @type {typeof kind} */ (value); drawJob(); }).node);
+  const kinds = h("div", { class: "kind-cards" }, radioCards(words.kind, /** @type {[string, string[]][]} */ (Object.entries(words.kinds)).map(([value, [label, hint]]) => ({ value, label, hint, disabled: !context.may("admin") && REMOVING.includes(value) })), kind, (value) => { kind = /** @type {typeof kind} */ (value); drawJob(); }).node);
   drawJob();
   const { node } = form({
     class: "schedule-form",

@@ -35,6 +35,7 @@ pub(super) fn of_snapshot(snapshot: &Snapshot, encryption: Encryption) -> Backup
         tags: body.tags.clone(),
         description: body.description.clone(),
         errors: body.error_count,
+        pinned: snapshot.pinned,
     }
 }
 
@@ -60,5 +61,6 @@ pub(super) fn of_run(run: Run, encryption: Encryption) -> Backup {
         tags: run.tags,
         description: run.description,
         errors: stats.errors,
+        pinned: false,
     }
 }

@@ -111,7 +111,7 @@ pub(super) async fn file(
 }
 
 /// The first bytes of a range; none if it is empty.
-async fn read(
+pub(super) async fn read(
     state: &ApiState,
     file: &Arc<OpenFile>,
     range: &Range<u64>,
@@ -134,7 +134,7 @@ async fn read(
 
 /// The bytes of a range, of which `first` was read, one piece after the other as the client takes
 /// them.
-fn pieces(
+pub(super) fn pieces(
     state: ApiState,
     file: Arc<OpenFile>,
     first: Bytes,

@@ -6,12 +6,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
-use super::starts::{Started, StartedAnswer};
+use super::starts::{self, Started, StartedAnswer};
+use crate::fsmeta::host_name;
 use crate::manager::RetentionPreview;
+use crate::manager::board::{JobHandle, JobKind, JobOutcome};
 use crate::manager::jobs::{JobRequest, Jobs};
 use crate::model::{CheckJob, ForgetJob, Job, MirrorSyncJob, RestoreTestJob, RetentionPolicy};
+use crate::prune::{self, PruneOptions, PrunePlan};
+use crate::repository::Author;
 use crate::server::api::extract::{Json, Path};
 use crate::server::api::problem::Problem;
 use crate::server::api::state::ApiState;
@@ -102,12 +107,55 @@ pub(super) async fn test_restore(
 #[utoipa::path(post, path = "/api/v1/repositories/{repository}/prune", tag = "maintenance",
     params(("repository" = String, Path, description = "Its name")),
     responses((status = 202, body = Started)))]
-pub(super) async fn prune(
+pub(super) async fn start_prune(
     State(state): State<ApiState>,
     Admin(who): Admin,
     Path(name): Path<String>,
 ) -> StartedAnswer {
     start(&state, who, name, Job::Prune).await
+}
+
+/// What a prune would remove
+///
+/// Found out by a job, as it may have to read much: its result has the figures. Changes nothing.
+#[utoipa::path(post, path = "/api/v1/repositories/{repository}/prune-plan", tag = "maintenance",
+    params(("repository" = String, Path, description = "Its name")),
+    responses((status = 202, body = Started)))]
+pub(super) async fn plan_prune(
+    State(state): State<ApiState>,
+    Operator(who): Operator,
+    Path(name): Path<String>,
+) -> StartedAnswer {
+    let own = state.clone();
+    let started = state.ask_site(name, move |shelf| {
+        let open = Arc::clone(shelf.open());
+        let author = Author { host: host_name(), user: who.name.clone() };
+        let work = move |handle: &JobHandle| {
+            let options = PruneOptions { list_lost: false, ..PruneOptions::new(author) };
+            let plan = prune::plan(open.manager.repository(), &options, handle.runtime())?;
+            Ok(JobOutcome { backup_id: None, result: figures(&plan) })
+        };
+        let title = (JobKind::Prune, "plan of a prune".to_owned());
+        starts::start(&own, shelf, title, who.name, work)
+    });
+    started.await.map(|started| (StatusCode::ACCEPTED, Json(started)))
+}
+
+/// What a person wants to know before a prune.
+fn figures(plan: &PrunePlan) -> serde_json::Value {
+    json!({
+        "removable_bytes": plan.freed_bytes.max(0),
+        "is_exact": plan.exact,
+        "repack_bytes": plan.repack.bytes,
+        "packs_removed": plan.delete.packs,
+        "packs_repacked": plan.repack.packs,
+        "packs_kept": plan.keep.packs,
+        "unused_bytes": plan.unused_bytes,
+        "young_bytes": plan.young.bytes,
+        "condemned_bytes": plan.condemned.bytes,
+        "snapshots_gone": plan.snapshots.len(),
+        "warnings": plan.warnings,
+    })
 }
 
 /// Forget what rules do not keep

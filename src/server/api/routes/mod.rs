@@ -3,9 +3,11 @@
 mod alerts;
 mod archive;
 mod backups;
+mod change;
 mod compare;
 mod download;
 mod jobs;
+mod look;
 mod maintenance;
 mod points;
 mod repositories;
@@ -42,6 +44,7 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(compare::compare_text))
         .routes(routes!(search::search))
         .routes(routes!(download::file))
+        .routes(routes!(look::preview))
         .routes(routes!(archive::archive))
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::get))
@@ -65,6 +68,7 @@ pub(super) fn for_operators() -> OpenApiRouter<ApiState> {
         .routes(routes!(maintenance::heal))
         .routes(routes!(maintenance::sync_mirrors))
         .routes(routes!(maintenance::test_restore))
+        .routes(routes!(maintenance::plan_prune))
         .routes(routes!(restores::plan))
         .routes(routes!(restores::start_restore))
         .routes(routes!(schedules::add))
@@ -80,7 +84,9 @@ pub(super) fn for_admins() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(backups::delete))
         .routes(routes!(backups::undelete))
-        .routes(routes!(maintenance::prune))
+        .routes(routes!(change::change))
+        .routes(routes!(look::kit))
+        .routes(routes!(maintenance::start_prune))
         .routes(routes!(maintenance::forget))
         .routes(routes!(alerts::clear))
         .routes(routes!(system::audit))
