@@ -12,6 +12,7 @@ import { virtualList } from "../parts/virtual.js";
 import { badge } from "../parts/work.js";
 import { backupsText, compareText as words } from "../strings_backups.js";
 import { backupSelect, goodBackups, needStyles } from "./backup_parts.js";
+import { lastName, parentOf } from "./files.js";
 import { showDiff } from "./diff.js";
 
 /** @typedef {{ path: string, kind: string, change: "added" | "removed" | "changed" | "metadata", size_bytes_before: number | null, size_bytes_after: number | null }} Change */
@@ -126,7 +127,7 @@ function row(one) {
   return h(
     "div", { class: "file-row" },
     h("span", { class: "change-badge" }, badge(TONES[one.change], words.changes[one.change])),
-    h("span", { class: "file-name truncate", title: one.path }, name(one.path)),
+    h("span", { class: "file-name change-name truncate", title: one.path }, h("span", { class: "truncate" }, name(lastName(one.path))), h("span", { class: "change-folder muted truncate" }, name(parentOf(one.path)))),
     one.kind === "file" ? h("span", { class: "file-sizes muted" }, before && after ? `${before} → ${after}` : before || after) : null,
   );
 }

@@ -53,13 +53,18 @@ export async function render(context) {
   const history = historyCard(own);
   const keys = loaded({ load: async (signal) => listOf(await ifThere(api.get(`${own}/keys`, {}, signal)), "keys"), draw: keysCard, skeleton: h("div", { class: "card" }, skeleton(2, "rows")) });
   const mirrors = loaded({ load: async (signal) => listOf(await ifThere(api.get(`${own}/mirrors`, {}, signal)), "mirrors"), draw: (list) => mirrorsCard(context, list), skeleton: h("div", { class: "card" }, skeleton(2, "rows")) });
-  const again = soon(() => { for (const one of [figures, mirrors]) void one.reload(); }, 800);
-  context.listen((happening) => { if (["job_ended", "snapshots_changed", "repository_away", "repository_back", "reset"].includes(happening.type)) again(); });
+  const again = soon(() => void figures.reload(), 800);
+  // Looking at mirrors is much work for the daemon: only when something was done to them.
+  const mirrorsAgain = soon(() => void mirrors.reload(), 800);
+  context.listen((happening) => {
+    if (["job_ended", "snapshots_changed", "repository_away", "repository_back", "reset"].includes(happening.type)) again();
+    if (happening.type === "job_ended" && happening.job?.kind === "mirror_sync") mirrorsAgain();
+  });
   const node = h(
     "div", { class: "repository-view" }, pageHead({ title: words.title, lead: words.lead }),
     h("div", { class: "stack" }, figures.node, history.node, context.may("admin") ? pruneCard(context) : null, mirrors.node, h("div", { class: "repository-columns" }, keys.node, context.may("admin") ? kitCard(own) : null)),
   );
-  return { title: words.title, node, stop: () => { again.stop(); for (const one of [figures, history, keys, mirrors]) one.stop(); } };
+  return { title: words.title, node, stop: () => { again.stop(); mirrorsAgain.stop(); for (const one of [figures, history, keys, mirrors]) one.stop(); } };
 }
 
 /** @param {Api.BackupStats} stats @param {Api.StatusReport | null} status */
@@ -118,33 +123,45 @@ function historyCard(own) {
   return { node: card({ title: words.history, note: controls, body: part.node }), stop: part.stop };
 }
 
-/** @param {any[]} keys */
+/** @typedef {{ key_id: string, kind: string, label: string, created: string | null, is_in_use: boolean, is_current: boolean }} Key */
+/** @typedef {{ name: string, location: string, is_complete: boolean | null, missing_objects: number, missing_bytes: number, bytes_stored: number, is_newer: boolean, last_write: string | null, missed_runs: number, error: string | null }} Mirror */
+
+/** @param {Key[]} keys */
 function keysCard(keys) {
   return card({
     title: words.keys, flush: true,
     body: keys.length ? table({
       label: words.keys, rows: keys, columns: [
-        { label: words.keyColumns.label, cell: (key) => [name(key.label || shortId(String(key.key_id ?? key.id ?? ""))), key.is_current ?? key.current ? [" ", badge("good", words.current)] : null], class: "grow" },
-        { label: words.keyColumns.kind, cell: (key) => String(key.kind ?? "") },
-        { label: words.keyColumns.made, cell: (key) => { const made = key.created ?? key.made ?? key.created_at; return made ? time(made, { as: "day" }) : ""; }, class: "nowrap" },
-        { label: words.keyColumns.id, cell: (key) => h("span", { class: "mono" }, shortId(String(key.key_id ?? key.id ?? ""))) },
+        { label: words.keyColumns.label, cell: (key) => h("span", { class: "row tight" }, name(key.label || /** @type {Record<string, string>} */ (words.keyKinds)[key.kind] || key.kind), key.is_in_use ? badge("good", words.inUse) : null, key.is_current ? null : badge("attention", words.old)), class: "grow" },
+        { label: words.keyColumns.kind, cell: (key) => /** @type {Record<string, string>} */ (words.keyKinds)[key.kind] ?? key.kind, class: "nowrap" },
+        { label: words.keyColumns.made, cell: (key) => (key.created ? time(key.created, { as: "day" }) : ""), class: "nowrap" },
+        { label: words.keyColumns.id, cell: (key) => h("span", { class: "mono" }, shortId(key.key_id)) },
       ],
     }) : empty({ icon: "key", title: words.keysNone }),
   });
 }
 
-/** @param {import("./index.js").Context} context @param {any[]} mirrors */
+/** @param {Mirror} one */
+function mirrorBadge(one) {
+  if (one.error || one.is_complete === null) return badge("danger", words.mirrorAway);
+  if (one.is_newer) return badge("attention", words.mirrorNewer);
+  return one.is_complete ? badge("good", words.mirrorGood) : badge("attention", words.mirrorBehind);
+}
+
+/** @param {import("./index.js").Context} context @param {Mirror[]} mirrors */
 function mirrorsCard(context, mirrors) {
   const own = path`/repositories/${context.repository}`;
   const sync = mirrors.length && context.may("operator") ? h("button", { class: "button small", type: "button", on: { click: () => void startJob(context, `${own}/mirrors/sync`, {}, words.sync) } }, icon("refresh", 16), words.sync) : null;
+  /** @param {Mirror} one */
+  const note = (one) => (one.error ? name(one.error) : one.missing_objects ? words.mirrorMissing(bytes(one.missing_bytes), one.missed_runs) : bytes(one.bytes_stored));
   return card({
     title: words.mirrors, note: sync, flush: true,
     body: mirrors.length ? table({
       label: words.mirrors, rows: mirrors, columns: [
-        { label: words.mirrorColumns.name, cell: (one) => name(String(one.name ?? "")) },
-        { label: words.mirrorColumns.location, cell: (one) => h("span", { class: "mono" }, name(String(one.location ?? ""))), class: "grow" },
-        { label: words.mirrorColumns.seen, cell: (one) => { const seen = one.last_synced ?? one.last_sync ?? one.synced ?? one.last_success; return seen ? time(seen) : words.never; }, class: "nowrap" },
-        { label: words.mirrorColumns.state, cell: (one) => (one.error ? badge("danger", name(String(one.error))) : one.is_in_step === false || one.missed || one.missing ? badge("attention", typeof one.missing === "number" && one.missing ? words.mirrorMissed(one.missing) : words.mirrorBehind) : badge("good", words.mirrorGood)) },
+        { label: words.mirrorColumns.name, cell: (one) => name(one.name) },
+        { label: words.mirrorColumns.location, cell: (one) => h("span", null, h("span", { class: "mono block" }, name(one.location)), h("span", { class: "small muted block" }, note(one))), class: "grow" },
+        { label: words.mirrorColumns.seen, cell: (one) => (one.last_write ? time(one.last_write) : words.never), class: "nowrap" },
+        { label: words.mirrorColumns.state, cell: mirrorBadge },
       ],
     }) : empty({ icon: "mirror", title: words.mirrorsNone, body: words.mirrorsNoneBody }),
   });
