@@ -145,6 +145,7 @@ export const text = {
   overview: {
     verdictLabel: "How it stands",
     verdicts: { safe: "You are safe", attention: "Something needs a look", danger: "Your backups are at risk" },
+    seeBelow: (/** @type {number} */ n) => `${n === 1 ? "One thing needs" : `${n} things need`} you. What to do is said below.`,
     newestBackup: "The newest backup was made",
     nextRun: "The next run is",
     backUpNow: "Back up now",

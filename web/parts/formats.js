@@ -137,5 +137,25 @@ export function name(given, className = "") {
   return node;
 }
 
+/** Instants as programs write them, in sentences of the daemon. */
+const INSTANT = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g;
+
+/**
+ * A sentence of the daemon: it begins with a capital, and instants in it are local times.
+ * @param {string} line
+ */
+export function sentence(line) {
+  const shown = line.charAt(0).toUpperCase() + line.slice(1);
+  /** @type {(Node | string)[]} */
+  const parts = [];
+  let from = 0;
+  for (const match of shown.matchAll(INSTANT)) {
+    parts.push(name(shown.slice(from, match.index)), time(match[0], { as: "full" }));
+    from = match.index + match[0].length;
+  }
+  parts.push(name(shown.slice(from)));
+  return parts;
+}
+
 /** The first digits of an id, as all commands show it. @param {string} id */
 export const shortId = (id) => id.slice(0, 8);

@@ -3,7 +3,7 @@
 import { api, path } from "../parts/api.js";
 import { chart } from "../parts/chart.js";
 import { h } from "../parts/dom.js";
-import { bytes, name, time } from "../parts/formats.js";
+import { bytes, name, sentence, time } from "../parts/formats.js";
 import { icon } from "../parts/icons.js";
 import { buttonLink, card, stat, view } from "../parts/page.js";
 import { empty } from "../parts/states.js";
@@ -57,8 +57,9 @@ function verdict(context, found) {
   const { tone, icon: mark } = VERDICTS[status.verdict];
   const newest = status.series.map((one) => one.newest ?? "").sort().at(-1);
   // What an alert says is said below, with what to do.
-  const told = new Set(status.alerts.map((alert) => alert.message));
-  const reasons = status.reasons.filter((reason) => ![...told].some((message) => reason.message.startsWith(message)));
+  const isMissed = status.alerts.some((alert) => alert.kind === "missing");
+  const isTold = (/** @type {string} */ message) => status.alerts.some((alert) => message.startsWith(alert.message)) || (isMissed && /^(the newest backup of|no good backup of) /.test(message));
+  const reasons = status.reasons.filter((reason) => !isTold(reason.message));
   const run = h("button", {
     class: "button primary", type: "button",
     on: {
@@ -82,8 +83,8 @@ function verdict(context, found) {
     h(
       "div", { class: "verdict-text" }, h("p", { class: "verdict-title" }, words.verdicts[status.verdict]),
       reasons.length
-        ? h("ul", { class: "verdict-reasons" }, reasons.map((reason) => h("li", { class: reason.verdict === "danger" ? "danger-text" : "" }, capital(reason.message))))
-        : h("p", { class: "muted" }, newest ? [words.newestBackup, " ", time(newest), "."] : null, status.next_run ? [" ", words.nextRun, " ", time(status.next_run), "."] : null),
+        ? h("ul", { class: "verdict-reasons" }, reasons.map((reason) => h("li", { class: reason.verdict === "danger" ? "danger-text" : "" }, sentence(reason.message))))
+        : status.alerts.length ? h("p", { class: "muted" }, words.seeBelow(status.alerts.length)) : h("p", { class: "muted" }, newest ? [words.newestBackup, " ", time(newest), "."] : null, status.next_run ? [" ", words.nextRun, " ", time(status.next_run), "."] : null),
     ),
     context.may("operator") ? h("div", { class: "verdict-action" }, run) : null,
   );
@@ -109,9 +110,6 @@ async function backUpNow({ repository, status, schedules }) {
   return ids;
 }
 
-/** @param {string} line */
-const capital = (line) => line.charAt(0).toUpperCase() + line.slice(1);
-
 /** @param {import("./index.js").Context} context @param {Api.Alert[]} list */
 function alerts(context, list) {
   if (!list.length) return null;
@@ -133,7 +131,7 @@ function alerts(context, list) {
     const tone = alert.kind === "anomaly" || alert.kind === "damage" || alert.kind === "missing" ? "danger" : "attention";
     return h(
       "div", { class: `notice notice-${tone} alert` }, icon("alert", 18),
-      h("div", { class: "row spread" }, h("div", { class: "grow" }, h("p", null, h("strong", null, capital(alert.message))), h("p", { class: "notice-hint" }, capital(alert.advice), " · ", time(alert.raised))), context.may("admin") ? clear : null),
+      h("div", { class: "row spread" }, h("div", { class: "grow" }, h("p", null, h("strong", null, sentence(alert.message))), h("p", { class: "notice-hint" }, sentence(alert.advice), " · ", time(alert.raised))), context.may("admin") ? clear : null),
     );
   }));
 }
