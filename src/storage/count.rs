@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, Effect};
+use super::hand_on::hand_on;
 use super::throttle::{Pace, throttled};
 use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
@@ -151,9 +151,7 @@ impl CountStorage {
 }
 
 impl Storage for CountStorage {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
+    hand_on!(inner: location, concurrency, warning, clean_unfinished);
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         let len = parts.iter().map(|part| part.len() as u64).sum();
@@ -194,10 +192,6 @@ impl Storage for CountStorage {
         self.counter.note(&self.counter.deletes, None, self.inner.delete(name))
     }
 
-    fn concurrency(&self) -> usize {
-        self.inner.concurrency()
-    }
-
     fn object_lock(&self) -> Option<&dyn ObjectLock> {
         self.as_lock()
     }
@@ -206,17 +200,9 @@ impl Storage for CountStorage {
         self.as_archive()
     }
 
-    fn warning(&self) -> Option<&str> {
-        self.inner.warning()
-    }
-
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
         let paced = throttled(Arc::clone(&self.inner), pace.clone());
         Some(Arc::new(Self::new(paced, Arc::clone(&self.counter))))
-    }
-
-    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
-        self.inner.clean_unfinished(age)
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::failure::{failure, too_short};
-use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage, list_sorted};
+use super::hand_on::hand_on;
+use super::{ObjectMeta, PutMode, SharedStorage, Storage, list_sorted};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Which calls a fault counts and hits.
@@ -253,9 +254,7 @@ fn flip(bytes: &mut [u8], at: usize) {
 }
 
 impl Storage for FaultStorage {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
+    hand_on!(inner: location, concurrency, object_lock, archive, warning, clean_unfinished);
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         let len = parts.iter().map(|part| part.len() as u64).sum();
@@ -322,26 +321,6 @@ impl Storage for FaultStorage {
         let fault = self.begin(On::Delete, name, 0)?;
         self.inner.delete(name)?;
         self.end(On::Delete, name, fault, ())
-    }
-
-    fn concurrency(&self) -> usize {
-        self.inner.concurrency()
-    }
-
-    fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.inner.warning()
-    }
-
-    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
-        self.inner.clean_unfinished(age)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod count;
 mod explain;
 mod failure;
 pub mod fault;
+mod hand_on;
 pub mod http;
 pub mod local;
 pub mod location;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::failure::failure;
+use super::hand_on::hand_on;
 use super::name::TMP_FOLDER;
-use super::{Archive, ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Passes reads on and refuses writes and deletes as `Denied`.
@@ -25,44 +26,14 @@ impl ReadOnlyStorage {
 }
 
 impl Storage for ReadOnlyStorage {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
+    hand_on!(inner: location, get, get_range, head, list, concurrency, archive, warning);
 
     fn put(&self, name: &str, _parts: &[&[u8]], _mode: PutMode) -> Result<(), StorageError> {
         Err(self.refuse("write", name))
     }
 
-    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.inner.get(name, len_max)
-    }
-
-    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
-        self.inner.get_range(name, offset, buf)
-    }
-
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.inner.head(name)
-    }
-
-    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
-        self.inner.list(prefix, found)
-    }
-
     fn delete(&self, name: &str) -> Result<(), StorageError> {
         Err(self.refuse("delete", name))
-    }
-
-    fn concurrency(&self) -> usize {
-        self.inner.concurrency()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.inner.warning()
     }
 
     fn clean_unfinished(&self, _age: Duration) -> Result<u64, StorageError> {

@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Archive, MemoryStorage, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
+use super::hand_on::hand_on;
+use super::{MemoryStorage, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::StorageError;
 
 /// Which method was called.
@@ -172,9 +172,7 @@ pub fn apply(write: &Write, storage: &MemoryStorage) {
 }
 
 impl Storage for RecordStorage {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
+    hand_on!(inner: location, concurrency, object_lock, archive, warning, clean_unfinished);
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         let started = self.tick();
@@ -217,26 +215,6 @@ impl Storage for RecordStorage {
             self.note_write(name, started, None);
         }
         self.note(Operation::Delete, (name, 0), result, |()| 0)
-    }
-
-    fn concurrency(&self) -> usize {
-        self.inner.concurrency()
-    }
-
-    fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.inner.warning()
-    }
-
-    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
-        self.inner.clean_unfinished(age)
     }
 }
 

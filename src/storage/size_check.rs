@@ -6,11 +6,11 @@
 //! found by their hash when they are read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::failure::failure;
+use super::hand_on::hand_on;
 use super::throttle::{Pace, throttled};
-use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
+use super::{PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 
 /// Fails as `Temporary` when a write that succeeded left an object of another length: repeated, it
@@ -27,9 +27,9 @@ impl SizeCheckStorage {
 }
 
 impl Storage for SizeCheckStorage {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
+    hand_on!(
+        inner: location, get, get_range, head, list, delete, concurrency, object_lock, archive, warning, clean_unfinished
+    );
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         self.inner.put(name, parts, mode)?;
@@ -45,49 +45,9 @@ impl Storage for SizeCheckStorage {
         Err(failure(self.location(), "write", name, StorageErrorKind::Temporary, what))
     }
 
-    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.inner.get(name, len_max)
-    }
-
-    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
-        self.inner.get_range(name, offset, buf)
-    }
-
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.inner.head(name)
-    }
-
-    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
-        self.inner.list(prefix, found)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name)
-    }
-
-    fn concurrency(&self) -> usize {
-        self.inner.concurrency()
-    }
-
-    fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.inner.warning()
-    }
-
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
         let paced = throttled(Arc::clone(&self.inner), pace.clone());
         Some(Arc::new(Self::new(paced)))
-    }
-
-    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
-        self.inner.clean_unfinished(age)
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use larder::archive::{BackupOptions, backup};
 use larder::crypto::Suite;
 use larder::error::StorageErrorKind::Denied;
-use larder::error::{Error, Result, StorageError};
+use larder::error::{Error, Result};
 use larder::format::log::LogKind;
+use larder::hand_on;
 use larder::manager::{Mirrors, MovedData};
 use larder::model::{BackupId, Place, PlaceRole};
 use larder::prune::{MaxUnused, PruneOptions, run};
@@ -15,8 +16,7 @@ use larder::repository::{Author, InitOptions, OpenOptions, Repository};
 use larder::storage::fault::{Fault, On, Rule};
 use larder::storage::record::Operation;
 use larder::storage::{
-    Connector, FaultStorage, Location, MemoryStorage, ObjectMeta, PutMode, RecordStorage,
-    SharedStorage, Storage,
+    Connector, FaultStorage, Location, MemoryStorage, RecordStorage, SharedStorage, Storage,
 };
 use larder::verify::{CheckOptions, ReadData, check};
 
@@ -189,26 +189,10 @@ struct Called {
 }
 
 impl Storage for Called {
+    hand_on!(inner: put, get, get_range, head, list, delete);
+
     fn location(&self) -> &str {
         self.location
-    }
-    fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
-        self.inner.put(name, parts, mode)
-    }
-    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.inner.get(name, len_max)
-    }
-    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
-        self.inner.get_range(name, offset, buf)
-    }
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.inner.head(name)
-    }
-    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
-        self.inner.list(prefix, found)
-    }
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name)
     }
 }
 

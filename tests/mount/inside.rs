@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use larder::error::{StorageError, StorageErrorKind};
+use larder::hand_on;
 use larder::mount::{MountOptions, Mounted, mount};
 use larder::repository::Repository;
 use larder::storage::fault::{Fault, On, Rule};
-use larder::storage::{ObjectMeta, PutMode, SharedStorage, Storage};
+use larder::storage::{SharedStorage, Storage};
 use larder::view::{View, ViewOptions};
 
 use crate::engine::{Lab, LabOptions, TreeCopy};
@@ -179,17 +180,7 @@ struct Slow {
 }
 
 impl Storage for Slow {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
-        self.inner.put(name, parts, mode)
-    }
-
-    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.inner.get(name, len_max)
-    }
+    hand_on!(inner: location, put, get, head, list, delete);
 
     fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
@@ -197,18 +188,6 @@ impl Storage for Slow {
         std::thread::sleep(Duration::from_millis(100));
         self.now.fetch_sub(1, Ordering::Relaxed);
         self.inner.get_range(name, offset, buf)
-    }
-
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.inner.head(name)
-    }
-
-    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
-        self.inner.list(prefix, found)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name)
     }
 
     fn concurrency(&self) -> usize {

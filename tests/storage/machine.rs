@@ -12,9 +12,39 @@ use crate::support::TreeCopy;
 /// Runs the program with nothing of this machine's settings, and secrets in the environment.
 pub(crate) struct Machine {
     home: TempDir,
-    location: String,
-    secrets: Vec<(String, String)>,
-    key_file: PathBuf,
+    pub(crate) location: String,
+    pub(crate) secrets: Vec<(String, String)>,
+    /// What opens its repository, unless that is not encrypted.
+    key_file: Option<PathBuf>,
+}
+
+/// Arguments: a line without quotes, or one by one.
+pub(crate) trait Words {
+    fn words(&self) -> Vec<&str>;
+}
+
+impl Words for str {
+    fn words(&self) -> Vec<&str> {
+        self.split_whitespace().collect()
+    }
+}
+
+impl Words for String {
+    fn words(&self) -> Vec<&str> {
+        self.as_str().words()
+    }
+}
+
+impl<const N: usize> Words for [&str; N] {
+    fn words(&self) -> Vec<&str> {
+        self.to_vec()
+    }
+}
+
+impl Words for Vec<&str> {
+    fn words(&self) -> Vec<&str> {
+        self.clone()
+    }
 }
 
 /// How a run ended and what it said.
@@ -29,8 +59,15 @@ impl Machine {
     /// With its own repository at `path` on the server, and its own key file, both to be made.
     pub(crate) fn new(server: &dyn Server, path: &str) -> Self {
         let home = tempfile::tempdir().expect("a folder");
-        let key_file = home.path().join("key");
+        let key_file = Some(home.path().join("key"));
         Self { home, location: server.location(path), secrets: server.secrets(), key_file }
+    }
+
+    /// With a folder `data`, and a repository without encryption at this location, to be made.
+    pub(crate) fn plain(location: String, secrets: Vec<(String, String)>) -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(home.path().join("data")).expect("a folder");
+        Self { home, location, secrets, key_file: None }
     }
 
     /// Another machine with the same repository and key.
@@ -45,18 +82,19 @@ impl Machine {
     }
 
     /// The program, not started yet.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command<W: Words + ?Sized>(&self, arguments: &W) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
         command.env_clear().current_dir(self.home.path());
         command.env("HOME", self.home.path()).env("PATH", "/usr/bin:/bin").env("TZ", "UTC");
         command.env("NO_PROXY", "127.0.0.1").envs(self.secrets.iter().map(|(n, v)| (n, v)));
-        command.env("LARDER_REPOSITORY", &self.location).env("LARDER_KEY_FILE", &self.key_file);
-        command.args(arguments);
+        command.env("LARDER_REPOSITORY", &self.location);
+        command.envs(self.key_file.iter().map(|file| ("LARDER_KEY_FILE", file)));
+        command.args(arguments.words());
         command
     }
 
     /// Runs it to its end. What it says never holds a secret.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run<W: Words + ?Sized>(&self, arguments: &W) -> Run {
         self.ended(self.command(arguments).output().expect("the program starts"))
     }
 
@@ -77,22 +115,24 @@ impl Machine {
 
     /// Runs it and expects that all is well.
     #[track_caller]
-    pub(crate) fn ok(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn ok<W: Words + ?Sized>(&self, arguments: &W) -> Run {
         let run = self.run(arguments);
-        assert_eq!(run.code, 0, "`larder {}`: {}{}", arguments.join(" "), run.stdout, run.stderr);
+        let line = arguments.words().join(" ");
+        assert_eq!(run.code, 0, "`larder {line}`: {}{}", run.stdout, run.stderr);
         run
     }
 
     /// The same, with the object that it prints last.
     #[track_caller]
-    pub(crate) fn summary(&self, arguments: &[&str]) -> Value {
-        self.ok(&[&["--json"], arguments].concat()).summary()
+    pub(crate) fn summary<W: Words + ?Sized>(&self, arguments: &W) -> Value {
+        self.ok(&[vec!["--json"], arguments.words()].concat()).summary()
     }
 
     /// Makes the repository and its key file.
     #[track_caller]
     pub(crate) fn init(&self) {
-        self.ok(&["repo", "init", "--new-key-file", self.key_file.to_str().expect("plain")]);
+        let key_file = self.key_file.as_ref().and_then(|file| file.to_str()).expect("a key file");
+        self.ok(&["repo", "init", "--new-key-file", key_file]);
     }
 
     /// Backs up a folder.
@@ -108,6 +148,29 @@ impl Machine {
         let to = target.path().to_str().expect("plain");
         self.ok(&["-q", "restore", snapshot, "--target", to]);
         TreeCopy::of_folder(&target.path().join(folder.strip_prefix("/").expect("absolute")))
+    }
+
+    /// Writes a file of random bytes below `data`.
+    pub(crate) fn write(&self, name: &str, seed: u64, len: usize) {
+        let random = larder::runtime::Random::seeded(seed);
+        let bytes: Vec<u8> = (0..len / 32 + 1).flat_map(|_| random.bytes::<32>()).collect();
+        std::fs::write(self.path("data").join(name), &bytes[..len]).expect("writes");
+    }
+
+    /// Restores `latest` into a new folder and compares it with `data`.
+    #[track_caller]
+    pub(crate) fn assert_restores(&self, target: &str) {
+        self.ok(&format!("restore latest:{} --target {target}", self.shown("data")));
+        for entry in std::fs::read_dir(self.path("data")).expect("lists").flatten() {
+            let restored = std::fs::read(self.path(target).join(entry.file_name()));
+            let original = std::fs::read(entry.path()).expect("reads");
+            assert!(restored.expect("restored") == original, "{:?}", entry.file_name());
+        }
+    }
+
+    /// A path below the home folder as snapshots name it.
+    pub(crate) fn shown(&self, name: &str) -> String {
+        self.path(name).display().to_string().trim_start_matches('/').to_owned()
     }
 
     /// Reads all that is stored, and expects no damage.

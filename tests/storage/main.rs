@@ -19,7 +19,6 @@ mod machine;
 #[cfg(feature = "nfs")]
 mod nfs;
 mod object_lock;
-mod program;
 #[cfg(feature = "s3")]
 mod racing;
 mod records;

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use larder::storage::{self, ObjectLock, Retention, Storage};
 
-use crate::program::Program;
+use crate::machine::Machine;
 use crate::servers::{Response, Seaweed, Server};
 
 /// Two versions of a file, in packs of their own, one of them forgotten.
-fn two_versions(program: &Program) {
-    program.ok("repo init --encryption none");
-    program.write("stays", 1, 300_000);
-    program.ok("snapshot data --quiet");
-    program.write("large", 2, 400_000);
-    program.ok("snapshot data --quiet");
-    program.write("large", 3, 400_000);
-    program.ok("snapshot data --quiet");
-    program.ok("forget latest~1");
+fn two_versions(machine: &Machine) {
+    machine.ok("repo init --encryption none");
+    machine.write("stays", 1, 300_000);
+    machine.ok("snapshot data --quiet");
+    machine.write("large", 2, 400_000);
+    machine.ok("snapshot data --quiet");
+    machine.write("large", 3, 400_000);
+    machine.ok("snapshot data --quiet");
+    machine.ok("forget latest~1");
 }
 
 /// The names of objects below a folder of the bucket, as the repository sees them.
@@ -40,28 +40,28 @@ fn keys_without_delete_and_locked_buckets() {
 fn a_key_that_cannot_delete(server: &mut Seaweed) {
     let append = server.without_delete();
     server.use_key(append);
-    let mut program = Program::new(server.location("append"), server.secrets());
-    two_versions(&program);
+    let mut machine = Machine::plain(server.location("append"), server.secrets());
+    two_versions(&machine);
     let before = names(server, "append", "data/");
-    let said = program.ok("prune --grace 0");
+    let said = machine.ok("prune --grace 0").stdout;
     assert!(said.contains("retained ") && said.contains("the next prune tries again"), "{said}");
-    let report = program.json("prune --grace 0 --ignore-lease");
+    let report = machine.summary("prune --grace 0 --ignore-lease");
     assert!(report["retained"]["packs"].as_u64() > Some(0), "{report}");
     assert_eq!(report["deleted"]["packs"], 0, "{report}");
     assert_eq!(names(server, "append", "data/").len(), before.len());
-    program.ok("check --read-data");
-    program.assert_restores("back-1");
-    program.write("large", 4, 400_000);
-    program.ok("snapshot data --quiet");
-    program.ok("check --read-data");
+    machine.ok("check --read-data");
+    machine.assert_restores("back-1");
+    machine.write("large", 4, 400_000);
+    machine.ok("snapshot data --quiet");
+    machine.ok("check --read-data");
     // Who may delete finishes it.
     server.use_key(server.admin());
-    program.secrets = server.secrets();
-    let report = program.json("prune --grace 0 --ignore-lease");
+    machine.secrets = server.secrets();
+    let report = machine.summary("prune --grace 0 --ignore-lease");
     assert!(report["deleted"]["packs"].as_u64() > Some(0), "{report}");
     assert_eq!(report["retained"]["packs"], 0, "{report}");
-    program.ok("check --read-data");
-    program.assert_restores("back-2");
+    machine.ok("check --read-data");
+    machine.assert_restores("back-2");
 }
 
 fn a_bucket_with_versions(server: &mut Seaweed) {
@@ -69,13 +69,13 @@ fn a_bucket_with_versions(server: &mut Seaweed) {
     let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     server.s3("PUT", "/versioned?versioning", &[], on.as_bytes()).expect("keeps versions");
     server.use_bucket("versioned");
-    let program = Program::new(server.location("r"), server.secrets());
-    two_versions(&program);
-    let said = program.ok("prune --grace 0");
+    let machine = Machine::plain(server.location("r"), server.secrets());
+    two_versions(&machine);
+    let said = machine.ok("prune --grace 0").stdout;
     assert!(said.contains("deleted ") && said.contains("old versions"), "{said}");
-    program.ok("check --read-data");
-    program.assert_restores("back");
-    let refused = program.run("repo retain --for 30d");
+    machine.ok("check --read-data");
+    machine.assert_restores("back");
+    let refused = machine.run("repo retain --for 30d");
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(refused.stderr.contains("no object lock"), "{}", refused.stderr);
 }
@@ -83,10 +83,10 @@ fn a_bucket_with_versions(server: &mut Seaweed) {
 fn a_bucket_with_object_lock(server: &mut Seaweed) {
     server.make_locked_bucket("locked", "GOVERNANCE", 1);
     server.use_bucket("locked");
-    let program = Program::new(server.location("r"), server.secrets());
-    two_versions(&program);
+    let machine = Machine::plain(server.location("r"), server.secrets());
+    two_versions(&machine);
     let packs = names(server, "r", "data/");
-    let report = program.json("prune --grace 0");
+    let report = machine.summary("prune --grace 0");
     assert!(report["deleted"]["packs"].as_u64() > Some(0), "{report}");
     assert_eq!(report["keeps_versions"], true, "{report}");
     // What a delete hides is still there, and cannot be removed.
@@ -94,11 +94,11 @@ fn a_bucket_with_object_lock(server: &mut Seaweed) {
     let hidden = packs.iter().find(|name| !left.contains(name)).expect("one was deleted");
     let listed = versions(server, &format!("r/{hidden}")).text();
     assert!(listed.contains("<Version>") && listed.contains("<DeleteMarker>"), "{listed}");
-    program.ok("check --read-data");
-    program.assert_restores("back");
+    machine.ok("check --read-data");
+    machine.assert_restores("back");
 
-    let tried = program.json("repo retain --for 5d --dry-run");
-    let extended = program.json("repo retain --for 5d");
+    let tried = machine.summary("repo retain --for 5d --dry-run");
+    let extended = machine.summary("repo retain --for 5d");
     assert!(extended["extended"].as_u64() > Some(5), "{extended}");
     assert_eq!(tried["extended"], extended["extended"], "{tried}");
     let location = server.location("r").parse().expect("a location");
@@ -114,10 +114,10 @@ fn a_bucket_with_object_lock(server: &mut Seaweed) {
     }
     let missing = lock.retention("data/aa/none").expect_err("is not there");
     assert_eq!(missing.kind, larder::error::StorageErrorKind::Missing, "{missing:?}");
-    let again = program.json("repo retain --for 5d --enough 4d");
+    let again = machine.summary("repo retain --for 5d --enough 4d");
     assert_eq!((&again["extended"], &again["enough"]), (&0.into(), &extended["extended"]));
     longer_and_stricter(&*storage, lock);
-    let said = program.ok("repo retain --for 9d --mode compliance");
+    let said = machine.ok("repo retain --for 9d --mode compliance").stdout;
     assert!(said.contains("kept "), "{said}");
     // Nobody takes it away now.
     let listed = versions(server, &format!("r/{}", left[0]));
@@ -125,7 +125,7 @@ fn a_bucket_with_object_lock(server: &mut Seaweed) {
     let bypass = [("x-amz-bypass-governance-retention", "true")];
     let target = format!("/locked/r/{}?versionId={version}", left[0]);
     server.s3("DELETE", &target, &bypass, b"").expect_err("it is locked");
-    program.ok("check --read-data");
+    machine.ok("check --read-data");
 }
 
 /// One object by hand: what was asked for is what is there.

@@ -7,23 +7,21 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use tempfile::TempDir;
-
+use crate::machine::Machine;
 use crate::servers::tools;
 
-/// A home folder with a repository and a folder `data`.
-struct Home(TempDir);
+/// A machine with a repository and a folder `data` in its home.
+struct Home(Machine);
 
 impl Home {
     fn new() -> Self {
-        let home = Self(tempfile::tempdir().expect("a folder"));
-        std::fs::create_dir(home.path("data")).expect("a folder");
-        home.larder(&["repo", "init", "--encryption", "none"]);
-        home
+        let machine = Machine::plain("repo".into(), Vec::new());
+        machine.ok("repo init --encryption none");
+        Self(machine)
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.0.path(name)
     }
 
     fn write(&self, name: &OsStr, bytes: &[u8]) {
@@ -32,24 +30,15 @@ impl Home {
         std::fs::write(path, bytes).expect("writes");
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
-        command.env_clear().current_dir(self.0.path()).args(arguments);
-        command.env("HOME", self.0.path()).env("PATH", "/usr/bin:/bin").env("TZ", "UTC");
-        command.env("LARDER_REPOSITORY", self.path("repo"));
-        command
-    }
-
     #[track_caller]
     fn larder(&self, arguments: &[&str]) {
-        let output = self.command(arguments).output().expect("starts");
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        self.0.ok(&arguments.to_vec());
     }
 
     /// Starts the server and waits until it says its address.
     fn serve(&self, arguments: &[&str]) -> Server {
         let arguments = [&["--json", "serve-files"], arguments].concat();
-        let mut child = self.command(&arguments).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut child = self.0.command(&arguments).stdout(Stdio::piped()).spawn().expect("starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("is piped");
         BufReader::new(stdout).read_line(&mut line).expect("says something");
@@ -187,9 +176,9 @@ fn rclone_copies_a_whole_snapshot() {
     let shown = format!("latest:{}", home.path("data").display());
     let server = home.serve(&[&shown, "--no-secret"]);
     let mut copy = Command::new(rclone);
-    copy.env_clear().env("HOME", home.0.path()).env("NO_PROXY", "127.0.0.1");
+    copy.env_clear().env("HOME", home.path(".")).env("NO_PROXY", "127.0.0.1");
     copy.args(["copy", "--webdav-url", &server.url, ":webdav:", "copied", "--no-traverse"]);
-    copy.args(["--webdav-vendor", "other", "--config", ""]).current_dir(home.0.path());
+    copy.args(["--webdav-vendor", "other", "--config", ""]).current_dir(home.path("."));
     let output = copy.output().expect("starts");
     assert!(output.status.success(), "{output:?}");
     assert_same_files(&home.path("data"), &home.path("copied"));
@@ -250,7 +239,8 @@ fn it_listens_on_this_machine_alone() {
     home.write("file".as_ref(), b"file");
     home.larder(&["snapshot", "data"]);
     let run = |address: &str| {
-        let output = home.command(&["serve-files", "--listen", address]).output().expect("starts");
+        let output =
+            home.0.command(&["serve-files", "--listen", address]).output().expect("starts");
         (output.status.code(), String::from_utf8(output.stderr).expect("text"))
     };
     let (code, said) = run("0.0.0.0:0");

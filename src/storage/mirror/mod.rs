@@ -38,7 +38,8 @@ use self::link::{IsOurs, Link, in_full};
 use self::read::Elsewhere;
 use self::seen::Seen;
 use super::failure::failure;
-use super::{Archive, Connector, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
+use super::hand_on::hand_on;
+use super::{Connector, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{Explained, StorageError, StorageErrorKind};
 use crate::model::{MirrorPolicy, Places};
 
@@ -297,9 +298,7 @@ impl MirrorStorage {
 }
 
 impl Storage for MirrorStorage {
-    fn location(&self) -> &str {
-        self.primary.location()
-    }
+    hand_on!(primary: location, head, concurrency, warning, object_lock, archive);
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         self.begin_writing();
@@ -345,10 +344,6 @@ impl Storage for MirrorStorage {
         self.get_range_at(copy, name, offset, buf)
     }
 
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.primary.head(name)
-    }
-
     fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
         self.list_primary(prefix, found)
     }
@@ -380,27 +375,11 @@ impl Storage for MirrorStorage {
         Ok(())
     }
 
-    fn concurrency(&self) -> usize {
-        self.primary.concurrency()
-    }
-
     fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
         let mut cleaned = self.primary.clean_unfinished(age)?;
         for storage in self.links.iter().filter_map(Link::connected) {
             cleaned += storage.clean_unfinished(age).unwrap_or(0);
         }
         Ok(cleaned)
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.primary.warning()
-    }
-
-    fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.primary.object_lock()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.primary.archive()
     }
 }

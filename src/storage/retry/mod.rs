@@ -25,6 +25,7 @@ use self::policy::Pause;
 use super::asked::{Asked, Effect};
 use super::count::RequestCounter;
 use super::failure::failure;
+use super::hand_on::hand_on;
 use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
 use crate::error::{StorageError, StorageErrorKind};
 use crate::runtime::{CancelToken, Random};
@@ -209,9 +210,7 @@ enum Found {
 }
 
 impl Storage for RetryStorage {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
+    hand_on!(inner: location, concurrency, warning);
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         match mode {
@@ -248,20 +247,12 @@ impl Storage for RetryStorage {
         self.repeat_write(|| self.inner.delete(name))
     }
 
-    fn concurrency(&self) -> usize {
-        self.inner.concurrency()
-    }
-
     fn object_lock(&self) -> Option<&dyn ObjectLock> {
         self.as_lock()
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
         self.as_archive()
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.inner.warning()
     }
 
     fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {

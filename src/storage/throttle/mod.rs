@@ -18,10 +18,10 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::failure::{classify, failure};
-use super::{Archive, ObjectLock, ObjectMeta, PutMode, SharedStorage, Storage};
+use super::hand_on::hand_on;
+use super::{PutMode, SharedStorage, Storage};
 use crate::error::StorageError;
 
 pub use handle::{Direction, FurtherLimit, Pace, ThrottleHandle, Transfer, Turn};
@@ -63,9 +63,9 @@ impl ThrottleStorage {
 }
 
 impl Storage for ThrottleStorage {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
+    hand_on!(
+        inner: location, head, list, delete, concurrency, object_lock, archive, warning, clean_unfinished
+    );
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         let len = parts.iter().map(|part| part.len()).sum();
@@ -84,37 +84,5 @@ impl Storage for ThrottleStorage {
     fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         self.pay("read", name, Direction::Download, buf.len())?;
         self.inner.get_range(name, offset, buf)
-    }
-
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.inner.head(name)
-    }
-
-    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
-        self.inner.list(prefix, found)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name)
-    }
-
-    fn concurrency(&self) -> usize {
-        self.inner.concurrency()
-    }
-
-    fn object_lock(&self) -> Option<&dyn ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.inner.warning()
-    }
-
-    fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
-        self.inner.clean_unfinished(age)
     }
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::error::StorageError;
-use crate::storage::{MemoryStorage, ObjectMeta, PutMode, Storage};
+use crate::hand_on;
+use crate::storage::{MemoryStorage, PutMode, Storage};
 use crate::tree::testing::{Lab, entry};
 use crate::view::trouble::{Freshness, Said};
 
@@ -32,17 +33,7 @@ struct Requests {
 }
 
 impl Storage for Counting {
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
-        self.inner.put(name, parts, mode)
-    }
-
-    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.inner.get(name, len_max)
-    }
+    hand_on!(inner: location, put, get, head, list, delete);
 
     fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
         let mut state = self.state.lock();
@@ -60,18 +51,6 @@ impl Storage for Counting {
         state.under_way -= 1;
         drop(state);
         self.inner.get_range(name, offset, buf)
-    }
-
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.inner.head(name)
-    }
-
-    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
-        self.inner.list(prefix, found)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name)
     }
 
     fn concurrency(&self) -> usize {

@@ -135,20 +135,9 @@ fn stored(said: &Said) -> u64 {
 fn s3_server_killed_in_mid_backup() {
     let Some(mut server) = Seaweed::start() else { return };
     let proxy = Proxy::http(server.port());
-    let mut person = Person::new(&server, through(&server, &proxy, "program/killed"));
-    person.ok("repo init --encryption none");
-
-    proxy.inject(Rule::request(1, Trouble::Stall).of(&["PUT ", "/data/"]));
-    let run = person.start("--json snapshot tree");
-    wait_for_a_hit(&proxy, 0);
-    server.kill();
-    proxy.heal();
-    person.wait_until_said("does not answer");
-    server.restart();
-    let said = person.end(run);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stderr.contains("answers again after"), "{said:?}");
-    person.assert_restores();
+    let location = through(&server, &proxy, "program/killed");
+    let rule = Rule::request(1, Trouble::Stall).of(&["PUT ", "/data/"]);
+    let mut person = killed_in_mid_backup(&mut server, &proxy, location, rule);
 
     // It stays away for longer than the run has patience. What was stored is not stored again.
     let before = proxy.hits();
@@ -203,14 +192,24 @@ fn s3_server_hangs_or_stays_away() {
     person.assert_restores();
 }
 
-/// The same with services that have connections of their own: a server dies with a pack half on
-/// its way, all of its connections with it, and comes back.
-fn killed_in_mid_backup(mut server: impl Server, proxy: &Proxy, location: String) {
-    let mut person = Person::new(&server, location);
+/// The same with services that have connections of their own, with a pack half on its way.
+fn killed_with_half_a_pack(mut server: impl Server, proxy: &Proxy, location: String) {
+    let rule = Rule::bytes(Way::Up, 2 << 20, Trouble::Stall);
+    killed_in_mid_backup(&mut server, proxy, location, rule).ok("check --read-data");
+}
+
+/// A server dies when `rule` holds a backup up, all of its connections with it, and comes back.
+fn killed_in_mid_backup(
+    server: &mut impl Server,
+    proxy: &Proxy,
+    location: String,
+    rule: Rule,
+) -> Person {
+    let mut person = Person::new(server, location);
     person.ok("repo init --encryption none");
     person.tree.add_noise("more", 20 << 20);
 
-    proxy.inject(Rule::bytes(Way::Up, 2 << 20, Trouble::Stall));
+    proxy.inject(rule);
     let run = person.start("--json snapshot tree");
     wait_for_a_hit(proxy, 0);
     server.kill();
@@ -222,7 +221,7 @@ fn killed_in_mid_backup(mut server: impl Server, proxy: &Proxy, location: String
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.stderr.contains("answers again after"), "{said:?}");
     person.assert_restores();
-    person.ok("check --read-data");
+    person
 }
 
 #[cfg(feature = "sftp")]
@@ -237,7 +236,7 @@ fn sftp_server_killed_in_mid_backup() {
         data.display(),
         known.display()
     );
-    killed_in_mid_backup(server, &proxy, location);
+    killed_with_half_a_pack(server, &proxy, location);
 }
 
 #[cfg(feature = "smb")]
@@ -246,7 +245,7 @@ fn smb_server_killed_in_mid_backup() {
     let Some(server) = servers::Samba::start() else { return };
     let proxy = Proxy::tcp(server.port());
     let location = format!("smb://{}@127.0.0.1:{}/share/killed", server.user(), proxy.port());
-    killed_in_mid_backup(server, &proxy, location);
+    killed_with_half_a_pack(server, &proxy, location);
 }
 
 #[cfg(feature = "nfs")]
@@ -256,7 +255,7 @@ fn nfs_server_killed_in_mid_backup() {
     let proxy = Proxy::tcp(server.port());
     let (direct, port) = (server.port().to_string(), proxy.port().to_string());
     let location = server.location("killed").replacen(&direct, &port, 1);
-    killed_in_mid_backup(server, &proxy, location);
+    killed_with_half_a_pack(server, &proxy, location);
 }
 
 #[cfg(feature = "webdav")]
@@ -265,5 +264,5 @@ fn webdav_server_killed_in_mid_backup() {
     let Some(server) = servers::Apache::start() else { return };
     let proxy = Proxy::tcp(server.port());
     let location = format!("webdav+http://127.0.0.1:{}/killed", proxy.port());
-    killed_in_mid_backup(server, &proxy, location);
+    killed_with_half_a_pack(server, &proxy, location);
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::extras::Extras;
 use crate::error::StorageError;
+use crate::storage::hand_on::hand_on;
 use crate::storage::throttle::Pace;
 use crate::storage::{
-    Archive, ObjectLock, ObjectMeta, OpendalStorage, PutMode, SharedStorage, Storage, throttle,
+    Archive, ObjectLock, OpendalStorage, PutMode, SharedStorage, Storage, throttle,
 };
 
 /// Objects that get a storage class of their own, if the location says so.
@@ -34,9 +35,7 @@ impl S3Storage {
 }
 
 impl Storage for S3Storage {
-    fn location(&self) -> &str {
-        self.objects.location()
-    }
+    hand_on!(objects: location, get, get_range, head, list, delete, concurrency, warning);
 
     fn put(&self, name: &str, parts: &[&[u8]], mode: PutMode) -> Result<(), StorageError> {
         match &self.packs {
@@ -45,32 +44,8 @@ impl Storage for S3Storage {
         }
     }
 
-    fn get(&self, name: &str, len_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.objects.get(name, len_max)
-    }
-
-    fn get_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
-        self.objects.get_range(name, offset, buf)
-    }
-
-    fn head(&self, name: &str) -> Result<ObjectMeta, StorageError> {
-        self.objects.head(name)
-    }
-
-    fn list(&self, prefix: &str, found: &mut dyn FnMut(ObjectMeta)) -> Result<(), StorageError> {
-        self.objects.list(prefix, found)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.objects.delete(name)
-    }
-
     fn clean_unfinished(&self, age: Duration) -> Result<u64, StorageError> {
         self.extras.as_ref().map_or(Ok(0), |extras| extras.clean_uploads(age))
-    }
-
-    fn concurrency(&self) -> usize {
-        self.objects.concurrency()
     }
 
     fn object_lock(&self) -> Option<&dyn ObjectLock> {
@@ -79,10 +54,6 @@ impl Storage for S3Storage {
 
     fn archive(&self) -> Option<&dyn Archive> {
         self.extras.as_ref().map(|extras| extras as &dyn Archive)
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.objects.warning()
     }
 
     fn paced(&self, pace: &Pace) -> Option<SharedStorage> {
