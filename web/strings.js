@@ -171,7 +171,7 @@ export const text = {
     inBackups: (/** @type {number} */ n) => `in ${plural(n, "backup")}`,
     saving: "Saving",
     savingNote: "by deduplication and compression",
-    growth: "Bytes stored, day by day",
+    growth: "Bytes protected, day by day",
     upcoming: "Next runs",
     allSchedules: "All schedules",
     noSchedules: "Nothing is scheduled",

@@ -427,7 +427,7 @@ export const repositoryText = {
   failedRuns: (/** @type {number} */ count) => (count ? `${plural(count, "run")} failed` : "none failed"),
   history: "Over time",
   historyNone: "The first points come with the next days.",
-  charts: { bytes_stored: "Stored", bytes_protected: "Protected", bytes_added: "Added each day", backups: "Backups" },
+  charts: { bytes_protected: "Protected", bytes_added: "Added each day", backups: "Backups" },
   chartLabel: "Which figure",
   range: "How long",
   ranges: { 30: "30 days", 90: "90 days", 365: "1 year" },

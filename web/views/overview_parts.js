@@ -24,7 +24,7 @@ const VERDICTS = {
 
 /**
  * @typedef {{ repository: Api.RepositoryView, status: Api.StatusReport, stats: Api.BackupStats, schedules: Api.ScheduleView[],
- *   history: { points: { date: string, timestamp: string, bytes_protected: number, bytes_stored: number, bytes_added: number }[] } | null }} Found
+ *   history: { points: { date: string, timestamp: string, bytes_protected: number, bytes_added: number }[] } | null }} Found
  */
 
 /**
@@ -182,7 +182,7 @@ function storage({ status, stats, history }) {
     title: words.storage, class: "storage",
     body: h("div", { class: "stack wide-gap" }, figures, points.length > 1 ? chart({
       label: words.growth, format: bytes, height: 190,
-      points: points.map((point) => ({ label: shortDay(point.timestamp), title: longDay(point.timestamp), value: point.bytes_stored })),
+      points: points.map((point) => ({ label: shortDay(point.timestamp), title: longDay(point.timestamp), value: point.bytes_protected })),
     }) : null),
   });
 }

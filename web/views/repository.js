@@ -15,8 +15,8 @@ import { repositoryText as words } from "../strings_backups.js";
 import { encryptionName, needStyles } from "./backup_parts.js";
 import { healthCard, pruneCard, startJob } from "./care.js";
 
-/** @typedef {{ date: string, timestamp: string, backups: number, bytes_protected: number, bytes_stored: number, bytes_added: number }} Point */
-/** @typedef {"bytes_stored" | "bytes_protected" | "bytes_added" | "backups"} Figure */
+/** @typedef {{ date: string, timestamp: string, backups: number, bytes_protected: number, bytes_added: number }} Point */
+/** @typedef {"bytes_protected" | "bytes_added" | "backups"} Figure */
 
 /**
  * What a daemon may not have: then it is not there, in place of an error.
@@ -99,7 +99,7 @@ const longDay = (/** @type {string} */ when) => new Date(when).toLocaleDateStrin
 /** @param {string} own */
 function historyCard(own) {
   let days = 90;
-  let figure = /** @type {Figure} */ ("bytes_stored");
+  let figure = /** @type {Figure} */ ("bytes_protected");
   const place = h("div");
   /** @type {Point[]} */
   let points = [];

@@ -65,7 +65,7 @@ export async function render(context) {
 }
 
 /** Restores in place that never ended. @param {import("./index.js").Context} context @param {HTMLElement} place */
-async function unfinished({ repository }, place) {
+async function unfinished({ repository, may }, place) {
   const own = path`/repositories/${repository}/restores`;
   /** @type {{ id: string, target: string, is_running: boolean }[]} */
   let found = [];
@@ -97,7 +97,7 @@ async function unfinished({ repository }, place) {
         },
       },
     }, words.rollback);
-    const box = notice("attention", [h("strong", null, words.unfinished), h("p", null, words.unfinishedBody(one.target)), button]);
+    const box = notice("attention", [h("strong", null, words.unfinished), h("p", null, words.unfinishedBody(one.target)), may("admin") ? button : null]);
     return box;
   }));
 }
