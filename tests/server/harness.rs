@@ -128,7 +128,7 @@ impl Server {
         let note = ["touch", &folder.path().join("told").display().to_string()].map(str::to_owned);
         let channel = serde_json::json!({ "name": "note", "command": { "run": note } });
         let channels = vec![serde_json::from_value(channel).expect("a channel")];
-        let notify = NotifySettings { channels, ..NotifySettings::default() };
+        let notify = NotifySettings { channels };
         let about = About { state_dir, audit, notify, ..About::default() };
         let state = ApiState::new(ApiOptions { fleet, limits, auth, about }).expect("threads");
         let runtime = tokio::runtime::Builder::new_multi_thread()
