@@ -35,9 +35,10 @@ pub mod status;
 mod warm_up;
 
 pub use backup::{
-    BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, LIST_DEFAULT,
-    ManagerOptions, NewSchedule, NextRun, RetentionChoice, RetentionGroup, RetentionPreview,
-    RunningBackup, ScheduleChanges, VerificationDetails, check_deletable, check_history,
+    BackupManager, BackupPage, BackupQuery, BackupRequest, DeleteOptions, GrowthPoint,
+    LIST_DEFAULT, ManagerOptions, NewSchedule, NextRun, RetentionChoice, RetentionGroup,
+    RetentionPreview, RunningBackup, ScheduleChanges, VerificationDetails, check_deletable,
+    check_history,
 };
 pub use bundle::{
     BundleOptions, BundleReport, ImportedBundle, OpenBundle, export_bundle, import_bundle,

@@ -8,5 +8,6 @@ mod harness;
 mod matrix;
 mod reads;
 mod rights;
+mod rollbacks;
 mod starts;
 mod system;

@@ -198,3 +198,34 @@ fn the_status_of_a_repository_is_judged_by_its_own_settings() {
     );
     assert_eq!(status["series"][0]["rpo_source"], "settings");
 }
+
+#[test]
+fn growth_keys_and_mirrors_are_told() {
+    let server = Server::start();
+    server.write("large.bin", vec![7_u8; 300_000]);
+    server.backup();
+    let base = "/api/v1/repositories/home";
+    let growth = server.get(&format!("{base}/stats/history?days=30")).with_status(200);
+    let points = growth["points"].as_array().expect("a list");
+    assert_eq!((points.len(), &points[0]["backups"]), (1, &1.into()));
+    assert!(points[0]["bytes_protected"].as_u64().is_some_and(|bytes| bytes > 300_000));
+    assert!(points[0]["bytes_added"].as_u64().is_some_and(|bytes| bytes > 0));
+    assert!(growth["bytes_stored"].as_u64().is_some_and(|bytes| bytes > 0));
+    server.get(&format!("{base}/stats/history?days=0")).with_status(400);
+    let keys = server.get(&format!("{base}/keys")).with_status(200);
+    assert_eq!((keys["keys"].as_array().map(Vec::len), &keys["unreadable"]), (Some(1), &0.into()));
+    assert_eq!(
+        (&keys["keys"][0]["kind"], &keys["keys"][0]["is_current"]),
+        (&"plain".into(), &true.into())
+    );
+    let mirrors = server.get(&format!("{base}/mirrors")).with_status(200);
+    assert_eq!(mirrors.as_array().map(Vec::len), Some(0));
+    let place = larder::manager::NewMirror {
+        name: "attic".into(),
+        location: server.folder.path().join("attic").to_str().expect("text").into(),
+        no_sync: false,
+    };
+    server.manager.mirrors().add(&place, &larder::runtime::Runtime::default()).expect("adds");
+    let mirrors = server.get(&format!("{base}/mirrors")).with_status(200);
+    assert_eq!((&mirrors[0]["name"], &mirrors[0]["is_complete"]), (&"attic".into(), &true.into()));
+}

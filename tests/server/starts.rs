@@ -18,7 +18,7 @@ pub(crate) fn ended(server: &Server, started: &Value) -> Value {
     panic!("the job {id} does not end");
 }
 
-fn post_as(server: &Server, by: As, path: &str, body: &Value) -> super::harness::Answer {
+pub(crate) fn post_as(server: &Server, by: As, path: &str, body: &Value) -> super::harness::Answer {
     let request = server.request("POST", path, by).header("content-type", "application/json");
     server.send(request.body(body.to_string()))
 }

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod growth;
 mod known;
 mod list;
 mod preview;
@@ -16,6 +17,7 @@ mod verify;
 
 pub use create::BackupRequest;
 pub use delete::{DeleteOptions, check_deletable, check_history};
+pub use growth::GrowthPoint;
 pub use list::{BackupPage, BackupQuery, LIST_DEFAULT};
 pub use preview::{RetentionChoice, RetentionGroup, RetentionPreview};
 pub use running::RunningBackup;

@@ -14,6 +14,7 @@ const HINT_LISTS: &[(&str, &str)] = &[
     ("backup", "`GET /api/v1/repositories/{repository}/backups` lists them"),
     ("schedule", "`GET /api/v1/repositories/{repository}/schedules` lists them"),
     ("job", "`GET /api/v1/jobs` lists them"),
+    ("restore", "`GET /api/v1/repositories/{repository}/restores` lists those that are unfinished"),
     ("path", "`GET .../backups/{backup}/tree` lists the paths"),
     ("node", "look at the list of snapshots again"),
     ("alert", "`GET /api/v1/alerts` lists them"),

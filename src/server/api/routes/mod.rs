@@ -9,9 +9,11 @@ mod download;
 mod jobs;
 mod look;
 mod maintenance;
+mod places;
 mod points;
 mod repositories;
 mod restores;
+mod rollbacks;
 mod schedules;
 mod search;
 mod starts;
@@ -30,6 +32,9 @@ pub(super) fn for_viewers() -> OpenApiRouter<ApiState> {
         .routes(routes!(repositories::list))
         .routes(routes!(repositories::get))
         .routes(routes!(repositories::stats))
+        .routes(routes!(places::growth))
+        .routes(routes!(places::keys))
+        .routes(routes!(places::mirrors))
         .routes(routes!(alerts::status))
         .routes(routes!(alerts::list))
         .routes(routes!(backups::list))
@@ -71,6 +76,7 @@ pub(super) fn for_operators() -> OpenApiRouter<ApiState> {
         .routes(routes!(maintenance::plan_prune))
         .routes(routes!(restores::plan))
         .routes(routes!(restores::start_restore))
+        .routes(routes!(rollbacks::list))
         .routes(routes!(schedules::add))
         .routes(routes!(schedules::replace))
         .routes(routes!(schedules::remove))
@@ -87,6 +93,7 @@ pub(super) fn for_admins() -> OpenApiRouter<ApiState> {
         .routes(routes!(change::change))
         .routes(routes!(look::kit))
         .routes(routes!(maintenance::start_prune))
+        .routes(routes!(rollbacks::undo))
         .routes(routes!(maintenance::forget))
         .routes(routes!(alerts::clear))
         .routes(routes!(system::audit))
